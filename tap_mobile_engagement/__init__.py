@@ -1,0 +1,1 @@
+"""Singer tap for the raw data that Azure Mobile Engagement exports."""

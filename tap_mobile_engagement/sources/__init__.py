@@ -1,0 +1,1 @@
+"""Where exports come from: the export API, or an archive of files."""

@@ -1,0 +1,273 @@
+"""Cut a top-level JSON array of any size into blocks of whole elements.
+
+An export file is one array, maybe gigabytes on one line. It is taken in blocks of bytes; each
+block is cut behind its last whole element, and what follows the cut begins the next block. So
+memory is bounded by the block size and the largest single element.
+
+Where to cut is guessed fast and judged exactly. The text between two elements (``]},{`` say)
+is learned from the file itself; its last occurrence in the block is the guess. A prefix that,
+closed with ``]``, parses as a list of raw values was cut right, for a cut inside an element
+leaves a bracket or a string open. When no guess is right, a scanner that follows only strings
+and brackets finds the elements one by one; so one element with bad syntax inside is handed on
+as such, and does not take the rest of the file with it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tap_mobile_engagement.errors import Code, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+BLOCK_SIZE = 64 * 1024
+"""Bytes to take at a time: larger blocks cost page faults, smaller ones calls."""
+
+MAX_ELEMENT_SIZE = 1 << 30
+"""Bytes that a single element may have; the file of a larger one is taken to be broken."""
+
+_GUESSES = 3  # per block, before the exact scan; each costs a parse of the block
+_WHITE = b" \t\r\n"
+
+# What shapes an array: strings, the quote of a string that the buffer cuts off, brackets and
+# commas. The quantifiers are possessive, so that a quote without its partner costs one pass.
+_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
+# How an element ends and the next begins; both always match something.
+_ENDING = re.compile(rb"(?:\]\s*)?[^\s]\s*\Z")
+_BEGINNING = re.compile(rb'\s*(?:\{\s*"[^"\\]{0,64}"|.)', re.DOTALL)
+_QUOTE = ord('"')
+_COMMA = ord(",")
+_OPENING = frozenset(b"[{")
+
+_raw_values = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some whole elements, one after another, as they stand in the file.
+
+    Attributes:
+        data: A JSON array of just these elements.
+        offset: Where ``data`` stands in the uncompressed content, in bytes.
+        sound: Whether it is valid JSON. An unsound block holds exactly one element.
+    """
+
+    data: bytes
+    offset: int
+    sound: bool = True
+
+    def elements(self) -> list[msgspec.Raw]:
+        """The elements of a sound block, undecoded."""
+        return _raw_values.decode(self.data)
+
+
+def read_array(chunks: Iterable[bytes], *, block_size: int = BLOCK_SIZE) -> Iterator[Block]:
+    """Cut the elements of a top-level array out of its bytes.
+
+    Args:
+        chunks: The uncompressed content, in pieces of any size. White space around the array
+            is legal.
+        block_size: Bytes to take at a time.
+
+    Yields:
+        All elements in order, each in exactly one block.
+
+    Raises:
+        DataError: ``BLOB_TRUNCATED`` where the content ends before the array is closed;
+            ``BLOB_CORRUPT`` where it is no array, or something follows it.
+    """
+    yield from _ArrayReader(rechunk(chunks, block_size)).blocks()
+
+
+def rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Cut chunks that are larger than ``size`` bytes; smaller ones stay as they are."""
+    for chunk in chunks:
+        if len(chunk) <= size:
+            yield chunk
+        else:
+            for start in range(0, len(chunk), size):
+                yield chunk[start : start + size]
+
+
+class _ArrayReader:
+    """One pass over an array: the bytes not yet handed out, and what was learned so far.
+
+    The buffer always begins with a ``[``: the file's own at first, later one that takes the
+    place of the comma before the next element.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._buffer = b""
+        self._offset = 0  # of the buffer's first byte in the content
+        self._between = b""  # the text between two elements, as it was last seen
+
+    def blocks(self) -> Iterator[Block]:
+        self._find_start()
+        wanted = 0
+        while True:
+            ended = not self._fill(wanted)
+            cut = 0 if ended else self._guess_cut()
+            if cut:
+                yield Block(self._buffer[:cut] + b"]", self._offset)
+                self._drop(cut)
+                wanted = len(self._buffer) + 1
+                continue
+            spans, closed = _scan(self._buffer)
+            yield from self._judge(spans)
+            if closed:
+                self._expect_end(closed + 1)
+                return
+            if ended:
+                raise self._truncated()
+            if spans:
+                self._learn(spans)
+                self._drop(spans[-1][1])
+                wanted = len(self._buffer) + 1
+            else:
+                # An element larger than the buffer: doubling keeps the cost linear.
+                wanted = len(self._buffer) * 2
+            if wanted > MAX_ELEMENT_SIZE:
+                what = f"a single element has more than {MAX_ELEMENT_SIZE} bytes"
+                raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset + 1)
+
+    def _find_start(self) -> None:
+        while not self._buffer:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                raise DataError(Code.BLOB_CORRUPT, "the content is empty", offset=0)
+            self._buffer = chunk.lstrip(_WHITE)
+            self._offset += len(chunk) - len(self._buffer)
+        if not self._buffer.startswith(b"["):
+            what = "the content is no JSON array"
+            raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset)
+
+    def _fill(self, wanted: int) -> bool:
+        """Let the buffer grow to some bytes; False where the content has no more to give."""
+        parts = [self._buffer]
+        size = len(self._buffer)
+        while size < wanted:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            parts.append(chunk)
+            size += len(chunk)
+        if len(parts) > 1:
+            self._buffer = b"".join(parts)
+        return size >= wanted
+
+    def _drop(self, comma: int) -> None:
+        """Forget the elements before that comma."""
+        self._buffer = b"[" + self._buffer[comma + 1 :]
+        self._offset += comma
+
+    def _guess_cut(self) -> int:
+        """The position of the comma behind the last whole element; 0 if no guess is right."""
+        if not self._between:
+            return 0
+        to_comma = self._between.index(b",")
+        at = len(self._buffer)
+        for _ in range(_GUESSES):
+            at = self._buffer.rfind(self._between, 1, at)
+            if at < 0:
+                break
+            cut = at + to_comma
+            if _is_array(self._buffer[:cut] + b"]"):
+                return cut
+        return 0
+
+    def _learn(self, spans: list[tuple[int, int]]) -> None:
+        """Remember the text between the last element found and the one before it.
+
+        It reaches from the last closing brackets of the one to the first key of the other:
+        the more of it, the rarer it is inside of elements.
+        """
+        if len(spans) == 1:
+            return
+        (start, end), (following, _) = spans[-2:]
+        ending = _ENDING.search(self._buffer, max(start, end - 256), end)
+        beginning = _BEGINNING.match(self._buffer, following)
+        if ending and beginning:
+            self._between = self._buffer[ending.start() : beginning.end()]
+
+    def _judge(self, spans: list[tuple[int, int]]) -> Iterator[Block]:
+        """Hand out scanned elements: together where all are sound, else one by one."""
+        if not spans:
+            return
+        data = self._buffer[: spans[-1][1]] + b"]"
+        if len(spans) == 1 and not data.strip(b"[]" + _WHITE):
+            return  # an empty array
+        if _is_array(data):
+            yield Block(data, self._offset)
+            return
+        for start, end in spans:
+            element = self._buffer[start:end]
+            if not element.strip(_WHITE):
+                what = "two commas follow each other, or one precedes the end"
+                raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset + start)
+            data = b"[" + element + b"]"
+            yield Block(data, self._offset + start - 1, sound=_is_array(data))
+
+    def _expect_end(self, at: int) -> None:
+        rest: bytes | None = self._buffer[at:]
+        offset = self._offset + at
+        while rest is not None:
+            stripped = rest.lstrip(_WHITE)
+            if stripped:
+                offset += len(rest) - len(stripped)
+                what = "something follows the end of the array"
+                raise DataError(Code.BLOB_CORRUPT, what, offset=offset)
+            offset += len(rest)
+            rest = next(self._chunks, None)
+
+    def _truncated(self) -> DataError:
+        return DataError(
+            Code.BLOB_TRUNCATED,
+            "the content ends before its array is closed",
+            next_step="Copy or export the file again",
+            offset=self._offset + len(self._buffer),
+        )
+
+
+def _is_array(data: bytes) -> bool:
+    try:
+        _raw_values.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _scan(buffer: bytes) -> tuple[list[tuple[int, int]], int]:
+    """Find the whole elements of an array by its strings and brackets alone.
+
+    Returns:
+        Where the elements begin and end that a comma or the array's end follows; and where
+        the array is closed, 0 if that is not in the buffer.
+    """
+    spans = []
+    depth = start = 0
+    for token in _TOKENS.finditer(buffer):
+        at = token.start()
+        byte = buffer[at]
+        if byte == _QUOTE:
+            if token.end() == at + 1:
+                break  # the rest of this string is still to come
+        elif byte == _COMMA:
+            if depth == 1:
+                spans.append((start, at))
+                start = at + 1
+        elif byte in _OPENING:
+            depth += 1
+            if depth == 1:
+                start = at + 1
+        else:
+            depth -= 1
+            if depth == 0:
+                spans.append((start, at))
+                return spans, at
+    return spans, 0

@@ -1,0 +1,98 @@
+"""What becomes of a record that can't be read or doesn't fit its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+
+from tap_mobile_engagement.errors import Code, DataError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+_EXCERPT = 2_000  # characters of a bad item that go into the dead letter file as text
+
+
+class BadRecords:
+    """Rejects bad records of one stream: fails on the first, or sets them aside and counts.
+
+    Args:
+        stream: Name of the stream, for messages.
+        skip: Whether to go on without bad records.
+        most: With ``skip``: how many bad records the stream may have.
+        dead_letter_path: With ``skip``: a file to which each of them is appended, as NDJSON.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        *,
+        skip: bool = False,
+        most: int = 0,
+        dead_letter_path: str | None = None,
+    ) -> None:
+        self._stream = stream
+        self._skip = skip
+        self._most = most
+        self._path = Path(dead_letter_path) if dead_letter_path else None
+        self._file: BinaryIO | None = None
+        self.count = 0
+
+    def reject(self, reason: str, item: Any, *, blob: str | None, offset: int) -> None:
+        """Set a bad record aside.
+
+        Args:
+            reason: Why it is none, for people.
+            item: What stands in the blob, decoded as far as it could be.
+            blob: The blob's name.
+            offset: Bytes of uncompressed content before its element.
+
+        Raises:
+            DataError: ``BAD_RECORD`` if bad records fail the stream; ``TOO_MANY_BAD_RECORDS``
+                if there are more than were allowed.
+        """
+        if not self._skip:
+            self._fail(reason, blob, offset)
+        self.count += 1
+        if self._path:
+            self._write(reason, item, blob, offset)
+        if self.count > self._most:
+            raise DataError(
+                Code.TOO_MANY_BAD_RECORDS,
+                f"{self.count} records could not be read; the last one: {reason}",
+                next_step="Look at the files, or raise max_bad_records",
+                stream=self._stream,
+                blob=blob,
+                offset=offset,
+            )
+
+    def _fail(self, reason: str, blob: str | None, offset: int) -> NoReturn:
+        raise DataError(
+            Code.BAD_RECORD,
+            f"a record can't be read: {reason}",
+            next_step="Look at the file, or set bad_records: skip with a dead_letter_path",
+            stream=self._stream,
+            blob=blob,
+            offset=offset,
+        )
+
+    def _write(self, reason: str, item: Any, blob: str | None, offset: int) -> None:
+        letter = {"stream": self._stream, "blob": blob, "offset": offset, "reason": reason}
+        try:
+            line = msgspec.json.encode({**letter, "data": item})
+        except (TypeError, ValueError, RecursionError):
+            text = ascii(item)
+            line = msgspec.json.encode({**letter, "data": text[:_EXCERPT]})
+        if self._file is None:
+            assert self._path is not None  # noqa: S101  (for the type checker)
+            self._file = self._path.open("ab")
+        self._file.write(line + b"\n")
+        self._file.flush()  # the bookmark may move past it
+
+    def close(self) -> None:
+        """Close the dead letter file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,174 @@
+"""Source values to record values, one function per kind.
+
+Each takes a decoded value that is not null and returns what goes into the record, or raises
+:class:`BadValue`. They are tolerant of form, because the forms are not all documented, and
+strict about meaning: nothing is guessed, cut or rounded to make a value fit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tap_mobile_engagement.datatypes import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class BadValue(ValueError):  # noqa: N818  (it rejects one value; errors end an export)
+    """A value that its field can't hold; the message says why, and never repeats it whole."""
+
+
+# As Microsoft's JSON Schema of the export files defines a date-time, but for years that do
+# not have four digits; and the zone without a colon.
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[Tt ](?:(\d\d):(\d\d):(\d\d)(?:\.(\d{0,9}))?)?\s?([Zz]|[+-]\d\d:?\d\d)?)?",
+    re.ASCII,
+)
+_CANONICAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z", re.ASCII)
+_MILLISECONDS = re.compile(r"-?\d{10,15}", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INT64 = range(-(1 << 63), 1 << 63)
+_FLAG_SEPARATORS = re.compile(r"[,;|\s]+")
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+
+
+def time(value: Any) -> str:
+    """A date-time in UTC as RFC 3339 with Z, with 0, 3, 6 or 9 fraction digits.
+
+    A time without a zone is taken as UTC, which is an assumption; an integer as milliseconds
+    since 1970 UTC, as the devices API gives them.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if _MILLISECONDS.fullmatch(text):
+            return _from_milliseconds(int(text))
+        return _from_text(text)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _from_milliseconds(value)
+    raise BadValue(f"a date-time can't be {_type_of(value)}")
+
+
+def _from_text(text: str) -> str:
+    match = _TIME.fullmatch(text)
+    if not match:
+        raise BadValue(f"{_excerpt(text)} is no date-time")
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    try:
+        moment = datetime(  # noqa: DTZ001  (the zone is applied below)
+            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0)
+        )
+        if zone and zone not in "Zz":
+            sign = -1 if zone[0] == "-" else 1
+            moment -= sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+    except (ValueError, OverflowError):
+        raise BadValue(f"{_excerpt(text)} is no possible date-time") from None
+    return f"{moment.isoformat(timespec='seconds')}{_fraction(fraction or '')}Z"
+
+
+def _from_milliseconds(value: int) -> str:
+    seconds, milliseconds = divmod(value, 1000)
+    try:
+        moment = _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        raise BadValue(f"{value} is no possible time in milliseconds") from None
+    stamp = moment.replace(tzinfo=None).isoformat(timespec="seconds")
+    return f"{stamp}{_fraction(f'{milliseconds:03}')}Z"
+
+
+def _fraction(digits: str) -> str:
+    digits = digits.rstrip("0")
+    if not digits:
+        return ""
+    return "." + digits.ljust(-(-len(digits) // 3) * 3, "0")
+
+
+def identifier(value: Any) -> str | None:
+    """An id as it came; null where it is empty or all zeros."""
+    if not isinstance(value, str):
+        raise BadValue(f"an id can't be {_type_of(value)}")
+    return value if value.strip("0- ") else None
+
+
+def text(value: Any) -> str:
+    """A text as it came."""
+    if not isinstance(value, str):
+        raise BadValue(f"a text can't be {_type_of(value)}")
+    return value
+
+
+def integer(value: Any) -> int:
+    """An integer of at most 64 bits, given as a number or as its digits."""
+    is_digits = isinstance(value, str) and _WHOLE.fullmatch(value.strip())
+    if is_digits or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadValue(f"an integer can't be {_type_of(value)}")
+    if value not in _INT64:
+        raise BadValue("the integer has more than 64 bits")
+    return value
+
+
+def boolean(value: Any) -> bool:
+    """True or false, given as such, as text or as 1 and 0."""
+    found = _BOOLEANS.get(str(value).strip().lower())
+    if found is None or isinstance(value, float):
+        raise BadValue(f"true or false can't be {_type_of(value)}")
+    return found
+
+
+def mapping(value: Any) -> dict[str, Any] | None:
+    """An object, or JSON text that holds one; null where that text is empty."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        value = _from_json(value)
+    if not isinstance(value, dict):
+        raise BadValue(f"an object can't be {_type_of(value)}")
+    return value
+
+
+def flags(value: Any) -> list[str]:
+    """A list of texts: an array, JSON text that holds one, or delimited text."""
+    if isinstance(value, str):
+        text = value.strip()
+        value = _from_json(text) if text.startswith("[") else _split(text)
+    if not isinstance(value, list) or not all(isinstance(flag, str) for flag in value):
+        raise BadValue(f"a list of flags can't be {_type_of(value)}")
+    return value
+
+
+def _split(text: str) -> list[str]:
+    return [flag for flag in _FLAG_SEPARATORS.split(text) if flag]
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadValue(f"{_excerpt(text)} is no JSON") from None
+
+
+def _type_of(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "this text", bool: "true or false"}
+    return names.get(type(value), "a number")
+
+
+def _excerpt(text: str, limit: int = 40) -> str:
+    return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+READERS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.ID: identifier,
+    Kind.TEXT: text,
+    Kind.TIME: time,
+    Kind.INTEGER: integer,
+    Kind.BOOLEAN: boolean,
+    Kind.OBJECT: mapping,
+    Kind.FLAGS: flags,
+}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+REPLICATION_KEY = "exported_until"
+"""The record field that bookmarks of historical streams are values of."""
 
 _ONE_DAY = timedelta(days=1)
 
@@ -85,15 +88,66 @@ def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> 
     """
     if bookmark is None:
         return start_date
-    reached = datetime.fromisoformat(bookmark)
-    if reached.tzinfo is not None:
-        reached = reached.astimezone(UTC)
+    reached = _instant(bookmark).astimezone(UTC)
     # A bookmark within a day covers only the days before that one.
     try:
         again_from = reached.date() - _ONE_DAY * lookback_days
     except OverflowError:
         return start_date
     return max(start_date, again_from)
+
+
+class PartitionState:
+    """The state of one partition: its bookmark, and the export tasks that are under way.
+
+    It wraps the dictionary that the SDK keeps, so what is changed here is in the next STATE
+    message. Other keys in it are left alone.
+
+    Args:
+        values: The SDK's dictionary for one partition.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    @property
+    def bookmark(self) -> str | None:
+        """The end of the last range whose records are all out; None before the first."""
+        return self._values.get("replication_key_value")
+
+    def advance(self, window: Window) -> None:
+        """Note that all records of a window are out. The bookmark never goes back."""
+        reached = self.bookmark
+        if reached is None or _instant(window.exported_until) > _instant(reached):
+            self._values["replication_key"] = REPLICATION_KEY
+            self._values["replication_key_value"] = window.exported_until
+            self._values["date_range"] = {
+                "start": window.start.isoformat(),
+                "end": window.end.isoformat(),
+            }
+
+    @property
+    def tasks(self) -> list[dict[str, Any]]:
+        """The export tasks under way, as they stand in the state."""
+        return [*self._values.get("tasks", [])]
+
+    def remember_task(self, task: dict[str, Any]) -> None:
+        """Note a task that was created, so that another run picks it up; replaces its entry."""
+        others = [known for known in self.tasks if known["id"] != task["id"]]
+        self._values["tasks"] = [*others, task]
+
+    def forget_task(self, task_id: str) -> None:
+        """Drop a task: its records are out, or its range has to be exported again."""
+        left = [known for known in self.tasks if known["id"] != task_id]
+        if left:
+            self._values["tasks"] = left
+        else:
+            self._values.pop("tasks", None)
+
+
+def _instant(bookmark: str) -> datetime:
+    moment = datetime.fromisoformat(bookmark)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def midnight(day: date) -> datetime:

@@ -1,0 +1,180 @@
+"""A storage account: containers of their own for export tasks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import (
+    BlobServiceClient,
+    ContainerSasPermissions,
+    generate_container_sas,
+)
+
+from tap_mobile_engagement.containers.azure import AzureContainer, account_key, utc_now
+from tap_mobile_engagement.containers.storage import Storage, client_options, new_transport
+from tap_mobile_engagement.containers.urls import ContainerUrl
+from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.redaction import register_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime, timedelta
+
+    from azure.storage.blob import ContainerClient
+
+_RIGHT_FORM = (
+    "DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContainer:
+    """A container that one export task has for itself.
+
+    Attributes:
+        container: For the tap, to read what the task wrote.
+        task_url: For the service: its URL with a SAS to write and list, and a secret for that.
+    """
+
+    container: AzureContainer
+    task_url: str = field(repr=False)
+
+
+class StorageAccount:
+    """An Azure Storage account, with the right to make containers in it.
+
+    It asks for nothing before one of its methods is called.
+
+    Args:
+        connection_string: As the Azure portal shows it under "Access keys".
+        setting: Name of the setting that it comes from, for messages.
+        clock: Tells the time, aware.
+        sleep: Waits for the given seconds.
+
+    Raises:
+        SettingsError: BAD_SETTING if it is no connection string.
+    """
+
+    def __init__(
+        self,
+        connection_string: str,
+        *,
+        setting: str = "storage_connection_string",
+        clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._setting = setting
+        self._transport = new_transport()
+        try:
+            self._service = BlobServiceClient.from_connection_string(
+                connection_string.strip(), **client_options(self._transport)
+            )
+            self._key = account_key(self._service)
+            base64.b64decode(self._key or "", validate=True)
+        except (ValueError, KeyError, binascii.Error):
+            # Without its cause, for that may quote the connection string.
+            raise SettingsError(
+                Code.BAD_SETTING,
+                f"the setting {setting} is no connection string of a storage account",
+                next_step=f"Copy it from the account's access keys: {_RIGHT_FORM}",
+            ) from None
+        register_secret(self._key)
+        parts = urlsplit(self._service.url)
+        self.label = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        self._storage = Storage(self.label, None, clock, sleep)
+
+    def container(self, name: str) -> AzureContainer:
+        """The container of that name; whether it exists is not asked.
+
+        Raises:
+            SettingsError: CONTAINER_URL_INVALID if it can't be a container's name.
+        """
+        client = self._service.get_container_client(name)
+        sas = None
+        if self._key is None:
+            sas = ContainerUrl.parse(client.url, setting=self._setting).sas
+            register_secret(sas.signature)
+        storage = Storage(f"{self.label}/{name}", sas, self._storage.clock, self._storage.sleep)
+        return AzureContainer(client, self._transport, storage)
+
+    def new_task_container(self, name: str, *, lifetime: timedelta) -> TaskContainer:
+        """Make an empty container for one export task.
+
+        Args:
+            name: Its name, not used before: 3 to 63 lower-case letters, digits and hyphens.
+            lifetime: How long the service may write to it from now on.
+
+        Raises:
+            SettingsError: BAD_SETTING if the connection string has no account key, with which
+                alone a SAS can be made; CONTAINER_ACCESS_DENIED.
+            RetryLaterError: STORAGE_UNAVAILABLE, also if there is one of that name with blobs
+                in it.
+        """
+        if self._key is None:
+            raise SettingsError(
+                Code.BAD_SETTING,
+                f"the setting {self._setting} holds a SAS instead of an account key, so that "
+                "no container can be made for an export task",
+                next_step=f"Use one with the account key: {_RIGHT_FORM}",
+            )
+        client = self._service.get_container_client(name)
+        container = self.container(name)
+        self._storage.call(lambda: _create(client), f"created ({name})", "c")
+        if next(container.list(), None) is not None:
+            raise RetryLaterError(
+                Code.STORAGE_UNAVAILABLE,
+                "a new container was to be made for an export task, but there is one of that "
+                "name, with blobs in it",
+                next_step="Run again; another name is taken then",
+                container=container.label,
+            )
+        sas = generate_container_sas(
+            str(client.account_name),
+            name,
+            self._key,
+            permission=ContainerSasPermissions(write=True, list=True),
+            expiry=self._storage.clock() + lifetime,
+        )
+        url = f"{container.label}?{sas}"
+        register_secret(ContainerUrl.parse(url).sas.signature)
+        return TaskContainer(container, url)
+
+    def list_containers(self, prefix: str = "") -> Iterator[str]:
+        """The names of its containers that begin with the prefix, sorted.
+
+        Raises:
+            TapError: What keeps it from being listed.
+        """
+        pages = self._service.list_containers(name_starts_with=prefix or None).by_page()
+        while (
+            page := self._storage.call(lambda: next(pages, None), "listed", "l")
+        ) is not None:
+            for found in page:
+                yield str(found.name)
+
+    def delete_container(self, name: str) -> None:
+        """Delete a container with all that it holds; if it is gone already, that is fine.
+
+        Raises:
+            TapError: What keeps it from being deleted.
+        """
+
+        def request() -> None:
+            # Gone by somebody else's hand, or by a try whose answer was lost.
+            with suppress(ResourceNotFoundError):
+                self._service.delete_container(name)
+
+        self._storage.call(request, f"deleted ({name})", "d")
+
+
+def _create(client: ContainerClient) -> None:
+    # It may be there by a try whose answer was lost; the caller makes sure that it is empty.
+    with suppress(ResourceExistsError):
+        client.create_container()

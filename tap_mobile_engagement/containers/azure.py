@@ -1,0 +1,177 @@
+"""A container in Azure Blob Storage."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from azure.core import MatchConditions, PipelineClient
+from azure.core.exceptions import ResourceNotFoundError
+from azure.core.pipeline.policies import UserAgentPolicy
+from azure.storage.blob import BlobSasPermissions, ContainerClient, generate_blob_sas
+
+from tap_mobile_engagement.containers.base import Blob
+from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
+from tap_mobile_engagement.containers.storage import (
+    SHORT_PAUSES,
+    USER_AGENT,
+    Storage,
+    client_options,
+    new_transport,
+)
+from tap_mobile_engagement.containers.urls import ContainerUrl
+from tap_mobile_engagement.redaction import register_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from azure.core.pipeline.transport import RequestsTransport
+    from azure.core.rest import HttpRequest, HttpResponse
+    from azure.storage.blob import BlobClient, BlobProperties, BlobServiceClient
+
+# Long enough for a request that is read slowly, and for clocks that differ.
+_READ_RIGHT = timedelta(hours=1)
+
+
+def utc_now() -> datetime:
+    """The time by this machine's clock, aware."""
+    return datetime.now(UTC)
+
+
+class AzureContainer:
+    """A container in Azure Blob Storage, or in an emulator of it.
+
+    It asks for nothing before one of its methods is called. Its methods may be called from
+    several threads at once.
+
+    Args:
+        client: The SDK's client of the container, made with :func:`client_options`.
+        transport: The pool of connections that the client was given.
+        storage: How requests are tried again and explained.
+        request_bytes: How much of a blob one request asks for, in bytes.
+    """
+
+    def __init__(
+        self,
+        client: ContainerClient,
+        transport: RequestsTransport,
+        storage: Storage,
+        *,
+        request_bytes: int = REQUEST_BYTES,
+    ) -> None:
+        self._client = client
+        self._key = account_key(client)
+        self._storage = storage
+        self._request_bytes = request_bytes
+        self._downloads: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
+            client.url, transport=transport, policies=[UserAgentPolicy(USER_AGENT)]
+        )
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], object] = time.sleep,
+        request_bytes: int = REQUEST_BYTES,
+    ) -> Self:
+        """The container that a URL with a SAS names.
+
+        Args:
+            url: The URL.
+            clock: Tells the time, aware.
+            sleep: Waits for the given seconds.
+            request_bytes: How much of a blob one request asks for, in bytes.
+
+        Raises:
+            SettingsError: CONTAINER_URL_INVALID.
+        """
+        parsed = ContainerUrl.parse(url)
+        register_secret(parsed.sas.signature)
+        transport = new_transport()
+        return cls(
+            ContainerClient.from_container_url(parsed.text, **client_options(transport)),
+            transport,
+            Storage(parsed.label, parsed.sas, clock, sleep),
+            request_bytes=request_bytes,
+        )
+
+    @property
+    def label(self) -> str:
+        """Its URL without the SAS."""
+        return self._storage.label
+
+    def list(self, prefix: str = "") -> Iterator[Blob]:
+        """As :meth:`Container.list`; a page has up to 5,000 blobs."""
+        pages = self._client.list_blobs(name_starts_with=prefix or None).by_page()
+        # A page iterator that failed asks for the same page again.
+        while (
+            page := self._storage.call(lambda: next(pages, None), "listed", "l")
+        ) is not None:
+            yield from map(_blob_of, page)
+
+    @contextmanager
+    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+        """As :meth:`Container.open`; the first request is made for the first chunk."""
+        client = self._client.get_blob_client(blob.name)
+        download = Download(
+            blob,
+            storage=self._storage,
+            client=self._downloads,
+            url=lambda: self._with_right_to_read(client),
+            request_bytes=self._request_bytes,
+        )
+        # Closed at once, for an abandoned answer occupies a connection.
+        with closing(iter(download)) as chunks:
+            yield chunks
+
+    def delete(self, blob: Blob) -> None:
+        """As :meth:`Container.delete`; it takes the permission to delete."""
+
+        def request() -> None:
+            # Gone by somebody else's hand, or by a try whose answer was lost.
+            with suppress(ResourceNotFoundError):
+                self._client.delete_blob(
+                    blob.name,
+                    etag=f'"{blob.etag}"',
+                    match_condition=MatchConditions.IfNotModified,
+                )
+
+        self._storage.call(request, "deleted", "d", blob=blob.name)
+
+    def check(self) -> None:
+        """As :meth:`Container.check`."""
+        pages = self._client.list_blobs(results_per_page=1).by_page()
+        self._storage.call(lambda: next(pages, None), "listed", "l", pauses=SHORT_PAUSES)
+
+    def _with_right_to_read(self, client: BlobClient) -> str:
+        """The blob's URL with a SAS: the container's own, or one made with the account key."""
+        if self._key is None:
+            return client.url
+        sas = generate_blob_sas(
+            str(client.account_name),
+            client.container_name,
+            client.blob_name,
+            account_key=self._key,
+            permission=BlobSasPermissions(read=True),
+            expiry=self._storage.clock() + _READ_RIGHT,
+        )
+        return f"{client.url}?{sas}"
+
+
+def account_key(client: BlobServiceClient | ContainerClient) -> str | None:
+    """The account key that a client of the SDK was given; None if it was a SAS."""
+    return getattr(client.credential, "account_key", None)
+
+
+def _blob_of(found: BlobProperties) -> Blob:
+    # A listing gives ETags as the service does, without quotation marks; headers have them.
+    return Blob(
+        name=found.name,
+        size=found.size,
+        etag=found.etag.strip('"'),
+        arrived=found.last_modified.astimezone(UTC),
+    )

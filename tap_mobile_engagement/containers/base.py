@@ -1,0 +1,86 @@
+"""What a container is to the rest of the tap, wherever its blobs are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+CHUNK_BYTES = 64 * 1024
+"""The most that a container hands over at once, in bytes.
+
+Larger chunks are slower: the allocator gives such memory back to the system each time, and
+every chunk pays for its page faults again.
+"""
+
+
+class Blob(Struct, frozen=True):
+    """One version of one blob, as a listing of its container told it.
+
+    Attributes:
+        name: Name within the container, with `/` between folders.
+        size: Length in bytes.
+        etag: What changes whenever the blob is written, without quotation marks.
+        arrived: When this version came to be, aware, in UTC. Azure gives whole seconds.
+    """
+
+    name: str
+    size: int
+    etag: str
+    arrived: datetime
+
+
+class Container(Protocol):
+    """A place that holds blobs.
+
+    Everything it does raises a :class:`~tap_mobile_engagement.errors.TapError`, whichever
+    library or system call failed underneath.
+    """
+
+    @property
+    def label(self) -> str:
+        """Its name for messages: a URL without any secret."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Blob]:
+        """Its blobs whose names begin with the prefix, sorted by name.
+
+        It is read page by page while it is consumed; nothing is asked for before that.
+        """
+        ...
+
+    def open(self, blob: Blob) -> AbstractContextManager[Iterator[bytes]]:
+        """The content of exactly that version of the blob.
+
+        The iterator ends only after all ``blob.size`` bytes are out; whatever keeps it from
+        that is raised. Chunks have at most :data:`CHUNK_BYTES` bytes and none is empty.
+
+        Raises:
+            RetryLaterError: BLOB_CHANGED, BLOB_MISSING or STORAGE_UNAVAILABLE.
+            SettingsError: SAS_EXPIRED, SAS_PERMISSION_MISSING or CONTAINER_ACCESS_DENIED.
+            DataError: BLOB_TRUNCATED or BLOB_ARCHIVED.
+        """
+        ...
+
+    def delete(self, blob: Blob) -> None:
+        """Delete exactly that version of the blob; if it is gone already, that is fine.
+
+        Raises:
+            RetryLaterError: BLOB_CHANGED if another version took its place; that one stays.
+            SettingsError: The right to delete is missing.
+        """
+        ...
+
+    def check(self) -> None:
+        """Make sure that the container is there and can be listed, with one request.
+
+        Raises:
+            SettingsError: What is wrong, and which right is missing.
+            RetryLaterError: STORAGE_UNAVAILABLE if nothing answers.
+        """
+        ...

@@ -1,0 +1,155 @@
+"""The content of one version of one blob: every byte, in order, exactly once.
+
+It asks for ranges itself instead of using the SDK's ``download_blob``. That one collects a
+whole range before it hands over the first byte, drops what it has of a range when the
+connection breaks, and sleeps on its own between a fixed number of tries. Here bytes are handed
+over as they arrive and a broken range goes on behind the last one, so that even a connection
+that never lives long gets a blob through, and memory does not depend on the size of a range.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from azure.core.exceptions import HttpResponseError, ServiceResponseError
+from azure.core.rest import HttpRequest
+
+from tap_mobile_engagement.containers.faults import REQUEST_ERRORS, blob_changed
+from tap_mobile_engagement.errors import Code, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from azure.core import PipelineClient
+    from azure.core.rest import HttpResponse
+
+    from tap_mobile_engagement.containers.base import Blob
+    from tap_mobile_engagement.containers.storage import Storage
+
+REQUEST_BYTES = 16 * 1024 * 1024
+"""How much one request asks for, in bytes."""
+
+_PROGRESS_BYTES = 1024 * 1024
+"""What has to arrive, in bytes, for earlier faults no longer to count."""
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+
+class Download:
+    """Iterates over the content of one version of one blob, in chunks as they arrive.
+
+    Each request names the version (``If-Match``), each answer is held against it. The iterator
+    ends when exactly ``blob.size`` bytes are out; every other end is an error.
+
+    Args:
+        blob: The version to read.
+        storage: How its requests are tried again and explained.
+        client: Sends requests, without retries of its own.
+        url: Gives the blob's URL with the right to read it; asked for each request anew, for
+            a right may be a short one.
+        request_bytes: How much one request asks for, in bytes.
+
+    Attributes:
+        delivered: How many bytes are out.
+    """
+
+    def __init__(
+        self,
+        blob: Blob,
+        *,
+        storage: Storage,
+        client: PipelineClient[HttpRequest, HttpResponse],
+        url: Callable[[], str],
+        request_bytes: int = REQUEST_BYTES,
+    ) -> None:
+        self._blob = blob
+        self._storage = storage
+        self._client = client
+        self._url = url
+        self._request_bytes = request_bytes
+        self._tries = storage.tries("read", "r", blob=blob.name)
+        self._proven = 0  # how many bytes were out when earlier faults were last forgiven
+        self.delivered = 0
+
+    def __iter__(self) -> Generator[bytes]:
+        """The chunks, none of them empty.
+
+        Raises:
+            TapError: As :meth:`Container.open` tells.
+        """
+        done = False
+        while not done:
+            try:
+                for chunk in self._next_range():
+                    self._count(chunk)
+                    yield chunk
+                done = self.delivered == self._blob.size
+            except REQUEST_ERRORS as error:
+                self._tries.failed(error)
+
+    def _next_range(self) -> Iterator[bytes]:
+        """What one request brings, beginning behind the last byte that is out.
+
+        Raises:
+            AzureError, HTTPError: The request failed or its answer broke off.
+        """
+        start = self.delivered
+        end = min(start + self._request_bytes, self._blob.size)
+        headers = {
+            "If-Match": f'"{self._blob.etag}"',
+            # A blob's bytes as they are stored; nothing on the way may compress them.
+            "Accept-Encoding": "identity",
+        }
+        if end > start:  # an empty blob has no range, but it still may be gone or changed
+            headers["Range"] = f"bytes={start}-{end - 1}"
+        request = HttpRequest("GET", self._url(), headers=headers)
+        with self._client.send_request(request, stream=True) as response:
+            if response.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+                raise HttpResponseError(response=response)
+            self._check(response, start)
+            yield from response.iter_raw()
+        if self.delivered < end:
+            raise ServiceResponseError(f"the answer ended at byte {self.delivered}")
+
+    def _count(self, chunk: bytes) -> None:
+        self.delivered += len(chunk)
+        if self.delivered > self._blob.size:
+            raise self._wrong_length(self.delivered)
+        if self.delivered - self._proven >= _PROGRESS_BYTES:
+            self._proven = self.delivered
+            self._tries.succeeded()
+
+    def _check(self, response: HttpResponse, start: int) -> None:
+        """Hold an answer's headers against what was asked for.
+
+        A server may send all of a blob instead of a range (200, no ``Content-Range``); that
+        is as good, as long as it begins where this download stands.
+        """
+        blob, headers = self._blob, response.headers
+        if headers.get("ETag", "").removeprefix("W/").strip('"') != blob.etag:
+            raise blob_changed("the blob could not be read", self._where)
+        found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        first = int(found[1]) if found else 0
+        length = int(found[2] if found else headers.get("Content-Length", blob.size))
+        if length != blob.size:
+            raise self._wrong_length(length)
+        if first != start:
+            raise ServiceResponseError(f"the answer begins at byte {first}, not at {start}")
+
+    def _wrong_length(self, length: int) -> DataError:
+        return DataError(
+            Code.BLOB_TRUNCATED,
+            f"the blob was listed with {self._blob.size} bytes, but the storage gives {length}",
+            next_step="Run again; if it stays, look for a proxy or gateway that alters answers",
+            **self._where,
+        )
+
+    @property
+    def _where(self) -> dict[str, object]:
+        return {
+            "container": self._storage.label,
+            "blob": self._blob.name,
+            "offset": self.delivered,
+        }

@@ -1,0 +1,153 @@
+"""Requests to Azure Storage: one pool of connections, and patience with what may pass."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from azure.core.pipeline.transport import RequestsTransport
+
+from tap_mobile_engagement.containers.base import CHUNK_BYTES
+from tap_mobile_engagement.containers.faults import REQUEST_ERRORS, Action, Fault, explain
+from tap_mobile_engagement.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tap_mobile_engagement.containers.urls import Sas
+
+PAUSES: tuple[float, ...] = (1, 2, 4, 8, 16, 30)
+"""Seconds before each further try of a request; a fault that outlasts them all is raised.
+
+Azure moves a busy or broken part of its storage to another server within about half a minute.
+"""
+SHORT_PAUSES: tuple[float, ...] = (1,)
+"""The same where a person waits for the verdict."""
+
+USER_AGENT = "tap-mobile-engagement"
+"""How requests introduce themselves, before the SDK's own words."""
+
+_CONNECT_SECONDS = 20
+_READ_SECONDS = 60
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+def new_transport() -> RequestsTransport:
+    """A pool of connections; bodies that are streamed come in chunks of CHUNK_BYTES."""
+    return RequestsTransport(
+        connection_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        connection_data_block_size=CHUNK_BYTES,
+    )
+
+
+def client_options(transport: RequestsTransport) -> dict[str, Any]:
+    """Options of every client of the Azure SDK here.
+
+    The SDK's own retries are off: they wait in real time, and would multiply with those of
+    :class:`Storage`.
+    """
+    # The SDK logs each header of each request at INFO, which is the usual level of a tap's
+    # log. Whoever has set a level for it gets what was asked for.
+    http_log = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+    if http_log.level == logging.NOTSET:
+        http_log.setLevel(logging.WARNING)
+    return {"transport": transport, "retry_total": 0, "user_agent": USER_AGENT}
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How requests to one container or account are tried, tried again, and explained.
+
+    Attributes:
+        label: The container's or account's name for messages, a URL without any secret.
+        sas: What gives the right to ask; None if an account key does.
+        clock: Tells the time, aware.
+        sleep: Waits for the given seconds.
+    """
+
+    label: str
+    sas: Sas | None
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], object]
+
+    def call(
+        self,
+        request: Callable[[], _T],
+        words: str,
+        permission: str,
+        *,
+        blob: str | None = None,
+        pauses: tuple[float, ...] = PAUSES,
+    ) -> _T:
+        """Make a request, again if need be, and return what it returns.
+
+        Args:
+            request: Makes the request once.
+            words: What it does, to follow "could not be".
+            permission: The letter of the SAS permission that it takes.
+            blob: Name of the blob that it is about, if it is about one.
+            pauses: Seconds before each further try.
+
+        Raises:
+            TapError: What its failure means.
+        """
+        tries = self.tries(words, permission, blob=blob, pauses=pauses)
+        while True:
+            try:
+                return request()
+            except REQUEST_ERRORS as error:
+                tries.failed(error)
+
+    def tries(
+        self,
+        words: str,
+        permission: str,
+        *,
+        blob: str | None = None,
+        pauses: tuple[float, ...] = PAUSES,
+    ) -> Tries:
+        """Keep count of tries where :meth:`call` does not fit; the same arguments."""
+        return Tries(self, Action(words, permission, self.label, blob), pauses)
+
+
+class Tries:
+    """The tries of one action: how long to pause after a fault, and when to give up."""
+
+    def __init__(self, storage: Storage, action: Action, pauses: tuple[float, ...]) -> None:
+        self._storage = storage
+        self._action = action
+        self._pauses = pauses
+        self._left = iter(pauses)
+
+    def succeeded(self) -> None:
+        """It went on: faults before this no longer count."""
+        self._left = iter(self._pauses)
+
+    def failed(self, error: Exception) -> None:
+        """Pause before the next try.
+
+        Args:
+            error: One of the REQUEST_ERRORS.
+
+        Raises:
+            TapError: What the error means, if another try would not help or none is left.
+        """
+        fault = Fault.of(error)
+        pause = next(self._left, None)
+        storage = self._storage
+        if pause is None or not fault.is_transient:
+            # Without its cause: the SDK's messages hold URLs, a traceback would show them.
+            raise explain(fault, self._action, sas=storage.sas, now=storage.clock()) from None
+        logger.warning(
+            "%s: a request failed (%s); trying again in %g s",
+            storage.label,
+            redact(fault.reason),
+            pause,
+        )
+        storage.sleep(pause)

@@ -1,0 +1,279 @@
+"""Container URLs: their right form, and what the SAS in them allows. No I/O, no clock.
+
+Where a rule comes from: "Create a service SAS" and "Create an account SAS" in Microsoft's
+reference of the Blob Storage REST API.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from tap_mobile_engagement.errors import Code, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RIGHT_FORM = "https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=…&sp=…&se=…&sig=…"
+"""What the URL of a container with its SAS looks like, for messages."""
+
+PERMISSIONS = {
+    "r": "read",
+    "a": "add",
+    "c": "create",
+    "w": "write",
+    "d": "delete",
+    "l": "list",
+}
+"""The permission letters of a SAS that matter here, and what the Azure portal calls them."""
+
+# Microsoft: "observe up to 15 minutes of clock skew in either direction on any request".
+_CLOCK_SKEW = timedelta(minutes=15)
+
+_CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web|\$logs")
+_OTHER_SERVICES = re.compile(r"\.(dfs|file|queue|table|web)\.(?:core|storage)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sas:
+    """A shared access signature, as far as it says itself what it allows.
+
+    Attributes:
+        signature: The secret part.
+        permissions: Letters as in :data:`PERMISSIONS`; None if a stored access policy of the
+            container holds them.
+        starts: When it begins to count, aware; None if at once, or if the policy says.
+        expires: When it ends, aware; None if the policy says.
+        gaps: What an account SAS leaves out that a container's blobs need, in words.
+    """
+
+    signature: str = field(repr=False)
+    permissions: frozenset[str] | None
+    starts: datetime | None
+    expires: datetime | None
+    gaps: tuple[str, ...] = ()
+
+    def missing(self, needs: frozenset[str]) -> tuple[str, ...]:
+        """The names of the permissions that it lacks, as far as it can be told from it."""
+        if self.permissions is None:
+            return ()
+        return tuple(PERMISSIONS.get(p, p) for p in sorted(needs - self.permissions))
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUrl:
+    """The URL of an Azure container, taken apart.
+
+    Attributes:
+        text: The whole URL, in a form that every client reads alike; it holds the secret.
+        label: The URL without its query, for messages.
+        sas: What the query holds.
+    """
+
+    text: str = field(repr=False)
+    label: str
+    sas: Sas
+
+    @classmethod
+    def parse(cls, url: str, *, setting: str = "container_url") -> ContainerUrl:
+        """Take a container URL apart.
+
+        Args:
+            url: The URL with its SAS.
+            setting: Name of the setting that it comes from, for the message.
+
+        Raises:
+            SettingsError: CONTAINER_URL_INVALID with the right form, if it is none.
+        """
+        # A copied signature may hold a bare plus sign, which would be read as a space; a SAS
+        # never holds a space.
+        text = url.strip().replace("+", "%2B")
+        try:
+            parts = urlsplit(text)
+            host = parts.hostname or ""
+            address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        except ValueError:
+            _refuse(setting, "is no URL")
+        _check_host(parts.scheme, host, setting)
+        _check_path(parts, host, setting)
+        sas = _read_sas(parts, setting)
+        return cls(text, f"{address}{parts.path.rstrip('/')}", sas)
+
+
+def check_container_url(
+    url: str, *, needs: frozenset[str], now: datetime, setting: str
+) -> None:
+    """Refuse a container URL that can't work, before anything is created with it.
+
+    A folder (``file:///…``) only has to be an absolute path. A SAS that refers to a stored
+    access policy is checked as far as it says itself what it allows.
+
+    Args:
+        url: The URL, with its SAS.
+        needs: Permission letters that are needed, such as ``frozenset("rl")``.
+        now: The time, aware.
+        setting: Name of the setting that it comes from, for the message.
+
+    Raises:
+        SettingsError: CONTAINER_URL_INVALID with the right form; SAS_EXPIRED, also for one
+            that does not count yet; SAS_PERMISSION_MISSING with what is missing.
+    """
+    if is_folder_url(url):
+        check_folder_url(url, setting)
+        return
+    container = ContainerUrl.parse(url, setting=setting)
+    sas = container.sas
+    if sas.expires is not None and sas.expires <= now:
+        raise SettingsError(
+            Code.SAS_EXPIRED,
+            f"the SAS in the setting {setting} ended at {sas.expires:%Y-%m-%dT%H:%M:%SZ}",
+            next_step="Make a new SAS for the container and put its URL there",
+            container=container.label,
+        )
+    if sas.starts is not None and sas.starts > now + _CLOCK_SKEW:
+        raise SettingsError(
+            Code.SAS_EXPIRED,
+            f"the SAS in the setting {setting} counts only from "
+            f"{sas.starts:%Y-%m-%dT%H:%M:%SZ} on",
+            next_step="Wait until then, or make a SAS that starts earlier",
+            container=container.label,
+        )
+    missing = (*sas.gaps, *sas.missing(needs))
+    if missing:
+        needed = ", ".join(PERMISSIONS.get(letter, letter) for letter in sorted(needs))
+        raise SettingsError(
+            Code.SAS_PERMISSION_MISSING,
+            f"the SAS in the setting {setting} does not allow {', '.join(missing)}",
+            next_step=f"Make a SAS for the container with the permissions {needed} "
+            f"(sp={''.join(sorted(needs))}) and put its URL there",
+            container=container.label,
+        )
+
+
+def is_folder_url(url: str) -> bool:
+    """Whether the URL names a folder (``file:…``) instead of an Azure container."""
+    return url.strip().lower().startswith("file:")
+
+
+def check_folder_url(url: str, setting: str) -> None:
+    """Refuse a ``file:`` URL that does not name a folder by its whole path.
+
+    Raises:
+        SettingsError: CONTAINER_URL_INVALID with the right form.
+    """
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        _refuse(setting, "is no URL")
+    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        _refuse(setting, "must name a folder by its whole path, as in file:///data/export")
+
+
+def sas_expiry(url: str) -> datetime | None:
+    """When the URL's SAS ends, aware, in UTC.
+
+    Returns:
+        None for a folder, and where a stored access policy of the container says it.
+
+    Raises:
+        SettingsError: CONTAINER_URL_INVALID if it is no container URL.
+    """
+    if is_folder_url(url):
+        return None
+    return ContainerUrl.parse(url).sas.expires
+
+
+def _refuse(setting: str, reason: str) -> NoReturn:
+    raise SettingsError(
+        Code.CONTAINER_URL_INVALID,
+        f"the setting {setting} {reason}",
+        next_step=f"Use the container's Blob URL with its SAS, {RIGHT_FORM}, "
+        "or a folder, file:///FOLDER",
+    ) from None
+
+
+def _check_host(scheme: str, host: str, setting: str) -> None:
+    if scheme not in {"http", "https"}:
+        _refuse(setting, "must begin with https:// (or file:/// for a folder)")
+    if not host:
+        _refuse(setting, "names no host")
+    if host == "portal.azure.com" or host.endswith(".portal.azure.com"):
+        _refuse(setting, "is an address of the Azure portal, not of the container itself")
+    other = _OTHER_SERVICES.search(host)
+    if other:
+        _refuse(setting, f"is an address of the {other[1]} service, not of Blob Storage")
+
+
+def _check_path(parts: SplitResult, host: str, setting: str) -> None:
+    segments = parts.path.strip("/").split("/") if parts.path.strip("/") else []
+    if _is_path_style(host):
+        segments = segments[1:]  # the first names the account
+    if not segments:
+        _refuse(setting, "names a storage account, but no container in it")
+    if len(segments) > 1:
+        _refuse(setting, "is the address of a blob or folder, not of a container")
+    if not _CONTAINER_NAME.fullmatch(segments[0]):
+        _refuse(setting, f"names the container {segments[0]!r}, which can't be one's name")
+
+
+def _is_path_style(host: str) -> bool:
+    """Whether the account stands in the path: emulators, reached by address or plain name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host
+    return True
+
+
+def _read_sas(parts: SplitResult, setting: str) -> Sas:
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if any(name.startswith("amp;") for name in query):
+        _refuse(setting, "was copied from HTML: each &amp; in it must be a plain &")
+    if not query.get("sig"):
+        _refuse(setting, "carries no SAS (no sig=)")
+    if "srt" not in query and query.get("sr") != "c":
+        kind = f"is for something else (sr={query['sr']})" if "sr" in query else "has no sr="
+        _refuse(setting, f"needs a SAS for the container, but the SAS {kind}")
+    if query.get("spr") == "https" and parts.scheme == "http":
+        _refuse(setting, "begins with http:, but its SAS allows only https:")
+    if "si" not in query:
+        for name in ("sp", "se"):
+            if not query.get(name):
+                _refuse(setting, f"is incomplete: its SAS has no {name}=")
+    return Sas(
+        signature=query["sig"],
+        permissions=frozenset(query["sp"]) if query.get("sp") else None,
+        starts=_read_time(query, "st", setting),
+        expires=_read_time(query, "se", setting),
+        gaps=_account_sas_gaps(query),
+    )
+
+
+def _account_sas_gaps(query: Mapping[str, str]) -> tuple[str, ...]:
+    """What an account SAS leaves out; a SAS for a container leaves out none of this."""
+    if "srt" not in query:
+        return ()
+    gaps = []
+    if "b" not in query.get("ss", ""):
+        gaps.append("the Blob service (ss=b)")
+    if "c" not in query["srt"]:
+        gaps.append("the resource type container (srt=c)")
+    if "o" not in query["srt"]:
+        gaps.append("the resource type object (srt=o)")
+    return tuple(gaps)
+
+
+def _read_time(query: Mapping[str, str], name: str, setting: str) -> datetime | None:
+    """A time of a SAS: a date, maybe a time of day, maybe a zone; without one it is UTC."""
+    text = query.get(name)
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        _refuse(setting, f"has a SAS whose {name}= is no time")

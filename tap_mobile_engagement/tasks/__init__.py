@@ -1,0 +1,1 @@
+"""An export task's life: the REST client, its rules, and the runner."""

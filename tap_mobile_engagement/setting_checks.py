@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -71,9 +72,12 @@ def whole(least: int) -> Callable[[object], int]:
     return check
 
 
+_NUMBERS = (int, float, Decimal)  # the SDK reads fractions in a JSON file as Decimal
+
+
 def seconds(value: object) -> float:
     """A number of seconds above zero."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not value > 0:
         raise Wrong("must be a number of seconds above zero")
     return float(value)
 

@@ -39,9 +39,10 @@ _WHITE = b" \t\r\n"
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
 # How an element ends and the next begins; both always match something.
 _ENDING = re.compile(rb"(?:\]\s*)?[^\s]\s*\Z")
-_BEGINNING = re.compile(rb'\s*(?:\{\s*"[^"\\]{0,64}"|.)', re.DOTALL)
+_BEGINNING = re.compile(rb'\s{0,64}(?:\{\s{0,64}"[^"\\]{0,64}"|.)', re.DOTALL)
 _QUOTE = ord('"')
 _COMMA = ord(",")
+_END = ord("]")
 _OPENING = frozenset(b"[{")
 
 _raw_values = msgspec.json.Decoder(list[msgspec.Raw])
@@ -106,6 +107,7 @@ class _ArrayReader:
         self._buffer = b""
         self._offset = 0  # of the buffer's first byte in the content
         self._between = b""  # the text between two elements, as it was last seen
+        self._follows_comma = False  # whether the buffer's bracket stands for one
 
     def blocks(self) -> Iterator[Block]:
         self._find_start()
@@ -119,9 +121,9 @@ class _ArrayReader:
                 wanted = len(self._buffer) + 1
                 continue
             spans, closed = _scan(self._buffer)
-            yield from self._judge(spans)
+            yield from self._judge(spans, closed=closed > 0)
             if closed:
-                self._expect_end(closed + 1)
+                self._expect_end(closed)
                 return
             if ended:
                 raise self._truncated()
@@ -129,12 +131,12 @@ class _ArrayReader:
                 self._learn(spans)
                 self._drop(spans[-1][1])
                 wanted = len(self._buffer) + 1
-            else:
-                # An element larger than the buffer: doubling keeps the cost linear.
-                wanted = len(self._buffer) * 2
-            if wanted > MAX_ELEMENT_SIZE:
+            elif len(self._buffer) > MAX_ELEMENT_SIZE:
                 what = f"a single element has more than {MAX_ELEMENT_SIZE} bytes"
                 raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset + 1)
+            else:
+                # An element larger than the buffer: doubling keeps the cost linear.
+                wanted = min(len(self._buffer) * 2, MAX_ELEMENT_SIZE + 1)
 
     def _find_start(self) -> None:
         while not self._buffer:
@@ -165,6 +167,7 @@ class _ArrayReader:
         """Forget the elements before that comma."""
         self._buffer = b"[" + self._buffer[comma + 1 :]
         self._offset += comma
+        self._follows_comma = True
 
     def _guess_cut(self) -> int:
         """The position of the comma behind the last whole element; 0 if no guess is right."""
@@ -195,27 +198,35 @@ class _ArrayReader:
         if ending and beginning:
             self._between = self._buffer[ending.start() : beginning.end()]
 
-    def _judge(self, spans: list[tuple[int, int]]) -> Iterator[Block]:
+    def _judge(self, spans: list[tuple[int, int]], *, closed: bool) -> Iterator[Block]:
         """Hand out scanned elements: together where all are sound, else one by one."""
         if not spans:
             return
-        data = self._buffer[: spans[-1][1]] + b"]"
-        if len(spans) == 1 and not data.strip(b"[]" + _WHITE):
+        only_blank = len(spans) == 1 and self._is_blank(*spans[0])
+        if only_blank and closed and not self._follows_comma:
             return  # an empty array
-        if _is_array(data):
+        data = self._buffer[: spans[-1][1]] + b"]"
+        if not only_blank and _is_array(data):
             yield Block(data, self._offset)
             return
         for start, end in spans:
-            element = self._buffer[start:end]
-            if not element.strip(_WHITE):
-                what = "two commas follow each other, or one precedes the end"
+            if self._is_blank(start, end):
+                what = "a comma has no element before it, or none behind it"
                 raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset + start)
-            data = b"[" + element + b"]"
+            data = b"[" + self._buffer[start:end] + b"]"
             yield Block(data, self._offset + start - 1, sound=_is_array(data))
 
+    def _is_blank(self, start: int, end: int) -> bool:
+        return not self._buffer[start:end].strip(_WHITE)
+
     def _expect_end(self, at: int) -> None:
-        rest: bytes | None = self._buffer[at:]
+        """Check the bracket that closes the array, and that only white space follows it."""
         offset = self._offset + at
+        if self._buffer[at] != _END:
+            what = "the brackets don't match: a brace closes the array"
+            raise DataError(Code.BLOB_CORRUPT, what, offset=offset)
+        rest: bytes | None = self._buffer[at + 1 :]
+        offset += 1
         while rest is not None:
             stripped = rest.lstrip(_WHITE)
             if stripped:

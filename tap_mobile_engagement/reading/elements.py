@@ -21,7 +21,18 @@ _REPLACEMENT = "\ufffd"
 
 
 class NotANumber:
-    """Stands for a number that JSON can't express, so that writing its item fails."""
+    """Stands for a number that JSON can't express, so that writing its item fails.
+
+    Args:
+        text: The number as it stands in the file.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        """The number as it stands in the file, for people."""
+        return self._text
 
 
 class Decoded(NamedTuple):
@@ -48,15 +59,13 @@ def decode_element(data: bytes) -> Decoded:
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     text = data.decode("utf-8", errors="surrogateescape")
-    value = json.loads(
-        text, strict=False, parse_constant=lambda _: NotANumber(), parse_float=_number
-    )
+    value = json.loads(text, strict=False, parse_constant=NotANumber, parse_float=_number)
     return Decoded(*_without_surrogates(value))
 
 
 def _number(digits: str) -> float | NotANumber:
     number = float(digits)
-    return number if math.isfinite(number) else NotANumber()
+    return number if math.isfinite(number) else NotANumber(digits)
 
 
 def _without_surrogates(value: Any) -> tuple[Any, bool]:

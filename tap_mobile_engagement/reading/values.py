@@ -7,12 +7,12 @@ strict about meaning: nothing is guessed, cut or rounded to make a value fit.
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.datatypes import Kind
+from tap_mobile_engagement.reading.elements import decode_element
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,16 +22,19 @@ class BadValue(ValueError):  # noqa: N818  (it rejects one value; errors end an 
     """A value that its field can't hold; the message says why, and never repeats it whole."""
 
 
+NO_IDS = frozenset(("", "0" * 32, "00000000-0000-0000-0000-000000000000"))
+"""Ids that stand for none."""
+
 # As Microsoft's JSON Schema of the export files defines a date-time, but for years that do
 # not have four digits; and the zone without a colon.
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[Tt ](?:(\d\d):(\d\d):(\d\d)(?:\.(\d{0,9}))?)?\s?([Zz]|[+-]\d\d:?\d\d)?)?",
+    r"(?:[Tt ](?:(\d\d):(\d\d):(\d\d)(?:\.(\d{0,9}))?)?"
+    r"\s?([Zz]|[+-](?:2[0-3]|[01]\d):?[0-5]\d)?)?",
     re.ASCII,
 )
-_CANONICAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z", re.ASCII)
 _MILLISECONDS = re.compile(r"-?\d{10,15}", re.ASCII)
-_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,100}", re.ASCII)  # int() itself refuses thousands of digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64 = range(-(1 << 63), 1 << 63)
 _FLAG_SEPARATORS = re.compile(r"[,;|\s]+")
@@ -92,7 +95,7 @@ def identifier(value: Any) -> str | None:
     """An id as it came; null where it is empty or all zeros."""
     if not isinstance(value, str):
         raise BadValue(f"an id can't be {_type_of(value)}")
-    return value if value.strip("0- ") else None
+    return None if value in NO_IDS else value
 
 
 def text(value: Any) -> str:
@@ -123,13 +126,28 @@ def boolean(value: Any) -> bool:
 
 
 def mapping(value: Any) -> dict[str, Any] | None:
-    """An object, or JSON text that holds one; null where that text is empty."""
+    """An object, or JSON text that holds one; null where that text is empty or says null.
+
+    Keys are sorted at every depth, so that equal objects are emitted alike.
+
+    Raises:
+        BadValue: If it is something else.
+        RecursionError: If it is nested too deep (about 500 levels).
+    """
     if isinstance(value, str):
-        if not value.strip():
+        value = _from_json(value) if value.strip() else None
+        if value is None:
             return None
-        value = _from_json(value)
     if not isinstance(value, dict):
         raise BadValue(f"an object can't be {_type_of(value)}")
+    return _sorted(value)  # type: ignore[no-any-return]
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
     return value
 
 
@@ -148,9 +166,10 @@ def _split(text: str) -> list[str]:
 
 
 def _from_json(text: str) -> Any:
+    """What JSON text holds, by the same rules as for the file around it."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return decode_element(text.encode(errors="surrogatepass")).value
+    except ValueError:
         raise BadValue(f"{_excerpt(text)} is no JSON") from None
 
 

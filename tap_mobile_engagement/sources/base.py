@@ -1,0 +1,91 @@
+"""What a stream reads: exports, and the sources that yield them in commit order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.windows import PartitionState, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of an export.
+
+    Attributes:
+        blob_name: Name of the blob; None where the elements came from no blob.
+        size: Bytes as stored; 0 where that is not known before.
+        open: Opens its bytes as they are stored, in pieces of any size.
+    """
+
+    blob_name: str | None
+    size: int
+    open: Callable[[], AbstractContextManager[Iterator[bytes]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A finished unit of data: its files, and what to note once all its records are out.
+
+    Attributes:
+        data_type: What the files hold.
+        app_name: The app that it belongs to; empty in an archive without a label.
+        exported_until: End of the date window, time of the snapshot, or arrival of the file:
+            RFC 3339 in UTC.
+        parts: Its files, in the order in which they are to be read.
+        commit: Notes in the state that all records are out; called after the last record.
+        discard: Notes in the state that the files proved bad, so that they are asked for anew.
+        window: The days that it covers; None where it has none.
+        task_id: The export task that wrote it; None where none did.
+        waited: Seconds spent on waiting for it.
+    """
+
+    data_type: DataType
+    app_name: str
+    exported_until: str
+    parts: tuple[Part, ...]
+    commit: Callable[[], None] = lambda: None
+    discard: Callable[[], None] = lambda: None
+    window: Window | None = None
+    task_id: str | None = None
+    waited: float = 0.0
+
+
+class ExportSource(Protocol):
+    """Where exports come from."""
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """The apps, each with a state of its own; empty where state stands at stream level."""
+
+    def check(self) -> None:
+        """Check that it can be reached and used, without changing anything.
+
+        Raises:
+            TapError: With what is wrong and how to mend it.
+        """
+
+    def exports(
+        self,
+        data_type: DataType,
+        app_name: str,
+        state: PartitionState,
+        save: Callable[[], None],
+    ) -> Iterator[Export]:
+        """The exports that are due, in commit order.
+
+        Args:
+            data_type: What to export.
+            app_name: One of the partitions; empty where there are none.
+            state: The state of that stream and partition.
+            save: Writes a STATE message, so that a change of ``state`` survives a crash. Only
+                to be called between exports, when all that the state claims is out.
+        """
+
+    def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
+        """Exports for a dry run: from what is there already, or none. Changes nothing."""

@@ -1,0 +1,157 @@
+"""The tap: its settings, its streams, and what holds them together."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError
+
+from tap_mobile_engagement import settings as config_table
+from tap_mobile_engagement.datatypes import DATA_TYPES
+from tap_mobile_engagement.errors import Code, TapError
+from tap_mobile_engagement.output import MessageWriter
+from tap_mobile_engagement.redaction import install_log_redaction
+from tap_mobile_engagement.streams import ExportStream, HistoricalStream, SnapshotStream
+from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag, Timing
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from tap_mobile_engagement.settings import Settings
+    from tap_mobile_engagement.sources.base import ExportSource
+
+
+class TapMobileEngagement(Tap):
+    """Singer tap for the raw data that Azure Mobile Engagement exports."""
+
+    name = "tap-mobile-engagement"
+    package_name = "tap-mobile-engagement"
+    config_jsonschema: ClassVar[dict[str, Any]] = config_table.json_schema()
+    message_writer_class = MessageWriter
+
+    def __init__(self, **options: Any) -> None:
+        install_log_redaction()
+        self._failures: dict[str, TapError] = {}
+        self._stop = StopFlag()
+        self._signal = 0
+        self.timing = Timing(stop=self._stop)
+        super().__init__(**options)
+
+    def discover_streams(self) -> list[ExportStream]:
+        """One stream for each data type."""
+        return [
+            (HistoricalStream if data_type.historical else SnapshotStream)(self, data_type)
+            for data_type in DATA_TYPES
+        ]
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The checked configuration.
+
+        Raises:
+            SettingsError: ``BAD_SETTING``.
+        """
+        return config_table.parse(self.config, today=self.timing.now().date())
+
+    @cached_property
+    def source(self) -> ExportSource:
+        """Where exports come from."""
+        from tap_mobile_engagement.sources import open_source  # noqa: PLC0415  (slow to import)
+
+        return open_source(self.settings, self.timing)
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check the tap's own settings against the table, and the SDK's as the SDK does."""
+        _, errors = config_table.check(self.config, today=self.timing.now().date())
+        messages = [str(error) for error in errors]
+        if messages and raise_errors:
+            summary = "Config validation failed"
+            raise ConfigValidationError(summary, errors=messages, schema={})
+        return messages or super()._validate_config(raise_errors=raise_errors)
+
+    # Failures: one stream's leaves the others running.
+
+    def stream_failed(self, stream: str, error: TapError) -> None:
+        """Note the failure of a stream; the run goes on with the next."""
+        self.logger.error("%s", error)
+        self._failures[stream] = error
+
+    def sync_all(self) -> None:  # type: ignore[misc]
+        """Sync all selected streams, then fail if one of them did.
+
+        The SDK marks this method as final and has no hook behind the last stream; what it
+        does is left as it is.
+
+        Raises:
+            TapError: ``STREAMS_FAILED``, with the streams and what to do about each.
+        """
+        try:
+            self.source.check()
+            super().sync_all()
+        except RunStopped:
+            self._state_writer.write_state(self.state)
+            self.flush()
+            self.logger.warning("Stopped by signal %d; the state is written", self._signal)
+            sys.exit(128 + self._signal)
+        if self._failures:
+            raise _summary(self._failures)
+
+    # Signals: they only set a flag, so that no message is cut in the middle.
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        del frame
+        if self._signal:
+            sys.exit(128 + signum)  # asked twice: do not wait for the next block
+        self._signal = signum
+        self._stop.set()
+
+    def check_stop(self) -> None:
+        """Raise RunStopped if a signal asked the run to end."""
+        self.timing.pause(0)
+
+    def flush(self) -> None:
+        """Hand all messages over to the operating system."""
+        writer = self.message_writer
+        if isinstance(writer, MessageWriter):
+            writer.flush()
+
+    # The command line: a failure is one line, not a traceback.
+
+    @classmethod
+    def invoke(cls, **options: Any) -> None:
+        """Run the command line interface."""
+        with _reported(cls.logger):
+            super().invoke(**options)
+
+    @classmethod
+    def cb_test(cls, *arguments: Any) -> None:
+        """Run ``--test``."""
+        with _reported(cls.logger):
+            super().cb_test(*arguments)
+
+
+@contextmanager
+def _reported(logger: logging.Logger) -> Iterator[None]:
+    try:
+        yield
+    except TapError as error:
+        logger.error("%s", error)  # noqa: TRY400  (the message says all)
+        sys.exit(1)
+
+
+def _summary(failures: dict[str, TapError]) -> TapError:
+    return TapError(
+        Code.STREAMS_FAILED,
+        "the other streams are done, but these failed: "
+        + " | ".join(f"{stream}: {error}" for stream, error in failures.items()),
+    )
+
+
+if __name__ == "__main__":
+    TapMobileEngagement.cli()

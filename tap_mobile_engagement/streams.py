@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from singer_sdk import Stream
 from singer_sdk.helpers.types import Context  # noqa: TC002  (the SDK reads annotations)
+from singer_sdk.mapper import SameRecordTransform
 
-from tap_mobile_engagement.emit import Origin, PartRecords, SdkPath
+from tap_mobile_engagement.emit import FastPath, Origin, PartRecords, RecordPath, SdkPath
 from tap_mobile_engagement.errors import DataError, TapError
+from tap_mobile_engagement.output import MessageWriter
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
+from tap_mobile_engagement.reading.typed import TypedReader
 from tap_mobile_engagement.settings import BadRecords as BadRecordsMode
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+
+    from singer_sdk.metrics import Counter
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.sources.base import Export, Part
@@ -36,6 +41,13 @@ class Tally:
     size: int = 0
     records: int = 0
     repaired: int = 0
+    counted: int = 0
+
+    def take_new(self) -> int:
+        """How many records came since this was asked last."""
+        new = self.records - self.counted
+        self.counted = self.records
+        return new
 
 
 class ExportStream(Stream):
@@ -55,7 +67,7 @@ class ExportStream(Stream):
         super().__init__(tap, schema=data_type.schema, name=data_type.name)
         self.primary_keys = data_type.keys
         self._bad_records: BadRecords | None = None
-        self._path = SdkPath(self._write_record_message)
+        self._written = 0  # records that went through the SDK
 
     @property
     def partitions(self) -> list[dict[str, Any]] | None:
@@ -82,19 +94,19 @@ class ExportStream(Stream):
 
         A failure of this stream is noted with the tap, which goes on with the others. In a dry
         run it ends the run at once, for there it is the verdict.
+
+        Yields:
+            Nothing: records are written block by block, and nobody asks for them here.
         """
-        del write_messages  # stock BATCH would read without writing; this tap does not use it
+        del write_messages  # only stock BATCH reads without writing
+        yield from ()
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
-                index = 0
+                path = self._choose_path()
                 for partition in self._partitions(context):
                     counter.with_context(partition)
                     for export in self._exports(partition):
-                        for record in self._emit(export):
-                            self._check_max_record_limit(index)
-                            counter.increment()
-                            index += 1
-                            yield record
+                        self._emit(export, path, counter)
                         self._commit(export)
                 self._finish()
         except TapError as error:
@@ -106,6 +118,39 @@ class ExportStream(Stream):
             self._tap.flush()
             if self._bad_records:
                 self._bad_records.close()
+
+    def _choose_path(self) -> RecordPath:
+        """The fast path where nothing asks for more, otherwise the SDK's."""
+        slow = SdkPath(self._write_limited)
+        reason = self._needs_sdk()
+        if reason:
+            self.logger.info("Writing records through the SDK: %s", reason)
+            return slow
+        writer = cast("MessageWriter", self._tap.message_writer)
+        return FastPath(
+            self.data_type, version=self._stream_version, write=writer.write_lines, slow=slow
+        )
+
+    def _needs_sdk(self) -> str | None:
+        """Why the records of this stream have to go through the SDK; None if nothing asks."""
+        maps = self.stream_maps
+        is_mapped = len(maps) != 1 or type(maps[0]) is not SameRecordTransform
+        writer = self._tap.message_writer
+        reasons = {
+            "it is a dry run": self.ABORT_AT_RECORD_COUNT is not None,
+            "not all fields are selected": not all(self.mask.values()),
+            "there is a stream map": is_mapped,
+            "records are flattened": any(each.flattening_enabled for each in maps),
+            "its elements have nested parts": not TypedReader.fits(self.data_type),
+            "the tap was given another writer": not isinstance(writer, MessageWriter),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
+
+    def _write_limited(self, record: dict[str, Any]) -> None:
+        """Write a record through the SDK; end a dry run that has enough of them."""
+        self._check_max_record_limit(self._written)
+        self._write_record_message(record)
+        self._written += 1
 
     def _partitions(self, context: Context | None) -> list[Context]:
         """What to sync: one partition, or all there are; an empty one is the whole stream."""
@@ -119,14 +164,15 @@ class ExportStream(Stream):
         state = PartitionState(self.get_context_state(partition or None))
         return source.exports(self.data_type, app_name, state, self._save_state)
 
-    def _emit(self, export: Export) -> Iterator[dict[str, Any]]:
+    def _emit(self, export: Export, path: RecordPath, counter: Counter) -> None:
         """Emit the records of an export, and reconcile it in one log line."""
         tally = Tally()
         started = time.monotonic()
         bad_before = self._rejects.count
         try:
             for part in export.parts:
-                yield from self._emit_part(export, part, tally)
+                self._emit_part(export, part, path, tally)
+                counter.increment(tally.take_new())
         except TapError as error:
             if isinstance(error, DataError):
                 export.discard()
@@ -149,15 +195,13 @@ class ExportStream(Stream):
             time.monotonic() - started,
         )
 
-    def _emit_part(self, export: Export, part: Part, tally: Tally) -> Iterator[dict[str, Any]]:
+    def _emit_part(self, export: Export, part: Part, path: RecordPath, tally: Tally) -> None:
         records = self._records_of(export, part)
         try:
             with part.open() as chunks:
                 for block in read_blocks(_counted(chunks, tally)):
                     self._tap.check_stop()
-                    for record in self._path.emit(block, records):
-                        tally.records += 1
-                        yield record
+                    tally.records += path.emit(block, records)
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
         tally.repaired += records.repaired

@@ -1,0 +1,132 @@
+"""Both record paths write the same messages, byte for byte but for the time of extraction."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+from singer_sdk.singerlib import RecordMessage
+
+from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
+from tap_mobile_engagement.emit import FastPath, Origin, PartRecords, SdkPath
+from tap_mobile_engagement.output import MessageWriter
+from tap_mobile_engagement.reading.recognise import read_blocks
+from tap_mobile_engagement.reading.rejects import BadRecords
+from tap_mobile_engagement.reading.typed import TypedReader
+from tap_mobile_engagement.simulator import Options, Simulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Export = Callable[[str, Options], bytes]
+TYPED = [data_type.name for data_type in DATA_TYPES if TypedReader.fits(data_type)]
+TIME = re.compile(rb',"time_extracted":"[^"]*"')
+
+
+def emit(name: str, content: bytes, *, fast: bool, version: int | None = None) -> list[bytes]:
+    """The messages that a path writes for a file, without the time of extraction."""
+    lines: list[bytes] = []
+    writer = MessageWriter()
+
+    def write(record: dict[str, object]) -> None:
+        message = RecordMessage(stream=name, record=record, version=version)
+        lines.append(writer.serialize_message(message))
+
+    data_type = BY_NAME[name]
+    slow = SdkPath(write)
+    path = FastPath(data_type, version=version, write=lines.append, slow=slow)
+    origin = Origin(data_type, "shop", f"{name} “1”.json", "2016-05-08T00:00:00Z")
+    records = PartRecords(origin, BadRecords(name, skip=True, most=1000))
+    count = sum(
+        (path if fast else slow).emit(block, records) for block in read_blocks([content])
+    )
+    messages = TIME.sub(b"", b"".join(lines)).splitlines(keepends=True)
+    assert count == len(b"".join(messages).split(b"\n")) - 1
+    return b"".join(messages).split(b"\n")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Export]:
+    """Gives the content of a file that the service would write; makes each one only once."""
+    folder: Path = tmp_path_factory.mktemp("exports")
+    with ExitStack() as running:
+
+        @cache
+        def simulator(options: Options) -> Simulator:
+            simulator = Simulator(options)
+            running.callback(simulator.stop)
+            return simulator
+
+        @cache
+        def export(name: str, options: Options) -> bytes:
+            (written,) = simulator(options).write_export("shop", name, folder.as_uri())
+            return (folder / written).read_bytes()
+
+        yield export
+
+
+OPTIONS = {
+    "as documented": Options(devices=20),
+    "no ids": Options(devices=20, no_id="mixed"),
+    "repeats": Options(devices=20, repeats=0.3),
+    "seconds": Options(devices=20, time_digits=0),
+    "nanoseconds": Options(devices=20, time_digits=9),
+    "without zone": Options(devices=20, time_format="no_zone"),
+    "milliseconds": Options(devices=20, time_format="epoch_ms"),
+    "extra fields": Options(devices=20, extra_fields=True),
+}
+
+
+@pytest.mark.parametrize("name", TYPED)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_both_paths_write_the_same(name: str, options: Options, exported: Export) -> None:
+    content = exported(name, options)
+
+    fast = emit(name, content, fast=True, version=7)
+    slow = emit(name, content, fast=False, version=7)
+
+    assert len(slow) > 1
+    assert fast == slow
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_documented_files_are_read_by_types(name: str, exported: Export) -> None:
+    content = exported(name, OPTIONS["as documented"])
+    reader = TypedReader(BY_NAME[name])
+
+    assert all(reader.read(block.data) is not None for block in read_blocks([content]))
+
+
+ODD_EVENTS = {
+    "unknown field": {"name": "a", "timestamp": "2016-05-01T00:00:00Z", "more": [1]},
+    "zero fraction": {"name": "a", "timestamp": "2016-05-01T00:00:00.120000Z"},
+    "offset": {"name": "a", "timestamp": "2016-05-01T00:00:00+02:00"},
+    "date": {"name": "a", "timestamp": "2016-05-01"},
+    "impossible time": {"name": "a", "timestamp": "2016-13-01T00:00:00Z"},
+    "no name": {"timestamp": "2016-05-01T00:00:00Z"},
+    "other type": {"name": 7, "timestamp": "2016-05-01T00:00:00Z"},
+    "zero id": {"name": "a", "timestamp": "2016-05-01T00:00:00Z", "infoId": "0" * 32},
+    "unsorted extras": {
+        "name": "a",
+        "timestamp": "2016-05-01T00:00:00Z",
+        "extras": {"b": {"z": 1, "y": [{"d": 1.50, "c": 2**70}]}, "a": "\u2028é"},
+    },
+    "empty extras": {"name": "a", "timestamp": "2016-05-01T00:00:00Z", "extras": {}},
+    "extras as text": {"name": "a", "timestamp": "2016-05-01T00:00:00Z", "extras": '{"a":1}'},
+}
+
+
+@pytest.mark.parametrize("event", ODD_EVENTS.values(), ids=ODD_EVENTS.keys())
+def test_an_odd_item_comes_out_the_same_among_its_neighbours(event: dict[str, object]) -> None:
+    plain = {"name": "b", "timestamp": "2016-05-01T00:00:01Z"}
+    content = json.dumps([{"deviceId": "d", "events": [plain, event, plain]}]).encode()
+
+    fast = emit("events", content, fast=True)
+
+    assert fast == emit("events", content, fast=False)
+    assert len({json.loads(line)["record"]["record_id"] for line in fast[:-1]}) == len(fast) - 1

@@ -36,8 +36,8 @@ _PYTHON_TYPES: dict[Kind, Any] = {
 _DIGITS = str.maketrans("123456789", "000000000")
 _NORMAL_SHAPES = frozenset(
     f"0000-00-00T00:00:00{fraction}Z" for fraction in ("", ".000", ".000000", ".000000000")
-)
-_INT64 = 1 << 63
+) | {""}  # a column without any time
+_SPARE_ZEROS = "000Z"  # ends a fraction that has more digits than it needs
 
 
 class TypedReader:
@@ -128,12 +128,15 @@ def _times(column: Sequence[str | None]) -> Sequence[str | None]:
     """Times in their normal form: checked in bulk, rewritten only where one is not normal."""
     present = [value for value in column if value] if None in column else column
     together = "\n".join(present)  # type: ignore[arg-type]
-    if not present:
-        return column
     shapes = set(together.translate(_DIGITS).split("\n"))
-    if shapes <= _NORMAL_SHAPES and "000Z" not in together and _are_times(present):
+    if not (shapes <= _NORMAL_SHAPES and _are_times(present)):
+        return [None if value is None else values.time(value) for value in column]
+    if _SPARE_ZEROS not in together:
         return column
-    return [None if value is None else values.time(value) for value in column]
+    return [
+        values.time(value) if value is not None and value.endswith(_SPARE_ZEROS) else value
+        for value in column
+    ]
 
 
 def _are_times(column: Sequence[Any]) -> bool:

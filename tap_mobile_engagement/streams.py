@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 from singer_sdk import Stream
 from singer_sdk.helpers.types import Context  # noqa: TC002  (the SDK reads annotations)
 from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_mobile_engagement.emit import FastPath, Origin, PartRecords, RecordPath, SdkPath
-from tap_mobile_engagement.errors import DataError, TapError
+from tap_mobile_engagement.errors import Code, DataError, TapError
 from tap_mobile_engagement.output import MessageWriter
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.sources.base import Export, Part
     from tap_mobile_engagement.tap import TapMobileEngagement
+
+
+_BLOBS_GONE = {Code.BLOB_CHANGED, Code.BLOB_MISSING}  # what a task wrote is not there any more
 
 
 @dataclass(slots=True)
@@ -156,12 +160,21 @@ class ExportStream(Stream):
         """What to sync: one partition, or all there are; an empty one is the whole stream."""
         return [context] if context else [*(self.partitions or [{}])]
 
+    def prepare(self) -> None:
+        """Tell the source which exports this stream will ask for."""
+        for partition in self._partitions(None):
+            app_name = partition.get("app_name", "")
+            self._tap.source.prepare(self.data_type, app_name, self._state_of(partition))
+
+    def _state_of(self, partition: Context) -> PartitionState:
+        return PartitionState(self.get_context_state(partition or None))
+
     def _exports(self, partition: Context) -> Iterator[Export]:
         source = self._tap.source
         app_name = partition.get("app_name", "")
         if self.ABORT_AT_RECORD_COUNT is not None:
             return source.sample(self.data_type, app_name)
-        state = PartitionState(self.get_context_state(partition or None))
+        state = self._state_of(partition)
         return source.exports(self.data_type, app_name, state, self._save_state)
 
     def _emit(self, export: Export, path: RecordPath, counter: Counter) -> None:
@@ -174,7 +187,7 @@ class ExportStream(Stream):
                 self._emit_part(export, part, path, tally)
                 counter.increment(tally.take_new())
         except TapError as error:
-            if isinstance(error, DataError):
+            if isinstance(error, DataError) or error.code in _BLOBS_GONE:
                 export.discard()
                 self._save_state()
             raise error.at(
@@ -201,6 +214,7 @@ class ExportStream(Stream):
             with part.open() as chunks:
                 for block in read_blocks(_counted(chunks, tally)):
                     self._tap.check_stop()
+                    self._tap.source.keep_state(self._save_state)
                     tally.records += path.emit(block, records)
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
@@ -243,11 +257,11 @@ class HistoricalStream(ExportStream):
         super().__init__(tap, data_type)
         self.replication_key = REPLICATION_KEY
 
-    def _exports(self, partition: Context) -> Iterator[Export]:
-        if self.replication_method == "FULL_TABLE":
+    def _state_of(self, partition: Context) -> PartitionState:
+        if self.replication_method == REPLICATION_FULL_TABLE:
             # The catalog overrides the stream's own method: begin at the beginning.
             self.get_context_state(partition or None).pop("replication_key_value", None)
-        return super()._exports(partition)
+        return super()._state_of(partition)
 
 
 class SnapshotStream(ExportStream):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
@@ -93,12 +93,17 @@ class TapMobileEngagement(Tap):
         """
         try:
             self.source.check()
+            for stream in self.streams.values():
+                if stream.selected:
+                    cast("ExportStream", stream).prepare()
             super().sync_all()
         except RunStopped:
             self._state_writer.write_state(self.state)
             self.flush()
             self.logger.warning("Stopped by signal %d; the state is written", self._signal)
             sys.exit(128 + self._signal)
+        finally:
+            self.source.close()
         if self._failures:
             raise _summary(self._failures)
 

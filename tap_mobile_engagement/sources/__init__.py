@@ -19,6 +19,8 @@ from tap_mobile_engagement.tasks.runner import TaskRunner
 from tap_mobile_engagement.tasks.transport import Transport
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.base import ExportSource
     from tap_mobile_engagement.tasks.timing import Timing
@@ -59,20 +61,19 @@ def _open_api(settings: Settings, timing: Timing) -> ApiSource:
         transport=transport,
     )
     runner = TaskRunner(client=client, schedule=schedule, timeout=timeout, timing=timing)
-    storage = _open_task_storage(settings, timeout, timing)
+    storage = _open_task_storage(settings, timeout, timing.now())
     return ApiSource(settings, client=client, runner=runner, storage=storage, timing=timing)
 
 
-def _open_task_storage(settings: Settings, timeout: timedelta, timing: Timing) -> TaskStorage:
+def _open_task_storage(settings: Settings, timeout: timedelta, now: datetime) -> TaskStorage:
     if settings.storage_connection_string:
         account = StorageAccount(settings.storage_connection_string)
-        return AccountStorage(account, timeout, timing)
+        return AccountStorage(account, timeout)
     url = settings.container_url
     assert url is not None  # noqa: S101  (the settings require one of the two)
-    now = timing.now()
     task_url = settings.task_container_url
     needs = _READ if task_url else _READ | _WRITE
     check_container_url(url, needs=needs, now=now, setting="container_url")
     if task_url:
         check_container_url(task_url, needs=_WRITE, now=now, setting="task_container_url")
-    return SharedStorage(open_container(url), task_url or url, timing)
+    return SharedStorage(open_container(url), task_url or url)

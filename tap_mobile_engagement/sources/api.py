@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.sources.base import Export, Part
-from tap_mobile_engagement.tasks.model import PUSH_FEEDBACK, TaskRef, TaskRequest
-from tap_mobile_engagement.tasks.policy import GiveUp, Halve, TryAgain, after_failure
+from tap_mobile_engagement.sources.fleet import Fleet, Parts
+from tap_mobile_engagement.tasks.model import PUSH_FEEDBACK, TaskRef
+from tap_mobile_engagement.tasks.plan import Errand, Forget, Key, Order, Plan, Remember
 from tap_mobile_engagement.windows import Window, first_day, tile
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.settings import Settings
-    from tap_mobile_engagement.sources.storage import Place, TaskStorage
+    from tap_mobile_engagement.sources.storage import TaskStorage
     from tap_mobile_engagement.tasks.client import ServiceClient
     from tap_mobile_engagement.tasks.runner import TaskRunner
     from tap_mobile_engagement.tasks.timing import Timing
@@ -30,21 +28,6 @@ if TYPE_CHECKING:
 
 DETAIL_REQUESTS = 8
 """Requests for device details that may be under way at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One export that is due.
-
-    Attributes:
-        window: The days; None for a snapshot without dates.
-        campaign_type: For push feedback.
-        task: A task that is already under way for it, from an earlier run.
-    """
-
-    window: Window | None = None
-    campaign_type: str | None = None
-    task: TaskRef | None = None
 
 
 def plan_windows(start: date, end: date, days: int, tasks: Iterable[TaskRef]) -> list[Order]:
@@ -74,7 +57,7 @@ class ApiSource:
     Args:
         settings: The checked configuration.
         client: The REST API.
-        runner: Creates tasks and waits for them.
+        runner: Creates tasks and asks about them.
         storage: Where tasks write.
         timing: The clock and the stop flag.
     """
@@ -90,9 +73,21 @@ class ApiSource:
     ) -> None:
         self._settings = settings
         self._client = client
-        self._runner = runner
         self._storage = storage
         self._timing = timing
+        self._states: dict[Key, PartitionState] = {}
+        self._plan: Plan[Parts] = Plan(
+            limit=settings.max_concurrent_tasks,
+            schedule=runner.schedule,
+            one_at_a_time=storage.may_mix,
+        )
+        self._fleet = Fleet(
+            self._plan,
+            runner=runner,
+            storage=storage,
+            export_format=settings.export_format,
+            timing=timing,
+        )
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -105,6 +100,13 @@ class ApiSource:
         for app in self._settings.app_names:
             self._client.check_app(app)
 
+    def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
+        """Plan the exports of a data type and app; what is prepared first is wanted first."""
+        key = Key(data_type.name, app_name)
+        if data_type.task_path is not None and key not in self._states:
+            self._states[key] = state
+            self._plan.add(key, self._orders(data_type, state))
+
     def exports(
         self,
         data_type: DataType,
@@ -112,47 +114,50 @@ class ApiSource:
         state: PartitionState,
         save: Callable[[], None],
     ) -> Iterator[Export]:
-        """Run the export tasks that are due, one after another."""
+        """Yield the exports that are due as soon as their tasks are done, in commit order."""
         if data_type.task_path is None:
             yield self._device_listing(data_type, app_name)
             return
-        orders = self._orders(data_type, state)
-        failures = 0
-        while orders:
-            order = orders.pop(0)
-            progress = _Progress(data_type, app_name, order, state, save)
-            try:
-                export = self._run(progress)
-            except TapError as error:
-                progress.forget()
-                failures += 1
-                follow = after_failure(
-                    error.code, order.window, failures, schedule=self._runner.schedule
-                )
-                match follow:
-                    case TryAgain(pause):
-                        self._timing.pause(pause)
-                        orders.insert(0, Order(order.window, order.campaign_type))
-                    case Halve(first, second):
-                        failures = 0
-                        parts = (first, second)
-                        orders[:0] = [Order(part, order.campaign_type) for part in parts]
-                    case GiveUp():
-                        raise
-            else:
-                failures = 0
-                yield export
+        self.prepare(data_type, app_name, state)
+        key = Key(data_type.name, app_name)
+
+        def take_notes() -> None:
+            self.keep_state(save)
+
+        try:
+            while ready := self._fleet.next_export(key, take_notes):
+                errand, waited = ready
+                yield self._export(data_type, errand, state, waited)
+        finally:
+            self._fleet.abandon(key)
+            take_notes()
+
+    def keep_state(self, save: Callable[[], None]) -> None:
+        """Note in the state what became of tasks meanwhile, and save it if there is news."""
+        notes = self._fleet.notes()
+        for note in notes:
+            state = self._states[note.key]
+            match note:
+                case Remember():
+                    state.remember_task(note.task.to_state())
+                case Forget():
+                    state.forget_task(note.task.id)
+        if notes:
+            save()
+
+    def close(self) -> None:
+        """Create and watch no more tasks."""
+        self._fleet.close()
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """What can be had without an export task: devices, or a file that is there already."""
-        now = self._timing.now()
         if data_type.task_path is None:
             yield self._device_listing(data_type, app_name)
             return
         yield Export(
             data_type=data_type,
             app_name=app_name,
-            exported_until=_rfc3339(now),
+            exported_until=_rfc3339(self._timing.now()),
             parts=tuple(self._storage.existing(data_type)),
         )
 
@@ -176,40 +181,29 @@ class ApiSource:
         window = Window(settings.start_date, settings.end_date)
         return [Order(window, kind, under_way.get(kind)) for kind in settings.campaign_types]
 
-    def _run(self, progress: _Progress) -> Export:
-        """Have one order exported: create its task if need be, wait, find the blobs."""
-        started = time.monotonic()
-        before = None
-        if progress.task is None:
-            place = self._storage.new_place()
-            before = place.before
-            progress.remember(self._submit(progress, place))
-        task = progress.task
-        assert task is not None  # noqa: S101  (remembered just now)
-        self._runner.wait(progress.app_name, progress.data_type.name, task)
-        parts = self._storage.parts_of(task, progress.data_type, before)
-        window = task.window if progress.data_type.historical else None
+    def _export(
+        self, data_type: DataType, errand: Errand[Parts], state: PartitionState, waited: float
+    ) -> Export:
+        task = errand.task
+        assert task is not None  # noqa: S101  (a task wrote what is ready)
+        window = task.window if data_type.historical else None
+
+        def commit() -> None:
+            state.forget_task(task.id)
+            if window is not None:
+                state.advance(window)
+
         return Export(
-            data_type=progress.data_type,
-            app_name=progress.app_name,
+            data_type=data_type,
+            app_name=errand.key.app,
             exported_until=window.exported_until if window else _rfc3339(task.created),
-            parts=parts,
-            commit=progress.commit,
-            discard=progress.forget,
+            parts=errand.found or (),
+            commit=commit,
+            discard=lambda: state.forget_task(task.id),
             window=window,
             task_id=task.id,
-            waited=time.monotonic() - started,
+            waited=waited,
         )
-
-    def _submit(self, progress: _Progress, place: Place) -> TaskRef:
-        request = TaskRequest(
-            data_type=progress.data_type.name,
-            container_url=place.url,
-            export_format=self._settings.export_format,
-            window=progress.order.window,
-            campaign_type=progress.order.campaign_type,
-        )
-        return self._runner.submit(progress.app_name, request, container=place.container)
 
     def _device_listing(self, data_type: DataType, app_name: str) -> Export:
         """The devices as an export: the API gives them, no task does."""
@@ -227,44 +221,6 @@ class ApiSource:
             exported_until=_rfc3339(self._timing.now()),
             parts=(Part(None, 0, open_listing),),
         )
-
-
-class _Progress:
-    """One order on its way: keeps the state true to what is known of its task."""
-
-    def __init__(
-        self,
-        data_type: DataType,
-        app_name: str,
-        order: Order,
-        state: PartitionState,
-        save: Callable[[], None],
-    ) -> None:
-        self.data_type = data_type
-        self.app_name = app_name
-        self.order = order
-        self.task = order.task
-        self._state = state
-        self._save = save
-
-    def remember(self, task: TaskRef) -> None:
-        """Put a new task into the state before anyone waits for it."""
-        self.task = task
-        self._state.remember_task(task.to_state())
-        self._save()
-
-    def forget(self) -> None:
-        """Drop the task: its range has to be exported again."""
-        if self.task is not None:
-            self._state.forget_task(self.task.id)
-            self._save()
-
-    def commit(self) -> None:
-        """All records are out: drop the task and move the bookmark behind its range."""
-        assert self.task is not None  # noqa: S101  (an export has one)
-        self._state.forget_task(self.task.id)
-        if self.data_type.historical and self.task.window:
-            self._state.advance(self.task.window)
 
 
 def _as_array(values: Iterable[dict[str, Any]]) -> Iterator[bytes]:

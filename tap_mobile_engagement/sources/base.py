@@ -70,6 +70,15 @@ class ExportSource(Protocol):
             TapError: With what is wrong and how to mend it.
         """
 
+    def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
+        """Take note that these exports will be asked for, after all that were prepared before.
+
+        Args:
+            data_type: What will be exported.
+            app_name: One of the partitions; empty where there are none.
+            state: The state of that stream and partition.
+        """
+
     def exports(
         self,
         data_type: DataType,
@@ -83,9 +92,14 @@ class ExportSource(Protocol):
             data_type: What to export.
             app_name: One of the partitions; empty where there are none.
             state: The state of that stream and partition.
-            save: Writes a STATE message, so that a change of ``state`` survives a crash. Only
-                to be called between exports, when all that the state claims is out.
+            save: Writes a STATE message, so that a change of a state survives a crash.
         """
+
+    def keep_state(self, save: Callable[[], None]) -> None:
+        """Bring the states up to date while an export is read; calls ``save`` if needed."""
+
+    def close(self) -> None:
+        """End all work in the background."""
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """Exports for a dry run: from what is there already, or none. Changes nothing."""

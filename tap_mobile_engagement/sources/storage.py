@@ -8,32 +8,26 @@ there before, and holds that data type. When in doubt a blob is read twice, neve
 
 from __future__ import annotations
 
-import logging
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from tap_mobile_engagement.errors import DataError
+from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.recognise import data_type_of_blocks, read_blocks
 from tap_mobile_engagement.sources.base import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from tap_mobile_engagement.containers import Blob, Container, StorageAccount
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.tasks.model import TaskRef
-    from tap_mobile_engagement.tasks.timing import Timing
-
-_logger = logging.getLogger("tap-mobile-engagement")
 
 BlobKey = tuple[str, str]
 """Name and ETag: the same name with another ETag is another content."""
 
 _CLOCK_SKEW = timedelta(minutes=15)  # between the tap's clock and the storage's
-_LOOK_AGAIN_FOR = 60.0  # seconds, for blobs that appear after the success of their task
-_FIRST_PAUSE = 1.0  # seconds; doubles
 _SAS_LIFETIME_BEYOND_TASK = timedelta(days=1)
 
 
@@ -56,7 +50,7 @@ class Place:
 class TaskStorage(Protocol):
     """Gives each task a place to write, and finds what it wrote."""
 
-    shared: bool
+    may_mix: bool
     """Whether tasks of one data type could be mixed up if they ran at the same time."""
 
     def check(self) -> None:
@@ -65,10 +59,10 @@ class TaskStorage(Protocol):
     def new_place(self) -> Place:
         """A place for a task that is about to be created."""
 
-    def parts_of(
+    def find(
         self, task: TaskRef, data_type: DataType, before: frozenset[BlobKey] | None
     ) -> tuple[Part, ...]:
-        """What a task that succeeded wrote, in order of arrival."""
+        """What a task that succeeded wrote, in order of arrival; none if nothing is there."""
 
     def existing(self, data_type: DataType) -> Iterable[Part]:
         """Some file of that data type that is there already, for a dry run."""
@@ -80,15 +74,12 @@ class SharedStorage:
     Args:
         container: The container, for reading.
         task_url: Its URL for the service; a secret.
-        timing: The clock.
     """
 
-    shared = True
-
-    def __init__(self, container: Container, task_url: str, timing: Timing) -> None:
+    def __init__(self, container: Container, task_url: str) -> None:
         self._container = container
         self._task_url = task_url
-        self._timing = timing
+        self.may_mix = True
 
     def check(self) -> None:
         """Check that the container can be listed."""
@@ -99,26 +90,29 @@ class SharedStorage:
         before = frozenset((blob.name, blob.etag) for blob in self._container.list())
         return Place(self._task_url, before=before)
 
-    def parts_of(
+    def find(
         self, task: TaskRef, data_type: DataType, before: frozenset[BlobKey] | None
     ) -> tuple[Part, ...]:
-        """The blobs that are the task's; waits a minute for the first one to appear."""
-
-        def find() -> list[Blob]:
-            blobs = [*self._container.list()]
-            named = [blob for blob in blobs if _is_named_after(task.id, blob.name)]
-            if named:
-                return named
-            since = task.created - _CLOCK_SKEW
-            return [
+        """The blobs that are the task's, as far as can be told."""
+        blobs = [*self._container.list()]
+        named = [blob for blob in blobs if _is_named_after(task.id, blob.name)]
+        if named:
+            # Names that tell once tell always: tasks can't be mixed up any more.
+            self.may_mix = False
+            return _parts(self._container, named)
+        if not self.may_mix:
+            return ()
+        since = task.created - _CLOCK_SKEW
+        return _parts(
+            self._container,
+            [
                 blob
                 for blob in blobs
                 if blob.arrived >= since
                 and not (before and (blob.name, blob.etag) in before)
                 and self._may_hold(blob, data_type)
-            ]
-
-        return _parts(self._container, _wait_for_blobs(find, task, self._timing))
+            ],
+        )
 
     def existing(self, data_type: DataType) -> Iterable[Part]:
         """The first blob found that holds the data type."""
@@ -146,17 +140,13 @@ class AccountStorage:
     Args:
         account: The account.
         task_timeout: How long a task may run; its SAS has to last longer.
-        timing: The clock.
     """
 
-    shared = False
+    may_mix = False
 
-    def __init__(
-        self, account: StorageAccount, task_timeout: timedelta, timing: Timing
-    ) -> None:
+    def __init__(self, account: StorageAccount, task_timeout: timedelta) -> None:
         self._account = account
         self._lifetime = task_timeout + _SAS_LIFETIME_BEYOND_TASK
-        self._timing = timing
 
     def check(self) -> None:
         """Check that the account can be used."""
@@ -168,40 +158,27 @@ class AccountStorage:
         made = self._account.new_task_container(name, lifetime=self._lifetime)
         return Place(made.task_url, container=name)
 
-    def parts_of(
+    def find(
         self, task: TaskRef, data_type: DataType, before: frozenset[BlobKey] | None
     ) -> tuple[Part, ...]:
         """All blobs in the task's container."""
         del data_type, before  # nothing else writes there
-        assert task.container is not None  # noqa: S101  (new_place named it)
+        if task.container is None:
+            raise DataError(
+                Code.BAD_STATE,
+                "the state names a task that wrote to a shared container, but the settings "
+                "give each task a container of its own",
+                next_step="Set container_url again until that task is done, or remove it from "
+                "tasks in the state; its range is then exported again",
+                task=task.id,
+            )
         container = self._account.container(task.container)
-        blobs = _wait_for_blobs(lambda: [*container.list()], task, self._timing)
-        return _parts(container, blobs)
+        return _parts(container, container.list())
 
     def existing(self, data_type: DataType) -> Iterable[Part]:
         """None: which of its containers hold what is known to a state alone."""
         del data_type
         return ()
-
-
-def _wait_for_blobs(
-    find: Callable[[], list[Blob]], task: TaskRef, timing: Timing
-) -> list[Blob]:
-    """Look for a task's blobs until there are some, or a minute has passed."""
-    pause = _FIRST_PAUSE
-    waited = 0.0
-    while not (blobs := find()) and waited < _LOOK_AGAIN_FOR:
-        timing.pause(pause)
-        waited += pause
-        pause = min(pause * 2, _LOOK_AGAIN_FOR - waited)
-    if not blobs:
-        _logger.warning(
-            "Export task %s succeeded, but %.0f s later there is no blob of it: taking its "
-            "range as empty",
-            task.id,
-            waited,
-        )
-    return blobs
 
 
 def _is_named_after(task_id: str, blob_name: str) -> bool:

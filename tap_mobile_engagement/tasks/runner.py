@@ -16,7 +16,7 @@ from tap_mobile_engagement.tasks.answers import one_line
 from tap_mobile_engagement.tasks.failures import TaskRefusedError
 from tap_mobile_engagement.tasks.marks import RunMark, find_orphan
 from tap_mobile_engagement.tasks.model import TaskRef
-from tap_mobile_engagement.tasks.policy import Verdict, Watch, begin_watch, observe
+from tap_mobile_engagement.tasks.policy import Verdict, Watch, begin_watch, known_state, observe
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,7 +75,12 @@ class TaskRunner:
         self._asked_pauses: dict[str, float] = {}
 
     def submit(
-        self, app: str, request: TaskRequest, *, container: str | None = None
+        self,
+        app: str,
+        request: TaskRequest,
+        *,
+        container: str | None = None,
+        patient: bool = True,
     ) -> TaskRef:
         """Create an export task, and hand back what the state has to remember of it.
 
@@ -83,8 +88,11 @@ class TaskRunner:
             app: App resource name.
             request: What to export; its description is replaced by the run's mark.
             container: Name of the container that the task has for itself, if it has one.
+            patient: Whether to ask again for as long as the service takes no further task;
+                otherwise its first refusal is raised.
 
         Raises:
+            TaskRefusedError: If not ``patient``.
             RetryLaterError: ``SERVICE_UNAVAILABLE`` if the service kept refusing;
                 ``TASK_CREATION_UNCERTAIN`` if answers were lost time and again, and no task
                 showed up.
@@ -96,7 +104,7 @@ class TaskRunner:
         since: datetime | None = None
         lost: list[RetryLaterError] = []
         while len(lost) < LOST_ANSWERS:
-            asked_at, result = self._post(app, marked)
+            asked_at, result = self._post(app, marked, patient=patient)
             # A task that shows up late may stem from the first request that got no answer.
             since = since or asked_at
             if isinstance(result, RetryLaterError):
@@ -156,7 +164,7 @@ class TaskRunner:
         """
         task = self._ask(watch)
         seen, verdict = observe(watch, task, now=self._timing.now(), schedule=self.schedule)
-        _report(watch, seen, verdict)
+        _report(watch, seen)
         match verdict:
             case Verdict.READY:
                 return seen, task
@@ -166,7 +174,7 @@ class TaskRunner:
                 raise _failure(seen, verdict, task, timeout=self._timeout)
 
     def _post(
-        self, app: str, request: TaskRequest
+        self, app: str, request: TaskRequest, *, patient: bool
     ) -> tuple[datetime, ExportTask | RetryLaterError]:
         """Ask for a task, again for as long as the service refuses it for now.
 
@@ -182,7 +190,8 @@ class TaskRunner:
             except TaskRefusedError as refusal:
                 pause = self.schedule.pause(refusals, retry_after=refusal.retry_after)
                 refusals += 1
-                if asked_at + timedelta(seconds=pause) > began_at + REFUSAL_LIMIT:
+                too_late = asked_at + timedelta(seconds=pause) > began_at + REFUSAL_LIMIT
+                if too_late or not patient:
                     raise
                 log.info("app %s: %s; again in %.0f s", app, refusal.what, pause)
                 self._timing.pause(pause)
@@ -220,7 +229,7 @@ class TaskRunner:
         return None
 
 
-def _report(before: Watch, seen: Watch, verdict: Verdict) -> None:
+def _report(before: Watch, seen: Watch) -> None:
     """Tell of a change of state, and once of an unknown one."""
     if seen.warned and not before.warned:
         log.warning(
@@ -231,7 +240,7 @@ def _report(before: Watch, seen: Watch, verdict: Verdict) -> None:
             seen.data_type,
             seen.state,
         )
-    elif seen.state != before.state and verdict is not Verdict.WAIT_UNKNOWN:
+    elif seen.state and seen.state != before.state and known_state(seen.state):
         log.info(
             "app %s: export task %s (%s) is %s",
             seen.app,

@@ -1,0 +1,255 @@
+"""Export tasks side by side: a thread does what the plan says, the reader takes what is ready.
+
+The thread only talks to the service and lists the container. Messages and state belong to the
+main thread: what the state has to be told comes to it as notes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
+from tap_mobile_engagement.sources.base import Part
+from tap_mobile_engagement.tasks.failures import TaskRefusedError
+from tap_mobile_engagement.tasks.model import TaskRequest
+from tap_mobile_engagement.tasks.plan import Create, Errand, Look, Phase, Plan, Rest, Search
+from tap_mobile_engagement.tasks.timing import RunStopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tap_mobile_engagement.sources.storage import TaskStorage
+    from tap_mobile_engagement.tasks.plan import Forget, Key, Remember
+    from tap_mobile_engagement.tasks.runner import TaskRunner
+    from tap_mobile_engagement.tasks.timing import Timing
+
+_NAP = 0.5  # seconds; the thread looks up this often, in case it was closed
+_READER_NAP = 0.2  # seconds; the reader likewise, for a signal
+_FIRST_SUMMARY = timedelta(seconds=30)
+
+log = logging.getLogger(__name__)
+
+Parts = tuple[Part, ...]
+
+
+class Fleet:
+    """Keeps the export tasks of a plan under way.
+
+    Args:
+        plan: What is due, in the order in which it will be read.
+        runner: Creates tasks and asks about them.
+        storage: Where tasks write.
+        export_format: What to ask for.
+        timing: The clock and the stop flag.
+    """
+
+    def __init__(
+        self,
+        plan: Plan[Parts],
+        *,
+        runner: TaskRunner,
+        storage: TaskStorage,
+        export_format: str,
+        timing: Timing,
+    ) -> None:
+        self._plan = plan
+        self._runner = runner
+        self._storage = storage
+        self._export_format = export_format
+        self._timing = timing
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._crash: BaseException | None = None
+        self._summary_pause = _FIRST_SUMMARY
+        self._summary_at = timing.now() + _FIRST_SUMMARY
+
+    def next_export(
+        self, key: Key, take_notes: Callable[[], None]
+    ) -> tuple[Errand[Parts], float] | None:
+        """Wait for the next export of a data type and app, in commit order.
+
+        Args:
+            key: Data type and app.
+            take_notes: Called in between, to bring the state up to date.
+
+        Returns:
+            The errand, ready, and the seconds waited; None if nothing is left.
+
+        Raises:
+            TapError: Why the export could not be had.
+            RunStopped: If the run is stopped meanwhile.
+        """
+        started = time.monotonic()
+        while True:
+            take_notes()
+            with self._changed:
+                if self._crash is not None:
+                    raise self._crash
+                errand = self._plan.head(key)
+                if errand is None:
+                    return None
+                if errand.phase is Phase.READY:
+                    self._plan.take(errand)
+                    return errand, time.monotonic() - started
+                if errand.phase is Phase.FAILED:
+                    self._plan.abandon(key)
+                    assert errand.error is not None  # noqa: S101  (its phase is FAILED)
+                    raise errand.error
+                self._ensure_running()
+                self._changed.wait(_READER_NAP)
+            self._timing.pause(0)
+
+    def notes(self) -> list[Remember | Forget]:
+        """What the state has to be told since this was asked last."""
+        with self._changed:
+            notes = [*self._plan.notes]
+            self._plan.notes.clear()
+        return notes
+
+    def abandon(self, key: Key) -> None:
+        """The stream has failed: leave its tasks to the next run."""
+        with self._changed:
+            self._plan.abandon(key)
+
+    def close(self) -> None:
+        """Do nothing more. Tasks go on at the service; the state knows them."""
+        self._closed = True
+
+    def _ensure_running(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="export-tasks", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        """Do what the plan says until nothing is left to do."""
+        try:
+            for errand in self._plan.to_resume:
+                self._resume(errand)
+            while not self._closed:
+                with self._changed:
+                    action = self._plan.next_action(self._timing.now())
+                if isinstance(action, Rest):
+                    if action.until is None:
+                        return
+                    left = (action.until - self._timing.now()).total_seconds()
+                    self._timing.pause(max(0.0, min(left, _NAP)))
+                else:
+                    self._do(action)
+                self._summarise()
+        except RunStopped:
+            pass  # the main thread stops by the same flag
+        except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
+            with self._changed:
+                self._crash = error
+                self._changed.notify_all()
+
+    def _resume(self, errand: Errand[Parts]) -> None:
+        assert errand.task is not None  # noqa: S101  (the plan says so)
+        watch = self._runner.watch(errand.key.app, errand.key.data_type, errand.task)
+        log.info(
+            "app %s: taking up export task %s (%s)",
+            errand.key.app,
+            errand.task.id,
+            errand.key.data_type,
+        )
+        with self._changed:
+            self._plan.resume(errand, watch)
+
+    def _do(self, action: Create | Look | Search) -> None:
+        errand = action.errand
+        try:
+            match action:
+                case Create():
+                    self._create(errand)
+                case Look():
+                    self._look(errand)
+                case Search():
+                    self._search(errand)
+        except TapError as error:
+            with self._changed:
+                self._plan.failed(errand, error, self._timing.now())
+                if errand.phase is not Phase.FAILED:
+                    log.warning("%s", error)
+                self._changed.notify_all()
+
+    def _create(self, errand: Errand[Parts]) -> None:
+        key, order = errand.key, errand.order
+        place = self._storage.new_place()
+        request = TaskRequest(
+            data_type=key.data_type,
+            container_url=place.url,
+            export_format=self._export_format,
+            window=order.window,
+            campaign_type=order.campaign_type,
+        )
+        try:
+            task = self._runner.submit(
+                key.app, request, container=place.container, patient=False
+            )
+        except TaskRefusedError as refusal:
+            with self._changed:
+                pause = self._plan.refused(
+                    errand, self._timing.now(), retry_after=refusal.retry_after
+                )
+            log.info(
+                "%s; fewer at a time, and none for %.0f s", refusal.what, pause.total_seconds()
+            )
+            return
+        watch = self._runner.watch(key.app, key.data_type, task)
+        with self._changed:
+            errand.place = place
+            self._plan.created(errand, watch, self._timing.now())
+            self._changed.notify_all()  # for the reader to note it in the state
+
+    def _look(self, errand: Errand[Parts]) -> None:
+        assert errand.watch is not None  # noqa: S101  (its phase is RUNNING)
+        watch, task = self._runner.look(errand.watch)
+        with self._changed:
+            self._plan.looked(errand, watch, self._timing.now(), done=task is not None)
+
+    def _search(self, errand: Errand[Parts]) -> None:
+        assert errand.task is not None  # noqa: S101  (its phase is WRITTEN)
+        before = errand.place.before if errand.place else None
+        parts = self._storage.find(errand.task, BY_NAME[errand.key.data_type], before)
+        if not parts and errand.asked_at is None:
+            # Its blobs may have been removed since it wrote them: never take that as empty.
+            raise RetryLaterError(
+                Code.TASK_LOST,
+                "an export task of an earlier run succeeded, but none of its blobs is there",
+                next_step="Its range is exported again",
+                **errand.watch.where if errand.watch else {},
+            )
+        with self._changed:
+            ready = self._plan.searched(errand, parts, self._timing.now())
+            self._plan.one_at_a_time = self._storage.may_mix
+            self._changed.notify_all()
+        if ready and not parts:
+            log.warning(
+                "app %s: export task %s (%s) succeeded, but there is no blob of it: its range "
+                "counts as empty",
+                errand.key.app,
+                errand.task.id,
+                errand.key.data_type,
+            )
+
+    def _summarise(self) -> None:
+        """At growing intervals, one line for the person who waits."""
+        now = self._timing.now()
+        if now < self._summary_at:
+            return
+        self._summary_pause = min(self._summary_pause * 2, timedelta(minutes=30))
+        self._summary_at = now + self._summary_pause
+        with self._changed:
+            counts = self._plan.phases
+        log.info(
+            "Export tasks: %d running, %d finished and not yet read, %d to come",
+            counts[Phase.CREATING] + counts[Phase.RUNNING] + counts[Phase.WRITTEN],
+            counts[Phase.READY],
+            counts[Phase.DUE],
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from azure.storage.blob import (
 
 from tap_mobile_engagement.containers.azure import AzureContainer, account_key, utc_now
 from tap_mobile_engagement.containers.storage import Storage, client_options, new_transport
-from tap_mobile_engagement.containers.urls import ContainerUrl
+from tap_mobile_engagement.containers.urls import CONTAINER_NAME, ContainerUrl
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import register_secret
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
 
+    from azure.core.pipeline.transport import RequestsTransport
     from azure.storage.blob import ContainerClient
 
 _RIGHT_FORM = (
@@ -73,18 +73,15 @@ class StorageAccount:
         self._setting = setting
         self._transport = new_transport()
         try:
-            self._service = BlobServiceClient.from_connection_string(
-                connection_string.strip(), **client_options(self._transport)
-            )
-            self._key = account_key(self._service)
-            base64.b64decode(self._key or "", validate=True)
-        except (ValueError, KeyError, binascii.Error):
+            self._service = _connect(connection_string.strip(), self._transport)
+        except (ValueError, KeyError):
             # Without its cause, for that may quote the connection string.
             raise SettingsError(
                 Code.BAD_SETTING,
                 f"the setting {setting} is no connection string of a storage account",
                 next_step=f"Copy it from the account's access keys: {_RIGHT_FORM}",
             ) from None
+        self._key = account_key(self._service)
         register_secret(self._key)
         parts = urlsplit(self._service.url)
         self.label = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
@@ -94,8 +91,15 @@ class StorageAccount:
         """The container of that name; whether it exists is not asked.
 
         Raises:
-            SettingsError: CONTAINER_URL_INVALID if it can't be a container's name.
+            SettingsError: BAD_SETTING if it can't be a container's name.
         """
+        if not CONTAINER_NAME.fullmatch(name):
+            raise SettingsError(
+                Code.BAD_SETTING,
+                f"{name!r} can't be the name of a container",
+                next_step="Use 3 to 63 lower-case letters, digits and single hyphens",
+                account=self.label,
+            )
         client = self._service.get_container_client(name)
         sas = None
         if self._key is None:
@@ -124,9 +128,11 @@ class StorageAccount:
                 "no container can be made for an export task",
                 next_step=f"Use one with the account key: {_RIGHT_FORM}",
             )
-        client = self._service.get_container_client(name)
         container = self.container(name)
-        self._storage.call(lambda: _create(client), f"created ({name})", "c")
+        client = self._service.get_container_client(name)
+        self._storage.call(
+            lambda: _create(client), f"the container {name} could not be made", "c"
+        )
         if next(container.list(), None) is not None:
             raise RetryLaterError(
                 Code.STORAGE_UNAVAILABLE,
@@ -152,12 +158,10 @@ class StorageAccount:
         Raises:
             TapError: What keeps it from being listed.
         """
-        pages = self._service.list_containers(name_starts_with=prefix or None).by_page()
-        while (
-            page := self._storage.call(lambda: next(pages, None), "listed", "l")
-        ) is not None:
-            for found in page:
-                yield str(found.name)
+        listing = self._service.list_containers(name_starts_with=prefix or None)
+        failed = "the account's containers could not be listed"
+        for found in self._storage.listing(listing.by_page, failed):
+            yield str(found.name)
 
     def delete_container(self, name: str) -> None:
         """Delete a container with all that it holds; if it is gone already, that is fine.
@@ -171,7 +175,24 @@ class StorageAccount:
             with suppress(ResourceNotFoundError):
                 self._service.delete_container(name)
 
-        self._storage.call(request, f"deleted ({name})", "d")
+        self._storage.call(request, f"the container {name} could not be deleted", "d")
+
+
+def _connect(connection_string: str, transport: RequestsTransport) -> BlobServiceClient:
+    """The SDK's client of an account.
+
+    Raises:
+        ValueError, KeyError: It is no connection string.
+    """
+    client = BlobServiceClient.from_connection_string(
+        connection_string, **client_options(transport)
+    )
+    key = account_key(client)
+    if key is not None:
+        base64.b64decode(key, validate=True)
+    elif not urlsplit(client.url).query:
+        raise ValueError("neither an account key nor a SAS")
+    return client
 
 
 def _create(client: ContainerClient) -> None:

@@ -14,6 +14,7 @@ from azure.storage.blob import BlobSasPermissions, ContainerClient, generate_blo
 
 from tap_mobile_engagement.containers.base import Blob
 from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
+from tap_mobile_engagement.containers.faults import blob_missing
 from tap_mobile_engagement.containers.storage import (
     SHORT_PAUSES,
     USER_AGENT,
@@ -22,10 +23,11 @@ from tap_mobile_engagement.containers.storage import (
     new_transport,
 )
 from tap_mobile_engagement.containers.urls import ContainerUrl
+from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from azure.core.pipeline.transport import RequestsTransport
     from azure.core.rest import HttpRequest, HttpResponse
@@ -106,26 +108,14 @@ class AzureContainer:
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         """As :meth:`Container.list`; a page has up to 5,000 blobs."""
-        pages = self._client.list_blobs(name_starts_with=prefix or None).by_page()
-        # A page iterator that failed asks for the same page again.
-        while (
-            page := self._storage.call(lambda: next(pages, None), "listed", "l")
-        ) is not None:
-            yield from map(_blob_of, page)
+        listing = self._client.list_blobs(name_starts_with=prefix or None)
+        return map(_blob_of, self._storage.listing(listing.by_page))
 
     @contextmanager
     def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
         """As :meth:`Container.open`; the first request is made for the first chunk."""
-        client = self._client.get_blob_client(blob.name)
-        download = Download(
-            blob,
-            storage=self._storage,
-            client=self._downloads,
-            url=lambda: self._with_right_to_read(client),
-            request_bytes=self._request_bytes,
-        )
         # Closed at once, for an abandoned answer occupies a connection.
-        with closing(iter(download)) as chunks:
+        with closing(self._read(blob)) as chunks:
             yield chunks
 
     def delete(self, blob: Blob) -> None:
@@ -140,12 +130,47 @@ class AzureContainer:
                     match_condition=MatchConditions.IfNotModified,
                 )
 
-        self._storage.call(request, "deleted", "d", blob=blob.name)
+        try:
+            self._storage.call(request, "the blob could not be deleted", "d", blob=blob.name)
+        except RetryLaterError as error:
+            if not self._is_gone(blob, error):
+                raise
 
     def check(self) -> None:
         """As :meth:`Container.check`."""
-        pages = self._client.list_blobs(results_per_page=1).by_page()
-        self._storage.call(lambda: next(pages, None), "listed", "l", pauses=SHORT_PAUSES)
+        listing = self._client.list_blobs(results_per_page=1)
+        next(self._storage.listing(listing.by_page, pauses=SHORT_PAUSES), None)
+
+    def _read(self, blob: Blob) -> Generator[bytes]:
+        client = self._client.get_blob_client(blob.name)
+        try:
+            yield from Download(
+                blob,
+                storage=self._storage,
+                client=self._downloads,
+                url=lambda: self._with_right_to_read(client),
+                request_bytes=self._request_bytes,
+            )
+        except RetryLaterError as error:
+            if self._is_gone(blob, error):
+                raise blob_missing("the blob could not be read", error.where) from None
+            raise
+
+    def _is_gone(self, blob: Blob, error: RetryLaterError) -> bool:
+        """Whether a blob that is not the version it was is no longer there at all.
+
+        Asked for a certain version, a storage may answer for a missing blob as for a changed
+        one, 412 (Azurite 3.37 does).
+        """
+        if error.code != Code.BLOB_CHANGED:
+            return False
+        # Of all names with this prefix, the name itself comes first.
+        listing = self._client.list_blobs(name_starts_with=blob.name, results_per_page=1)
+        try:
+            first = next(self._storage.listing(listing.by_page, pauses=SHORT_PAUSES), None)
+        except TapError:
+            return False  # it can't be told, so the storage's word stands
+        return first is None or first.name != blob.name
 
     def _with_right_to_read(self, client: BlobClient) -> str:
         """The blob's URL with a SAS: the container's own, or one made with the account key."""

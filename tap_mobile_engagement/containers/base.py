@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 64 * 1024
 """The most that a container hands over at once, in bytes.
 
-Larger chunks are slower: the allocator gives such memory back to the system each time, and
-every chunk pays for its page faults again.
+Blocks of this size decode fastest. Those of a megabyte are given back to the system each time,
+so that every one pays for its page faults again.
 """
 
 

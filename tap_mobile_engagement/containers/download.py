@@ -29,11 +29,17 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.containers.storage import Storage
 
 REQUEST_BYTES = 16 * 1024 * 1024
-"""How much one request asks for, in bytes."""
+"""How much one request asks for, in bytes.
+
+Between two requests nothing flows for a moment: against Azurite, 200 MB came at 155 MB/s in
+requests of 4 MiB, at 350 MB/s in those of 16 MiB, and hardly faster in larger ones, which would
+only keep an answer open longer while a slow target is served.
+"""
 
 _PROGRESS_BYTES = 1024 * 1024
 """What has to arrive, in bytes, for earlier faults no longer to count."""
 
+_FAILED = "the blob could not be read"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
@@ -69,7 +75,7 @@ class Download:
         self._client = client
         self._url = url
         self._request_bytes = request_bytes
-        self._tries = storage.tries("read", "r", blob=blob.name)
+        self._tries = storage.tries(_FAILED, "r", blob=blob.name)
         self._proven = 0  # how many bytes were out when earlier faults were last forgiven
         self.delivered = 0
 
@@ -87,7 +93,7 @@ class Download:
                     yield chunk
                 done = self.delivered == self._blob.size
             except REQUEST_ERRORS as error:
-                self._tries.failed(error)
+                self._tries.failed(error, offset=self.delivered)
 
     def _next_range(self) -> Iterator[bytes]:
         """What one request brings, beginning behind the last byte that is out.
@@ -128,11 +134,17 @@ class Download:
         is as good, as long as it begins where this download stands.
         """
         blob, headers = self._blob, response.headers
-        if headers.get("ETag", "").removeprefix("W/").strip('"') != blob.etag:
-            raise blob_changed("the blob could not be read", self._where)
-        found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-        first = int(found[1]) if found else 0
-        length = int(found[2] if found else headers.get("Content-Length", blob.size))
+        if "ETag" not in headers:  # they were cut off, yet parsed as if that were all
+            raise ServiceResponseError("the answer broke off within its headers")
+        if headers["ETag"].strip('"') != blob.etag:
+            raise blob_changed(_FAILED, self._where)
+        if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+            found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+            if found is None:
+                raise ServiceResponseError("the answer does not tell which range it is")
+            first, length = int(found[1]), int(found[2])
+        else:
+            first, length = 0, int(headers.get("Content-Length", blob.size))
         if length != blob.size:
             raise self._wrong_length(length)
         if first != start:

@@ -6,6 +6,7 @@ and its emulator and between kinds of accounts; they go into messages, to be sea
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,7 @@ from tap_mobile_engagement.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from tap_mobile_engagement.containers.urls import Sas
@@ -32,6 +34,7 @@ REQUEST_ERRORS = (AzureError, HTTPError)
 """What a request may raise: the SDK's errors, and urllib3's own where a body breaks off."""
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_REASON_CHARACTERS = 300
 _GOES_ON = "it goes on where this run stopped"
 
 
@@ -56,8 +59,8 @@ class Fault:
         """The fault that one of the :data:`REQUEST_ERRORS` tells of."""
         # Any: the SDK has two kinds of responses, whose common type lacks the headers.
         response: Any = error.response if isinstance(error, HttpResponseError) else None
-        if response is None:
-            return cls(None, str(error))
+        if response is None or response.status_code < HTTPStatus.BAD_REQUEST:
+            return cls(None, _in_brief(error))  # no answer, or one that broke off
         headers = response.headers
         return cls(
             status=response.status_code,
@@ -77,13 +80,13 @@ class Action:
     """What was asked of the storage, as far as it matters for telling what went wrong.
 
     Attributes:
-        words: What should have been done, to follow "could not be".
+        failed: What to say if it failed: "the blob could not be read".
         permission: The letter of the SAS permission that it takes.
         container: Label of the container, or of the account.
         blob: Name of the blob; None if it was not about one.
     """
 
-    words: str
+    failed: str
     permission: str
     container: str
     blob: str | None = None
@@ -99,27 +102,23 @@ def explain(fault: Fault, action: Action, *, sas: Sas | None, now: datetime) -> 
         now: The time by this machine's clock, aware. The server's counts where it is later,
             for the server judges the SAS.
     """
-    subject = "the container" if action.blob is None else "the blob"
-    failed = f"{subject} could not be {action.words}"
     where: dict[str, object] = {"container": action.container, "blob": action.blob}
     if fault.status is None:
         return RetryLaterError(
             Code.STORAGE_UNAVAILABLE,
-            f"{failed}: {fault.reason}",
+            f"{action.failed}: {fault.reason}",
             next_step="Make sure that the host's name is right and that this machine reaches "
             f"it, then run again; {_GOES_ON}",
             **where,
         )
     where |= {"status": fault.status, "reason": fault.reason, "request": fault.request_id}
     if fault.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        now = max(now, fault.server_time or now)
-        return _explain_refusal(failed, action, sas, now, where)
-    return _explain_answer(failed, fault.status, action, where)
+        return _explain_refusal(action, sas, max(now, fault.server_time or now), where)
+    return _explain_answer(fault.status, action, where)
 
 
-def _explain_answer(
-    failed: str, status: int, action: Action, where: dict[str, object]
-) -> TapError:
+def _explain_answer(status: int, action: Action, where: Mapping[str, object]) -> TapError:
+    failed = action.failed
     match status:
         case HTTPStatus.NOT_FOUND if action.blob is None:
             return SettingsError(
@@ -129,12 +128,7 @@ def _explain_answer(
                 **where,
             )
         case HTTPStatus.NOT_FOUND:
-            return RetryLaterError(
-                Code.BLOB_MISSING,
-                f"{failed}: it was listed, but is gone",
-                next_step="Run again; if it was removed by mistake, restore it first",
-                **where,
-            )
+            return blob_missing(failed, where)
         case HTTPStatus.PRECONDITION_FAILED | HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return blob_changed(failed, where)
         case HTTPStatus.CONFLICT if action.permission == "r":
@@ -154,7 +148,17 @@ def _explain_answer(
             )
 
 
-def blob_changed(failed: str, where: dict[str, object]) -> RetryLaterError:
+def blob_missing(failed: str, where: Mapping[str, object]) -> RetryLaterError:
+    """The error for a blob that was listed and is gone."""
+    return RetryLaterError(
+        Code.BLOB_MISSING,
+        f"{failed}: it was listed, but is gone",
+        next_step="Run again; if it was removed by mistake, restore it first",
+        **where,
+    )
+
+
+def blob_changed(failed: str, where: Mapping[str, object]) -> RetryLaterError:
     """The error for a blob that is not the version that was listed."""
     return RetryLaterError(
         Code.BLOB_CHANGED,
@@ -165,8 +169,9 @@ def blob_changed(failed: str, where: dict[str, object]) -> RetryLaterError:
 
 
 def _explain_refusal(
-    failed: str, action: Action, sas: Sas | None, now: datetime, where: dict[str, object]
+    action: Action, sas: Sas | None, now: datetime, where: Mapping[str, object]
 ) -> SettingsError:
+    failed = action.failed
     if sas is None:
         return SettingsError(
             Code.CONTAINER_ACCESS_DENIED,
@@ -200,6 +205,12 @@ def _explain_refusal(
         "machine",
         **where,
     )
+
+
+def _in_brief(error: Exception) -> str:
+    """The beginning of an error's message, which may go on with a whole answer."""
+    line = str(error).partition("\n")[0]
+    return textwrap.shorten(line, _REASON_CHARACTERS, placeholder=" …")
 
 
 def _read_date(text: str | None) -> datetime | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 
 from tap_mobile_engagement.containers.base import CHUNK_BYTES
@@ -13,7 +15,7 @@ from tap_mobile_engagement.containers.faults import REQUEST_ERRORS, Action, Faul
 from tap_mobile_engagement.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from tap_mobile_engagement.containers.urls import Sas
@@ -39,11 +41,13 @@ _T = TypeVar("_T")
 
 def new_transport() -> RequestsTransport:
     """A pool of connections; bodies that are streamed come in chunks of CHUNK_BYTES."""
-    return RequestsTransport(
+    transport = RequestsTransport(
         connection_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
         connection_data_block_size=CHUNK_BYTES,
     )
+    transport.open()  # not at the first request, which several threads may make at once
+    return transport
 
 
 def client_options(transport: RequestsTransport) -> dict[str, Any]:
@@ -79,7 +83,7 @@ class Storage:
     def call(
         self,
         request: Callable[[], _T],
-        words: str,
+        failed: str,
         permission: str,
         *,
         blob: str | None = None,
@@ -89,7 +93,7 @@ class Storage:
 
         Args:
             request: Makes the request once.
-            words: What it does, to follow "could not be".
+            failed: What to say if it fails: "the blob could not be read".
             permission: The letter of the SAS permission that it takes.
             blob: Name of the blob that it is about, if it is about one.
             pauses: Seconds before each further try.
@@ -97,23 +101,49 @@ class Storage:
         Raises:
             TapError: What its failure means.
         """
-        tries = self.tries(words, permission, blob=blob, pauses=pauses)
+        tries = self.tries(failed, permission, blob=blob, pauses=pauses)
         while True:
             try:
                 return request()
             except REQUEST_ERRORS as error:
                 tries.failed(error)
 
+    def listing(
+        self,
+        by_page: Callable[[str | None], Iterator[Iterator[_T]]],
+        failed: str = "the container could not be listed",
+        *,
+        pauses: tuple[float, ...] = PAUSES,
+    ) -> Iterator[_T]:
+        """All that a listing has, read page by page while it is consumed.
+
+        Args:
+            by_page: The SDK's method of that name, of a listing that may be begun anew.
+            failed: What to say if it fails.
+            pauses: Seconds before each further try.
+
+        Raises:
+            TapError: What keeps it from being listed.
+        """
+        token: str | None = None
+        while True:
+            # Each try begins a new listing at the page's token: an iterator of the SDK that
+            # stumbled over an answer may take itself for finished.
+            page, token = self.call(partial(_page, by_page, token), failed, "l", pauses=pauses)
+            yield from page
+            if not token:
+                return
+
     def tries(
         self,
-        words: str,
+        failed: str,
         permission: str,
         *,
         blob: str | None = None,
         pauses: tuple[float, ...] = PAUSES,
     ) -> Tries:
         """Keep count of tries where :meth:`call` does not fit; the same arguments."""
-        return Tries(self, Action(words, permission, self.label, blob), pauses)
+        return Tries(self, Action(failed, permission, self.label, blob), pauses)
 
 
 class Tries:
@@ -129,11 +159,12 @@ class Tries:
         """It went on: faults before this no longer count."""
         self._left = iter(self._pauses)
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: Exception, **where: object) -> None:
         """Pause before the next try.
 
         Args:
             error: One of the REQUEST_ERRORS.
+            where: More places to name in what is raised.
 
         Raises:
             TapError: What the error means, if another try would not help or none is left.
@@ -143,7 +174,8 @@ class Tries:
         storage = self._storage
         if pause is None or not fault.is_transient:
             # Without its cause: the SDK's messages hold URLs, a traceback would show them.
-            raise explain(fault, self._action, sas=storage.sas, now=storage.clock()) from None
+            failure = explain(fault, self._action, sas=storage.sas, now=storage.clock())
+            raise failure.at(**where) from None
         logger.warning(
             "%s: a request failed (%s); trying again in %g s",
             storage.label,
@@ -151,3 +183,15 @@ class Tries:
             pause,
         )
         storage.sleep(pause)
+
+
+def _page(
+    by_page: Callable[[str | None], Iterator[Iterator[_T]]], token: str | None
+) -> tuple[list[_T], str | None]:
+    """One page of a listing, and the token of the next; None if it is the last."""
+    pages: Any = by_page(token)
+    try:
+        return list(next(pages)), pages.continuation_token
+    except AttributeError as error:
+        # What the SDK makes of an answer that was cut off within its headers.
+        raise ServiceResponseError("the answer broke off") from error

@@ -31,10 +31,13 @@ PERMISSIONS = {
 }
 """The permission letters of a SAS that matter here, and what the Azure portal calls them."""
 
-# Microsoft: "observe up to 15 minutes of clock skew in either direction on any request".
+CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web|\$logs")
+"""What a container may be called, its whole name."""
+
+# Microsoft's best practices for SAS: "you may observe up to 15 minutes of clock skew in either
+# direction on any request".
 _CLOCK_SKEW = timedelta(minutes=15)
 
-_CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web|\$logs")
 _OTHER_SERVICES = re.compile(r"\.(dfs|file|queue|table|web)\.(?:core|storage)\.")
 
 
@@ -95,6 +98,7 @@ class ContainerUrl:
         try:
             parts = urlsplit(text)
             host = parts.hostname or ""
+            _ = parts.port  # raises ValueError where it is no number
             address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         except ValueError:
             _refuse(setting, "is no URL")
@@ -216,7 +220,7 @@ def _check_path(parts: SplitResult, host: str, setting: str) -> None:
         _refuse(setting, "names a storage account, but no container in it")
     if len(segments) > 1:
         _refuse(setting, "is the address of a blob or folder, not of a container")
-    if not _CONTAINER_NAME.fullmatch(segments[0]):
+    if not CONTAINER_NAME.fullmatch(segments[0]):
         _refuse(setting, f"names the container {segments[0]!r}, which can't be one's name")
 
 

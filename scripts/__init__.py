@@ -1,0 +1,1 @@
+"""Tools of this project: set-up, rendering, and the demo."""

@@ -1,0 +1,3 @@
+"""Fixtures that every test module may ask for."""
+
+pytest_plugins = ["tests.support.azurite"]

@@ -1,0 +1,169 @@
+"""A storage account: containers of their own for export tasks."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import AccountSasPermissions, ContainerClient, generate_account_sas
+from azure.storage.blob import ResourceTypes as Types
+
+from tap_mobile_engagement.containers import StorageAccount, check_container_url, sas_expiry
+from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+
+if TYPE_CHECKING:
+    from tests.support.azurite import Azurite
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+A_DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def account(azurite: Azurite) -> StorageAccount:
+    return StorageAccount(azurite.connection_string, clock=lambda: NOW)
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no container has."""
+    return f"task-{uuid.uuid4().hex}"
+
+
+def sas_connection_string(azurite: Azurite) -> str:
+    sas = generate_account_sas(
+        azurite.account,
+        azurite.key,
+        resource_types=Types(container=True, object=True),
+        permission=AccountSasPermissions(read=True, list=True),
+        expiry=NOW + A_DAY,
+    )
+    return f"BlobEndpoint={azurite.endpoint};SharedAccessSignature={sas}"
+
+
+def test_what_the_service_writes_into_a_task_container_the_tap_can_read(
+    account: StorageAccount, name: str
+) -> None:
+    task = account.new_task_container(name, lifetime=A_DAY)
+
+    ContainerClient.from_container_url(task.task_url).upload_blob("events.json", b"[1]")
+
+    (blob,) = task.container.list()
+    with task.container.open(blob) as chunks:
+        assert b"".join(chunks) == b"[1]"
+    assert task.container.label.endswith(name)
+
+
+def test_the_services_sas_allows_writing_and_listing_for_its_lifetime_only(
+    account: StorageAccount, name: str
+) -> None:
+    task = account.new_task_container(name, lifetime=A_DAY)
+
+    check_container_url(task.task_url, needs=frozenset("wl"), now=NOW, setting="task")
+    assert sas_expiry(task.task_url) == NOW + A_DAY
+    service = ContainerClient.from_container_url(task.task_url)
+    service.upload_blob("events.json", b"[1]")
+    with pytest.raises(HttpResponseError, match="Authorization"):
+        service.download_blob("events.json")
+
+
+def test_a_task_container_does_not_show_its_secret(account: StorageAccount, name: str) -> None:
+    task = account.new_task_container(name, lifetime=A_DAY)
+
+    assert "sig=" not in repr(task)
+
+
+def test_a_container_that_was_made_but_is_empty_is_taken(
+    account: StorageAccount, name: str
+) -> None:
+    # given a first try whose answer was lost
+    account.new_task_container(name, lifetime=A_DAY)
+
+    again = account.new_task_container(name, lifetime=A_DAY)
+
+    assert list(again.container.list()) == []
+
+
+def test_a_container_with_blobs_is_not_taken_for_a_new_one(
+    azurite: Azurite, account: StorageAccount
+) -> None:
+    used = azurite.new_container()
+    azurite.upload(used, "events.json", b"[1]")
+
+    with pytest.raises(RetryLaterError, match=used):
+        account.new_task_container(used, lifetime=A_DAY)
+
+
+def test_containers_are_listed_by_prefix_and_deleted(account: StorageAccount) -> None:
+    prefix = f"p{uuid.uuid4().hex[:8]}-"
+    for number in (1, 2):
+        account.new_task_container(f"{prefix}{number}", lifetime=A_DAY)
+
+    assert list(account.list_containers(prefix)) == [f"{prefix}1", f"{prefix}2"]
+
+    account.delete_container(f"{prefix}1")
+    account.delete_container(f"{prefix}1")
+
+    assert list(account.list_containers(prefix)) == [f"{prefix}2"]
+
+
+@pytest.mark.parametrize("wrong", ["", "Events", "a/b", "a--b", "x" * 64, "..", "raw?sig=1"])
+def test_what_can_be_no_container_is_refused(account: StorageAccount, wrong: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        account.new_task_container(wrong, lifetime=A_DAY)
+
+    assert caught.value.code == Code.BAD_SETTING
+
+
+def test_an_account_that_is_reached_by_sas_can_be_read(azurite: Azurite) -> None:
+    name = azurite.new_container()
+    azurite.upload(name, "events.json", b"[1]")
+    container = StorageAccount(sas_connection_string(azurite)).container(name)
+
+    (blob,) = container.list()
+    with container.open(blob) as chunks:
+        assert b"".join(chunks) == b"[1]"
+
+
+def test_without_an_account_key_no_task_container_can_be_made(
+    azurite: Azurite, name: str
+) -> None:
+    account = StorageAccount(sas_connection_string(azurite))
+
+    with pytest.raises(SettingsError, match="storage_connection_string") as caught:
+        account.new_task_container(name, lifetime=A_DAY)
+
+    assert caught.value.code == Code.BAD_SETTING
+
+
+def test_a_wrong_key_is_refused_without_showing_it(azurite: Azurite, name: str) -> None:
+    key = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
+    account = StorageAccount(azurite.connection_string.replace(azurite.key, key))
+
+    with pytest.raises(SettingsError, match="account key") as caught:
+        account.new_task_container(name, lifetime=A_DAY)
+
+    assert caught.value.code == Code.CONTAINER_ACCESS_DENIED
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "https://account.blob.core.windows.net",
+        "AccountName=a",
+        "AccountKey=c2VjcmV0a2V5",
+        "AccountName=a;AccountKey=not base64 c2VjcmV0a2V5!",
+        "DefaultEndpointsProtocol=https;AccountKey=c2VjcmV0a2V5",
+    ],
+)
+def test_what_is_no_connection_string_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(SettingsError, match="storage_connection_string") as caught:
+        StorageAccount(text)
+
+    assert caught.value.code == Code.BAD_SETTING
+    assert "c2VjcmV0a2V5" not in str(caught.value)
+    assert caught.value.__suppress_context__

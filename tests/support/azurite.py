@@ -1,0 +1,213 @@
+"""Azurite, Microsoft's emulator of Blob Storage, for tests: a server, and what to put in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from azure.storage.blob import (
+    ContainerClient,
+    ContainerSasPermissions,
+    generate_container_sas,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import IO
+
+_INSTALLER = Path(__file__).resolve().parents[2] / "scripts" / "install_azurite.py"
+_HOST = "127.0.0.1"
+_READY_WITHIN = timedelta(seconds=60)  # one or two seconds on an idle machine
+_STOPPED_WITHIN_SECONDS = 10
+_AN_HOUR = timedelta(hours=1)
+
+
+class Azurite:
+    """A Blob Storage server of its own on this machine, with a storage account of its own.
+
+    Use it as a context manager: it listens on a free port inside the block and is stopped, by
+    the handle that started it, at its end.
+
+    Args:
+        location: Folder for its data; without one all data is in memory, where the space of
+            deleted blobs is never given back.
+
+    Attributes:
+        account: Name of its storage account.
+        key: Key of the account, made up anew for each server.
+        endpoint: URL of the account, as path-style emulators have it; no slash at its end.
+    """
+
+    def __init__(self, location: Path | None = None) -> None:
+        self._location = location
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
+        self.account = "tapstorage"
+        self.key = base64.b64encode(secrets.token_bytes(64)).decode()
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        """Install it if need be, start it, and wait until it answers.
+
+        Raises:
+            RuntimeError: If it ended or did not answer in time; with all that it printed.
+        """
+        self.port = _free_port()
+        storage = (
+            ["--location", str(self._location)] if self._location else ["--inMemoryPersistence"]
+        )
+        self._output = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [
+                *_command(),
+                *("--blobHost", _HOST, "--blobPort", str(self.port)),
+                *storage,
+                *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"},
+        )
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{_HOST}:{self.port}/{self.account}"
+
+    @property
+    def connection_string(self) -> str:
+        """The account's connection string, with its key."""
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName={self.account};"
+            f"AccountKey={self.key};BlobEndpoint={self.endpoint};"
+        )
+
+    def new_container(self) -> str:
+        """Make an empty container that no other test uses, and return its name."""
+        name = f"test-{uuid.uuid4().hex}"
+        self.client(name).create_container()
+        return name
+
+    def client(self, container: str) -> ContainerClient:
+        """A client with all rights, to prepare and to inspect what a container holds."""
+        return ContainerClient.from_connection_string(self.connection_string, container)
+
+    def upload(self, container: str, name: str, data: bytes) -> None:
+        """Write a blob, over the one of that name if there is one."""
+        self.client(container).upload_blob(name, data, overwrite=True)
+
+    def sas_url(
+        self,
+        container: str,
+        permissions: str | None = "rl",
+        *,
+        expires_in: timedelta | None = _AN_HOUR,
+        starts_in: timedelta | None = None,
+        policy: str | None = None,
+    ) -> str:
+        """The container's URL with a SAS for it.
+
+        Args:
+            container: Name of the container.
+            permissions: Letters in any order, as in `sp`; None where the policy has them.
+            expires_in: Time from now to its end; negative for a SAS that has expired.
+            starts_in: Time from now to its begin; it counts at once without one.
+            policy: Name of a stored access policy of the container.
+        """
+        now = datetime.now(UTC)
+        sas = generate_container_sas(
+            self.account,
+            container,
+            self.key,
+            permission=permissions and ContainerSasPermissions.from_string(permissions),
+            expiry=None if expires_in is None else now + expires_in,
+            start=None if starts_in is None else now + starts_in,
+            policy_id=policy,
+        )
+        return f"{self.endpoint}/{container}?{sas}"
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _READY_WITHIN.total_seconds()
+        while True:
+            try:
+                socket.create_connection((_HOST, self.port), timeout=1).close()
+            except OSError:
+                assert self._process is not None
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"Azurite did not start:\n{self._printed()}") from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def _printed(self) -> str:
+        assert self._output is not None
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace")
+
+    def _stop(self) -> None:
+        assert self._process is not None
+        assert self._output is not None
+        self._process.terminate()
+        try:
+            self._process.wait(_STOPPED_WITHIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+
+
+def _command() -> list[str]:
+    """What starts Azurite; it is installed first where it is missing."""
+    done = subprocess.run(
+        [sys.executable, str(_INSTALLER)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    command: list[str] = json.loads(done.stdout)
+    return command
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """One Blob Storage server for the whole test session; each test makes its containers."""
+    with Azurite() as server:
+        yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for the server, so that `-m "not azurite"` leaves them out."""
+    for item in items:
+        if "azurite" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.azurite)

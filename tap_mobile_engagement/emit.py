@@ -9,7 +9,6 @@ selection, stream maps, flattening, dry runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.output import Output
     from tap_mobile_engagement.reading.arrays import Block
     from tap_mobile_engagement.reading.rejects import BadRecords
 
@@ -113,7 +113,7 @@ class SdkPath:
     """Writes records one by one through the SDK, which does all that a user may ask for.
 
     Args:
-        write: Writes one record: the stream's own method of the SDK.
+        write: Writes one record by the stream's own methods of the SDK.
     """
 
     def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
@@ -137,23 +137,14 @@ class FastPath:
 
     Args:
         data_type: What the records are; one that :class:`TypedReader` can read.
-        version: The stream's version for ACTIVATE_VERSION, if it has one.
-        write: Takes whole lines.
+        output: Where the records go.
         slow: The path for blocks that the types don't fit.
     """
 
-    def __init__(
-        self,
-        data_type: DataType,
-        *,
-        version: int | None,
-        write: Callable[[bytes], None],
-        slow: SdkPath,
-    ) -> None:
+    def __init__(self, data_type: DataType, *, output: Output, slow: SdkPath) -> None:
         self._data_type = data_type
         self._typed = TypedReader(data_type)
-        self._version = version
-        self._write = write
+        self._output = output
         self._slow = slow
         self._common: tuple[Origin, bytes, RecordIds] | None = None
 
@@ -164,45 +155,35 @@ class FastPath:
             return self._slow.emit(block, records)
         contents = canonical_lines(structs)
         beginning, ids = self._common_to(records.origin)
-        end = self._end()
+        end = self._output.closing() + b"\n"
         if not self._data_type.has_record_id:
-            self._write(b"".join([beginning + line[1:] + end for line in contents]))
+            lines = b"".join([beginning + content[1:] + end for content in contents])
         elif len(set(contents)) == len(contents):
             hashes = ids.of_distinct(contents)
-            self._write(
-                b"".join(
-                    [
-                        b'%b%b",%b%b' % (beginning, record_id, content[1:], end)
-                        for record_id, content in zip(hashes, contents, strict=True)
-                    ]
-                )
+            lines = b"".join(
+                [
+                    b'%b%b",%b%b' % (beginning, record_id, content[1:], end)
+                    for record_id, content in zip(hashes, contents, strict=True)
+                ]
             )
         else:  # identical items have to be numbered within their groups
             return self._slow.emit(block, records)
+        self._output.write(lines, len(structs))
         return len(structs)
 
     def _common_to(self, origin: Origin) -> tuple[bytes, RecordIds]:
-        """How the messages of an origin begin, up to the record id or the first own field."""
+        """How the lines of an origin begin, up to the record id or the first own field."""
         if self._common is None or self._common[0] is not origin:
-            message = {
-                "type": "RECORD",
-                "stream": self._data_type.name,
-                "record": {
-                    "app_name": origin.app_name,
-                    "blob_name": origin.blob_name,
-                    "exported_until": origin.exported_until,
-                    "unknown_fields": None,
-                },
+            lineage = {
+                "app_name": origin.app_name,
+                "blob_name": origin.blob_name,
+                "exported_until": origin.exported_until,
+                "unknown_fields": None,
             }
-            beginning = msgspec.json.encode(message).removesuffix(b"}}") + b","
+            encoded = msgspec.json.encode(lineage).removesuffix(b"}")
+            beginning = self._output.opening + encoded + b","
             if self._data_type.has_record_id:
                 beginning += b'"record_id":"'
             ids = RecordIds(origin.app_name, self._data_type)
             self._common = (origin, beginning, ids)
         return self._common[1:]
-
-    def _end(self) -> bytes:
-        """How the messages of a block end, behind the record's own closing brace."""
-        version = b"" if self._version is None else b',"version":%d' % self._version
-        now = datetime.now(UTC).isoformat().encode()
-        return b'%b,"time_extracted":"%b"}\n' % (version, now)

@@ -9,13 +9,17 @@ right behind them.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WRITE_SIZE = 64 * 1024
 """Bytes to collect before they are written."""
@@ -64,3 +68,73 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
         while rest:
             rest = rest[out.write(rest) or 0 :]
         out.flush()
+
+
+class Output(Protocol):
+    """Where the records of one stream go.
+
+    Attributes:
+        opening: What stands before a record in its line.
+    """
+
+    opening: bytes
+
+    def closing(self) -> bytes:
+        """What stands behind a record in its line, at this moment."""
+
+    def write(self, lines: bytes, count: int) -> None:
+        """Write records as whole lines, each between the opening and the closing."""
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write one record through the SDK: selection, stream maps, flattening."""
+
+    def finish(self) -> None:
+        """Bring everything written so far on its way: a STATE may follow that claims it."""
+
+    def discard(self) -> None:
+        """Give up what is not on its way yet."""
+
+
+class RecordOutput:
+    """Records as RECORD messages.
+
+    Args:
+        stream: Name of the stream.
+        version: Its version for ACTIVATE_VERSION, if it has one.
+        writer: Writes messages.
+        write_record: Writes one record by the stream's own method of the SDK.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        version: int | None,
+        *,
+        writer: MessageWriter,
+        write_record: Callable[[dict[str, Any]], None],
+    ) -> None:
+        name = msgspec.json.encode(stream)
+        self.opening = b'{"type":"RECORD","stream":%b,"record":' % name
+        self._version = b"" if version is None else b',"version":%d' % version
+        self._writer = writer
+        self._write_record = write_record
+
+    def closing(self) -> bytes:
+        """The version, the time of extraction, and the end of the message."""
+        now = datetime.now(UTC).isoformat().encode()
+        return b'%b,"time_extracted":"%b"}' % (self._version, now)
+
+    def write(self, lines: bytes, count: int) -> None:
+        """Write records that are messages already."""
+        del count
+        self._writer.write_lines(lines)
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write one record through the SDK."""
+        self._write_record(record)
+
+    def finish(self) -> None:
+        """Nothing to do: what follows is written behind the records."""
+
+    def discard(self) -> None:
+        """Nothing to do: records without a STATE behind them claim nothing."""

@@ -16,9 +16,10 @@ from singer_sdk.helpers.types import Context  # noqa: TC002  (the SDK reads anno
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
+from tap_mobile_engagement.batches import BatchOutput, batch_config
 from tap_mobile_engagement.emit import FastPath, Origin, PartRecords, RecordPath, SdkPath
 from tap_mobile_engagement.errors import Code, DataError, TapError
-from tap_mobile_engagement.output import MessageWriter
+from tap_mobile_engagement.output import MessageWriter, Output, RecordOutput
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.reading.typed import TypedReader
@@ -26,8 +27,9 @@ from tap_mobile_engagement.settings import BadRecords as BadRecordsMode
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
+    from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.metrics import Counter
 
     from tap_mobile_engagement.datatypes import DataType
@@ -94,23 +96,54 @@ class ExportStream(Stream):
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, Any], None, None]:
-        """Emit all exports that are due, partition by partition, and commit each.
-
-        A failure of this stream is noted with the tap, which goes on with the others. In a dry
-        run it ends the run at once, for there it is the verdict.
+        """Emit all exports that are due as RECORD messages.
 
         Yields:
             Nothing: records are written block by block, and nobody asks for them here.
         """
         del write_messages  # only stock BATCH reads without writing
         yield from ()
+        output = RecordOutput(
+            self.name,
+            self._stream_version,
+            writer=cast("MessageWriter", self._tap.message_writer),
+            write_record=self._write_record_message,
+        )
+        self._sync_exports(context, output)
+
+    def _sync_batches(self, batch_config: BatchConfig, context: Context | None = None) -> None:
+        """Emit all exports that are due as BATCH messages."""
+        output = BatchOutput(
+            batch_config,
+            f"{self.tap_name}--{self.name}",
+            self.stream_maps[0].stream_alias,
+            self._stream_version,
+            write_message=self._tap.write_message,
+            messages=self._generate_record_messages,
+        )
+        self._sync_exports(context, output)
+
+    def get_batch_config(self, config: Mapping[str, Any]) -> BatchConfig | None:
+        """The batch configuration; None where records are emitted, as in every dry run."""
+        raw = config.get("batch_config")
+        if not raw or self.ABORT_AT_RECORD_COUNT is not None:
+            return None
+        return batch_config(raw)
+
+    def _sync_exports(self, context: Context | None, output: Output) -> None:
+        """Emit all exports that are due, partition by partition, and commit each.
+
+        A failure of this stream is noted with the tap, which goes on with the others. In a dry
+        run it ends the run at once, for there it is the verdict.
+        """
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
-                path = self._choose_path()
+                path = self._choose_path(output)
                 for partition in self._partitions(context):
                     counter.with_context(partition)
                     for export in self._exports(partition):
                         self._emit(export, path, counter)
+                        output.finish()
                         self._commit(export)
                 self._finish()
         except TapError as error:
@@ -119,21 +152,25 @@ class ExportStream(Stream):
                 raise
             self._tap.stream_failed(self.name, error)
         finally:
+            output.discard()
             self._tap.flush()
             if self._bad_records:
                 self._bad_records.close()
 
-    def _choose_path(self) -> RecordPath:
+    def _choose_path(self, output: Output) -> RecordPath:
         """The fast path where nothing asks for more, otherwise the SDK's."""
-        slow = SdkPath(self._write_limited)
+
+        def write_limited(record: dict[str, Any]) -> None:
+            self._check_max_record_limit(self._written)
+            output.write_record(record)
+            self._written += 1
+
+        slow = SdkPath(write_limited)
         reason = self._needs_sdk()
         if reason:
             self.logger.info("Writing records through the SDK: %s", reason)
             return slow
-        writer = cast("MessageWriter", self._tap.message_writer)
-        return FastPath(
-            self.data_type, version=self._stream_version, write=writer.write_lines, slow=slow
-        )
+        return FastPath(self.data_type, output=output, slow=slow)
 
     def _needs_sdk(self) -> str | None:
         """Why the records of this stream have to go through the SDK; None if nothing asks."""
@@ -149,12 +186,6 @@ class ExportStream(Stream):
             "the tap was given another writer": not isinstance(writer, MessageWriter),
         }
         return next((reason for reason, holds in reasons.items() if holds), None)
-
-    def _write_limited(self, record: dict[str, Any]) -> None:
-        """Write a record through the SDK; end a dry run that has enough of them."""
-        self._check_max_record_limit(self._written)
-        self._write_record_message(record)
-        self._written += 1
 
     def _partitions(self, context: Context | None) -> list[Context]:
         """What to sync: one partition, or all there are; an empty one is the whole stream."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from functools import cache
+from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from singer_sdk.singerlib import RecordMessage
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
 from tap_mobile_engagement.emit import FastPath, Origin, PartRecords, SdkPath
-from tap_mobile_engagement.output import MessageWriter
+from tap_mobile_engagement.output import MessageWriter, RecordOutput
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.reading.typed import TypedReader
@@ -30,24 +31,26 @@ TIME = re.compile(rb',"time_extracted":"[^"]*"')
 
 def emit(name: str, content: bytes, *, fast: bool, version: int | None = None) -> list[bytes]:
     """The messages that a path writes for a file, without the time of extraction."""
-    lines: list[bytes] = []
     writer = MessageWriter()
+    out = TextIOWrapper(BytesIO())
 
     def write(record: dict[str, object]) -> None:
-        message = RecordMessage(stream=name, record=record, version=version)
-        lines.append(writer.serialize_message(message))
+        writer.write_message(RecordMessage(stream=name, record=record, version=version))
 
     data_type = BY_NAME[name]
-    slow = SdkPath(write)
-    path = FastPath(data_type, version=version, write=lines.append, slow=slow)
+    output = RecordOutput(name, version, writer=writer, write_record=write)
+    slow = SdkPath(output.write_record)
+    path = FastPath(data_type, output=output, slow=slow)
     origin = Origin(data_type, "shop", f"{name} “1”.json", "2016-05-08T00:00:00Z")
     records = PartRecords(origin, BadRecords(name, skip=True, most=1000))
-    count = sum(
-        (path if fast else slow).emit(block, records) for block in read_blocks([content])
-    )
-    messages = TIME.sub(b"", b"".join(lines)).splitlines(keepends=True)
-    assert count == len(b"".join(messages).split(b"\n")) - 1
-    return b"".join(messages).split(b"\n")
+    with redirect_stdout(out):
+        count = sum(
+            (path if fast else slow).emit(block, records) for block in read_blocks([content])
+        )
+        writer.flush()
+    lines = TIME.sub(b"", out.buffer.getvalue()).split(b"\n")
+    assert count == len(lines) - 1
+    return lines
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
@@ -34,8 +35,12 @@ def text(value: object) -> str:
 def url(value: object) -> str:
     """An http(s) URL, without a slash at its end."""
     address = text(value).rstrip("/")
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    try:
+        parts = urlsplit(address)
+        is_url = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that don't match, a port that is no number
+        is_url = False
+    if not is_url:
         raise Wrong("must be an http(s) URL")
     return address
 
@@ -48,7 +53,10 @@ def day(value: object) -> date:
         except ValueError:
             raise Wrong("is no date") from None
     if isinstance(value, datetime):
-        return (value.astimezone(UTC) if value.tzinfo else value).date()
+        try:
+            return (value.astimezone(UTC) if value.tzinfo else value).date()
+        except OverflowError:  # in UTC it is before the year 1 or after 9999
+            raise Wrong("is no date") from None
     if isinstance(value, date):
         return value
     raise Wrong("is no date")
@@ -61,12 +69,17 @@ def flag(value: object) -> bool:
     return value
 
 
+_MOST = 1_000_000_000  # of anything that is counted; as minutes it still fits a time span
+
+
 def whole(least: int) -> Callable[[object], int]:
     """A check for a whole number, at least the given one."""
 
     def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise Wrong(f"must be a whole number, at least {least}")
+        if value > _MOST:
+            raise Wrong(f"must be at most {_MOST}")
         return value
 
     return check
@@ -77,9 +90,15 @@ _NUMBERS = (int, float, Decimal)  # the SDK reads fractions in a JSON file as De
 
 def seconds(value: object) -> float:
     """A number of seconds above zero."""
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not value > 0:
-        raise Wrong("must be a number of seconds above zero")
-    return float(value)
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        raise Wrong("must be a number of seconds")
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):  # too large; or a Decimal that is no number
+        number = math.nan
+    if not 0 < number <= _MOST:
+        raise Wrong(f"must be a number of seconds above zero, at most {_MOST}")
+    return number
 
 
 def choice(*allowed: str) -> Callable[[object], str]:
@@ -133,9 +152,10 @@ def archive_types(value: object) -> tuple[ArchiveType, ...]:
     for item in value:
         if not isinstance(item, Mapping) or set(item) != {"pattern", "data_type"}:
             raise Wrong("must be a list of {pattern, data_type}")
-        if item["data_type"] not in BY_NAME:
-            raise Wrong(
-                f"names the data type {item['data_type']!r}; there are {', '.join(BY_NAME)}"
-            )
-        found.append(ArchiveType(text(item["pattern"]), item["data_type"]))
+        pattern, data_type = text(item["pattern"]), item["data_type"]
+        if data_type not in [*BY_NAME]:
+            raise Wrong(f"names the data type {data_type!r}; there are {', '.join(BY_NAME)}")
+        if not pattern:
+            raise Wrong("must not hold an empty pattern")
+        found.append(ArchiveType(pattern, data_type))
     return tuple(found)

@@ -69,6 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_bad_records: int
     archive_pattern: str
     archive_types: tuple[checks.ArchiveType, ...]
+    timeline_path: str | None
 
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
@@ -320,6 +321,12 @@ SETTINGS: tuple[Setting, ...] = (
             },
         },
     ),
+    _string(
+        "timeline_path", "Timeline file",
+        "For `api`: a file that gets a picture of the finished run (SVG), one bar per export "
+        "task, so that one sees where the time went.",
+        "timeline.svg",
+    ),
 )  # fmt: skip
 
 
@@ -376,11 +383,19 @@ def check(
         values[name] = values[name] or empty
     values["end_date"] = values["end_date"] or today
     if values["start_date"] > values["end_date"]:
-        reason = f"must not be before start_date ({values['start_date']})"
-        return None, [_wrong(_BY_NAME["end_date"], reason)]
+        return None, [_reversed_range(values, today)]
     values["source"] = SourceKind(values["source"])
     values["bad_records"] = BadRecords(values["bad_records"])
     return Settings(**values), []
+
+
+def _reversed_range(values: dict[str, Any], today: date) -> SettingsError:
+    """Blame the setting that the user wrote: ``end_date`` may be today by default."""
+    if values["end_date"] == today:
+        reason = f"must not be after end_date, which is today ({today}) unless it is set"
+        return _wrong(_BY_NAME["start_date"], f"{reason}, not {values['start_date']}")
+    reason = f"must not be before start_date ({values['start_date']}), not {values['end_date']}"
+    return _wrong(_BY_NAME["end_date"], reason)
 
 
 def _check_each(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[SettingsError]]:
@@ -389,13 +404,13 @@ def _check_each(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Setting
     errors = []
     for setting in SETTINGS:
         value = config.get(setting.name)
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and not value.strip()):
             value = setting.default
         values[setting.name] = value
         if value is None:
             continue
         if setting.secret and isinstance(value, str):
-            register_secret(value)
+            register_secret(value.strip())
         try:
             values[setting.name] = setting.check(value)
         except checks.Wrong as wrong:

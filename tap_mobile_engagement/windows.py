@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tap_mobile_engagement.errors import Code, DataError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -63,9 +65,8 @@ def tile(start: date, end: date, days: int) -> Iterator[Window]:
     """
     if days < 1:
         raise ValueError(f"a date window needs at least one day, not {days}")
-    step = timedelta(days=days)
     while start < end:
-        until = min(start + step, end)
+        until = start + timedelta(days=min(days, (end - start).days))
         yield Window(start, until)
         start = until
 
@@ -84,11 +85,11 @@ def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> 
         lookback_days: Days to export again for late data.
 
     Raises:
-        ValueError: If the bookmark is not a date-time.
+        DataError: ``BAD_STATE`` if the bookmark is not a date-time.
     """
     if bookmark is None:
         return start_date
-    reached = _instant(bookmark).astimezone(UTC)
+    reached = instant(bookmark)
     # A bookmark within a day covers only the days before that one.
     try:
         again_from = reached.date() - _ONE_DAY * lookback_days
@@ -116,20 +117,43 @@ class PartitionState:
         return self._values.get("replication_key_value")
 
     def advance(self, window: Window) -> None:
-        """Note that all records of a window are out. The bookmark never goes back."""
-        reached = self.bookmark
-        if reached is None or _instant(window.exported_until) > _instant(reached):
-            self._values["replication_key"] = REPLICATION_KEY
-            self._values["replication_key_value"] = window.exported_until
+        """Note that all records of a window are out. The bookmark never goes back.
+
+        Raises:
+            DataError: ``BAD_STATE`` if the bookmark that is there is not a date-time.
+        """
+        if self.advance_to(window.exported_until):
             self._values["date_range"] = {
                 "start": window.start.isoformat(),
                 "end": window.end.isoformat(),
             }
 
+    def advance_to(self, bookmark: str) -> bool:
+        """Move the bookmark, unless it stands there or further on; tell whether it moved.
+
+        Raises:
+            DataError: ``BAD_STATE`` if the bookmark that is there is not a date-time.
+        """
+        reached = self.bookmark
+        moves = reached is None or instant(bookmark) > instant(reached)
+        if moves:
+            self._values["replication_key"] = REPLICATION_KEY
+            self._values["replication_key_value"] = bookmark
+        return moves
+
+    @property
+    def archive(self) -> Any:
+        """What is noted of the files of an archive; None before the first."""
+        return self._values.get("archive")
+
+    def note_archive(self, notes: dict[str, Any]) -> None:
+        """Note which files of an archive are out."""
+        self._values["archive"] = notes
+
     @property
     def tasks(self) -> list[dict[str, Any]]:
         """The export tasks under way, as they stand in the state."""
-        return [*self._values.get("tasks", [])]
+        return [*(self._values.get("tasks") or [])]
 
     def remember_task(self, task: dict[str, Any]) -> None:
         """Note a task that was created, so that another run picks it up; replaces its entry."""
@@ -145,9 +169,21 @@ class PartitionState:
             self._values.pop("tasks", None)
 
 
-def _instant(bookmark: str) -> datetime:
-    moment = datetime.fromisoformat(bookmark)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def instant(bookmark: str) -> datetime:
+    """Read a bookmark, in UTC. It comes from a file that people may edit.
+
+    Raises:
+        DataError: ``BAD_STATE`` if it is not a date-time.
+    """
+    try:
+        moment = datetime.fromisoformat(bookmark)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(
+            Code.BAD_STATE,
+            f"the bookmark {bookmark!r} in the state is no date-time",
+            next_step="Mend replication_key_value in the state, or remove it to begin anew",
+        ) from None
 
 
 def midnight(day: date) -> datetime:

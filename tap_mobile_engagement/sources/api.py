@@ -10,6 +10,7 @@ import msgspec
 
 from tap_mobile_engagement.sources.base import Export, Part
 from tap_mobile_engagement.sources.fleet import Fleet, Parts
+from tap_mobile_engagement.sources.timeline import Timeline
 from tap_mobile_engagement.tasks.model import PUSH_FEEDBACK, TaskRef
 from tap_mobile_engagement.tasks.plan import Errand, Forget, Key, Order, Plan, Remember
 from tap_mobile_engagement.windows import Window, first_day, tile
@@ -81,12 +82,14 @@ class ApiSource:
             schedule=runner.schedule,
             one_at_a_time=storage.may_mix,
         )
+        self._timeline = Timeline(timing.now)
         self._fleet = Fleet(
             self._plan,
             runner=runner,
             storage=storage,
             export_format=settings.export_format,
             timing=timing,
+            timeline=self._timeline,
         )
 
     @property
@@ -127,6 +130,8 @@ class ApiSource:
         try:
             while ready := self._fleet.next_export(key, take_notes):
                 errand, waited = ready
+                if errand.task is not None:
+                    self._timeline.reading(errand.task.id)
                 yield self._export(data_type, errand, state, waited)
         finally:
             self._fleet.abandon(key)
@@ -146,8 +151,10 @@ class ApiSource:
             save()
 
     def close(self) -> None:
-        """Create and watch no more tasks."""
+        """Create and watch no more tasks; draw the timeline of the run, if asked for."""
         self._fleet.close()
+        if self._settings.timeline_path:
+            self._timeline.write(self._settings.timeline_path)
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """What can be had without an export task: devices, or a file that is there already."""
@@ -189,6 +196,7 @@ class ApiSource:
         window = task.window if data_type.historical else None
 
         def commit() -> None:
+            self._timeline.read(task.id)
             state.forget_task(task.id)
             if window is not None:
                 state.advance(window)

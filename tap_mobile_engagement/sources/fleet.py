@@ -18,12 +18,14 @@ from tap_mobile_engagement.sources.base import Part
 from tap_mobile_engagement.tasks.failures import TaskRefusedError
 from tap_mobile_engagement.tasks.model import TaskRequest
 from tap_mobile_engagement.tasks.plan import Create, Errand, Look, Phase, Plan, Rest, Search
+from tap_mobile_engagement.tasks.policy import TaskState, known_state
 from tap_mobile_engagement.tasks.timing import RunStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tap_mobile_engagement.sources.storage import TaskStorage
+    from tap_mobile_engagement.sources.timeline import Timeline
     from tap_mobile_engagement.tasks.plan import Forget, Key, Remember
     from tap_mobile_engagement.tasks.runner import TaskRunner
     from tap_mobile_engagement.tasks.timing import Timing
@@ -46,6 +48,7 @@ class Fleet:
         storage: Where tasks write.
         export_format: What to ask for.
         timing: The clock and the stop flag.
+        timeline: Is told what happens to each task.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class Fleet:
         storage: TaskStorage,
         export_format: str,
         timing: Timing,
+        timeline: Timeline,
     ) -> None:
         self._plan = plan
+        self._timeline = timeline
         self._runner = runner
         self._storage = storage
         self._export_format = export_format
@@ -158,6 +163,7 @@ class Fleet:
             errand.task.id,
             errand.key.data_type,
         )
+        self._timeline.created(_label(errand), errand.task.id)
         with self._changed:
             self._plan.resume(errand, watch)
 
@@ -172,6 +178,8 @@ class Fleet:
                 case Search():
                     self._search(errand)
         except TapError as error:
+            if errand.watch is not None:
+                self._timeline.failed(errand.watch.ref.id)
             with self._changed:
                 self._plan.failed(errand, error, self._timing.now())
                 if errand.phase is not Phase.FAILED:
@@ -201,6 +209,7 @@ class Fleet:
                 "%s; fewer at a time, and none for %.0f s", refusal.what, pause.total_seconds()
             )
             return
+        self._timeline.created(_label(errand), task.id)
         watch = self._runner.watch(key.app, key.data_type, task)
         with self._changed:
             errand.place = place
@@ -210,6 +219,10 @@ class Fleet:
     def _look(self, errand: Errand[Parts]) -> None:
         assert errand.watch is not None  # noqa: S101  (its phase is RUNNING)
         watch, task = self._runner.look(errand.watch)
+        if task is not None:
+            self._timeline.succeeded(task.id)
+        elif known_state(watch.state or "") is TaskState.STARTED:
+            self._timeline.started(watch.ref.id)
         with self._changed:
             self._plan.looked(errand, watch, self._timing.now(), done=task is not None)
 
@@ -253,3 +266,9 @@ class Fleet:
             counts[Phase.READY],
             counts[Phase.DUE],
         )
+
+
+def _label(errand: Errand[Parts]) -> str:
+    order = errand.order
+    what = (*errand.key, order.campaign_type, order.window)
+    return " ".join(str(part) for part in what if part is not None)

@@ -7,6 +7,7 @@ subclasses of :class:`TapError` answer that; the stable :class:`Code` says which
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from singer_sdk.exceptions import SingerSDKError
@@ -52,6 +53,9 @@ class Code(StrEnum):
     STREAMS_FAILED = "STREAMS_FAILED"
 
 
+_LINE_BREAKS = re.compile(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*")  # in text of a server
+
+
 class TapError(SingerSDKError):
     """A failure that the tap understands, told so that its reader can act on it.
 
@@ -80,7 +84,7 @@ class TapError(SingerSDKError):
             parts[0] += f" ({places})"
         if self.next_step:
             parts.append(self.next_step)
-        return redact(". ".join(parts) + ".")
+        return redact(_LINE_BREAKS.sub(" ", ". ".join(parts) + "."))
 
     def at(self, **where: object) -> TapError:
         """Add places that only a caller further up knows; those already named stay.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.errors import Code, DataError, SettingsError
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -52,6 +52,7 @@ class BadRecords:
         Raises:
             DataError: ``BAD_RECORD`` if bad records fail the stream; ``TOO_MANY_BAD_RECORDS``
                 if there are more than were allowed.
+            SettingsError: ``BAD_SETTING`` if the dead letter file can't be written.
         """
         if not self._skip:
             self._fail(reason, blob, offset)
@@ -81,18 +82,33 @@ class BadRecords:
     def _write(self, reason: str, item: Any, blob: str | None, offset: int) -> None:
         letter = {"stream": self._stream, "blob": blob, "offset": offset, "reason": reason}
         try:
-            line = msgspec.json.encode({**letter, "data": item})
+            line = msgspec.json.encode({**letter, "data": item}, enc_hook=repr)
         except (TypeError, ValueError, RecursionError):
-            text = ascii(item)
-            line = msgspec.json.encode({**letter, "data": text[:_EXCERPT]})
-        if self._file is None:
-            assert self._path is not None  # noqa: S101  (for the type checker)
-            self._file = self._path.open("ab")
-        self._file.write(line + b"\n")
-        self._file.flush()  # the bookmark may move past it
+            line = msgspec.json.encode({**letter, "data": _as_text(item)})
+        try:
+            if self._file is None:
+                assert self._path is not None  # noqa: S101  (for the type checker)
+                self._file = self._path.open("ab")
+            self._file.write(line + b"\n")
+            self._file.flush()  # the bookmark may move past it
+        except OSError as error:
+            raise SettingsError(
+                Code.BAD_SETTING,
+                f"the dead letter file {self._path} can't be written: {error.strerror}",
+                next_step="Set dead_letter_path to a file in a folder that is there",
+                stream=self._stream,
+            ) from None
 
     def close(self) -> None:
         """Close the dead letter file."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _as_text(item: Any) -> str:
+    """The beginning of what JSON can't express, as far as it can be shown at all."""
+    try:
+        return ascii(item)[:_EXCERPT]
+    except RecursionError:
+        return "(nested too deep to be shown)"

@@ -9,11 +9,15 @@ Storage, Azurite, or a ``file://`` folder), and can tell the truth about its dat
         simulator.clock.advance(days=3)
         simulator.truth("shop", "events", date(2016, 5, 1), date(2016, 5, 8))
 
+Faults are injected by a plan that is data: see :mod:`tap_mobile_engagement.simulator.faults`.
+:class:`BlobProxy` injects those of reading, in front of a Blob Storage.
+
 ``docs/simulator.md`` says what of it is documented fact and what assumption. Nothing of the tap
 imports this package; of the tap it imports :mod:`tap_mobile_engagement.datatypes` at most.
 """
 
 from tap_mobile_engagement.simulator.options import Options
+from tap_mobile_engagement.simulator.proxy import BlobProxy
 from tap_mobile_engagement.simulator.server import Simulator
 
-__all__ = ["Options", "Simulator"]
+__all__ = ["BlobProxy", "Options", "Simulator"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import threading
 from datetime import UTC, date, datetime
-from typing import Any, Literal, get_args, get_origin
+from typing import IO, Any, Literal, get_args, get_origin
 
 import click
 
@@ -87,14 +88,17 @@ def _click_option(name: str, hint: Any, default: Any, words: str) -> click.Optio
     return click.Option([flag], type=kind, default=default, show_default=True, help=words)
 
 
-def _run(host: str, port: int, *, verbose: bool, **options: Any) -> None:
+def _run(
+    host: str, port: int, *, verbose: bool, faults: IO[str] | None, **options: Any
+) -> None:
     """Run a simulator until it gets SIGINT or SIGTERM."""
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(message)s")
     # The storage library logs every request at INFO, with its URL.
     logging.getLogger("azure").setLevel(logging.WARNING)
     try:
-        simulator = Simulator(Options(**options), host=host, port=port)
-    except ValueError as error:
+        plan = [] if faults is None else json.load(faults)
+        simulator = Simulator(Options(**options), host=host, port=port, faults=plan)
+    except (TypeError, ValueError) as error:  # of the options, of JSON, of the plan
         raise click.UsageError(str(error)) from error
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -116,6 +120,9 @@ main = click.Command(
             ["--port"], type=int, default=8377, show_default=True, help="Port; 0: any."
         ),
         click.Option(["--verbose"], is_flag=True, help="Log every request."),
+        click.Option(
+            ["--faults"], type=click.File(encoding="utf-8"), help="A plan of faults, JSON."
+        ),
         *(_click_option(*option) for option in described()),
     ],
     context_settings={"max_content_width": 100},

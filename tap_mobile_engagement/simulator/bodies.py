@@ -34,16 +34,14 @@ def parse_body(path: str, body: Any, *, max_range_days: int = 0) -> ExportReques
     """Read the body of a request for an export task.
 
     Args:
-        path: Last part of the URL.
+        path: Last part of the URL, one of :func:`task_paths`.
         body: The decoded JSON.
         max_range_days: Longest range to accept; 0 for any.
 
     Raises:
         BadRequestError: If it is not what the API description asks for.
     """
-    data_type = _TYPES.get("feedbackByDate" if path == BY_CAMPAIGN else path)
-    if data_type is None:
-        raise BadRequestError(f"there is no export of {path}")
+    data_type = _TYPES["feedbackByDate" if path == BY_CAMPAIGN else path]
     if not isinstance(body, dict):
         raise BadRequestError("the body must be a JSON object")
     names: set[str] = set()

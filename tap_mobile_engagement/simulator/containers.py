@@ -101,13 +101,15 @@ class AzureTarget:
         """Upload a blob; it appears when all of it is there."""
         # Imported late: it takes half a second, and folders do without.
         from azure.core import exceptions  # noqa: PLC0415
-        from azure.storage.blob import ContainerClient  # noqa: PLC0415
+        from azure.storage.blob import ContainerClient, LinearRetry  # noqa: PLC0415
 
+        retries = LinearRetry(backoff=1, retry_total=2, random_jitter_range=0)
         try:
-            with ContainerClient.from_container_url(self._url, retry_total=2) as client:
+            with ContainerClient.from_container_url(self._url, retry_policy=retries) as client:
                 client.upload_blob(name, body, overwrite=True)
         except exceptions.HttpResponseError as error:
             # The error's own text may quote the URL with its signature.
-            raise WriteError(f"storage answered {error.status_code} {error.reason}") from error
+            code = getattr(error, "error_code", None) or "no code"
+            raise WriteError(f"storage answered {error.status_code} ({code})") from error
         except exceptions.AzureError as error:
             raise WriteError(f"storage cannot be reached ({type(error).__name__})") from error

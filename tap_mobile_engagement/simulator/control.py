@@ -1,4 +1,4 @@
-"""The simulator's own endpoints, below ``/_simulator``: clock, truth, tasks, exports.
+"""The simulator's own endpoints, below ``/_simulator``: clock, truth, tasks, exports, faults.
 
 They are no part of the service. Tests that run in another process, or in another language,
 steer and ask the simulator through them.
@@ -10,10 +10,12 @@ from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from flask import Blueprint, Response, jsonify, request
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.simulator.containers import WriteError, check_container_url
+from tap_mobile_engagement.simulator.faulty_requests import OWN_PATHS
 from tap_mobile_engagement.simulator.tasks import rfc3339
 
 if TYPE_CHECKING:
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
 def make_control(simulator: Simulator) -> Blueprint:
     """Build the endpoints that steer a simulator."""
     views = _Control(simulator)
-    control = Blueprint("control", __name__, url_prefix="/_simulator")
+    control = Blueprint("control", __name__, url_prefix=OWN_PATHS)
     control.get("/clock")(views.clock)
     control.post("/clock")(views.advance)
     control.get("/truth/<app>/<data_type>")(views.truth)
     control.get("/options")(views.options)
     control.get("/tasks")(views.tasks)
     control.post("/exports")(views.export)
+    control.get("/faults")(views.faults)
+    control.post("/faults")(views.plan_faults)
+    control.delete("/faults")(views.clear_faults)
     return control
 
 
@@ -63,7 +68,7 @@ class _Control:
         records = self._simulator.truth(app, data_type, start, end)
         if request.args.get("counts") == "true":
             return jsonify(count=len(records)), 200
-        return jsonify(records), 200
+        return Response(msgspec.json.encode(records), mimetype="application/json"), 200
 
     def options(self) -> Response:
         options = self._simulator.options
@@ -99,6 +104,20 @@ class _Control:
         except (KeyError, TypeError, ValueError, WriteError) as error:
             return _refused(f"{type(error).__name__}: {error}")
         return jsonify(blobs=names), 200
+
+    def faults(self) -> Response:
+        return jsonify(self._simulator.faults.report())
+
+    def plan_faults(self) -> tuple[Response, int]:
+        try:
+            self._simulator.faults.plan(request.get_json())
+        except (TypeError, msgspec.ValidationError) as error:
+            return _refused(str(error))
+        return self.faults(), 200
+
+    def clear_faults(self) -> Response:
+        self._simulator.faults.clear()
+        return self.faults()
 
     def _knows(self, app: str, data_type: str) -> bool:
         return app in self._simulator.options.apps and data_type in BY_NAME

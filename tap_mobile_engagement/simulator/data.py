@@ -138,7 +138,9 @@ class Logs:
         return self._days(start - self._late - _LONGEST * NANOSECONDS, min(end, moment + 1))
 
     def _days(self, start: int, end: int) -> Iterator[date]:
-        day = max(day_of(start), self._options.first_day)
+        # Not by `max` of two days: dates end where ranges may still go on.
+        early = start <= self._first_moment
+        day = self._options.first_day if early else day_of(start)
         while midnight(day) < end:
             yield day
             day += timedelta(days=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.simulator.clock import DAY
 from tap_mobile_engagement.simulator.data import midnight
@@ -62,17 +64,20 @@ class ExportRequest:
         return self.campaign_window is None or campaign.active_in(*self.campaign_window)
 
 
+Element = dict[str, Any] | msgspec.Raw
+
+
 @dataclass(frozen=True)
 class Content:
     """What goes into the files of an export: rows for CSV, elements for JSON.
 
     Attributes:
         columns: The header of a CSV file.
-        elements: Dicts to be written, in order; can be read once.
+        elements: What is to be written, in order; can be read once. Raw text goes in as it is.
     """
 
     columns: list[str]
-    elements: Iterator[dict[str, Any]]
+    elements: Iterator[Element]
 
 
 def content_of(options: Options, app: App, request: ExportRequest, moment: int) -> Content:
@@ -85,7 +90,7 @@ def content_of(options: Options, app: App, request: ExportRequest, moment: int) 
         elements = layout.rows(request.data_type, items)
     else:
         elements = layout.elements(request.data_type, items)
-    return Content(layout.columns(request.data_type), elements)
+    return Content(layout.columns(request.data_type), iter(elements))
 
 
 def _items(

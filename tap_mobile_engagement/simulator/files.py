@@ -19,9 +19,9 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from tap_mobile_engagement.simulator.exports import Content
+    from tap_mobile_engagement.simulator.exports import Content, Element
     from tap_mobile_engagement.simulator.options import Options
 
 _DELIMITERS = {",": ",", ";": ";", "tab": "\t"}
@@ -47,7 +47,7 @@ class _Renderer(Protocol):
 
     def head(self) -> str: ...
 
-    def one(self, element: dict[str, Any], number: int) -> str: ...
+    def one(self, element: Element, number: int) -> str: ...
 
     def tail(self) -> str: ...
 
@@ -66,7 +66,7 @@ class _Json:
     def head(self) -> str:
         return self._head
 
-    def one(self, element: dict[str, Any], number: int) -> str:
+    def one(self, element: Element, number: int) -> str:
         text = msgspec.json.encode(element).decode()
         return self._between + text if number else text
 
@@ -85,7 +85,9 @@ class _Csv:
     def head(self) -> str:
         return self._row(self._columns)
 
-    def one(self, element: dict[str, Any], number: int) -> str:  # noqa: ARG002
+    def one(self, element: Element, number: int) -> str:  # noqa: ARG002
+        if isinstance(element, msgspec.Raw):  # an injected fault
+            return bytes(element).decode() + "\r\n"
         return self._row([_cell(element.get(column)) for column in self._columns])
 
     def tail(self) -> str:
@@ -139,11 +141,6 @@ def render(
             yield File(stack.enter_context(io.BytesIO()), empty=True)
 
 
-def render_one(elements: Iterable[dict[str, Any]]) -> bytes:
-    """A plain JSON array, for small contents."""
-    return msgspec.json.encode(list(elements))
-
-
 def _renderer(
     options: Options, data_type: str, export_format: str, content: Content
 ) -> _Renderer:
@@ -182,7 +179,7 @@ class _Part:
             )
         return self._file
 
-    def add(self, element: dict[str, Any]) -> None:
+    def add(self, element: Element) -> None:
         self._text.write(self._renderer.one(element, self._count))
         self._count += 1
 

@@ -226,12 +226,9 @@ def _time_formatter(options: Options) -> Callable[[int], str | int]:
     if options.time_format == "epoch_ms":
         return lambda moment: moment // _MILLISECOND
     digits, step = options.time_digits, options.precision
-    shift, zone = (
-        0,
-        {"z": "Z", "no_zone": "", "space": "", "offset": "+02:00"}[options.time_format],
-    )
-    if options.time_format == "offset":
-        shift = _OFFSET_MINUTES * _MINUTE
+    zones = {"z": "Z", "no_zone": "", "space": "", "offset": "+02:00"}
+    zone = zones[options.time_format]
+    shift = _OFFSET_MINUTES * _MINUTE if options.time_format == "offset" else 0
 
     def format_time(moment: int) -> str:
         minute, rest = divmod(moment + shift, _MINUTE)

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import logging
-import socket
 import threading
 import uuid
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.http import http_date
-from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
-
 from tap_mobile_engagement.simulator.apps import App
+from tap_mobile_engagement.simulator.chance import chance
 from tap_mobile_engagement.simulator.clock import SimulatorClock, nanoseconds
 from tap_mobile_engagement.simulator.control import make_control
+from tap_mobile_engagement.simulator.delivery import Deliverer
 from tap_mobile_engagement.simulator.exports import ExportRequest
+from tap_mobile_engagement.simulator.faults import Faults
+from tap_mobile_engagement.simulator.faulty_requests import FaultyService
+from tap_mobile_engagement.simulator.http_server import LocalServer
 from tap_mobile_engagement.simulator.options import Options
 from tap_mobile_engagement.simulator.service import Parts, make_service
-from tap_mobile_engagement.simulator.tasks import ExportTask, TaskBoard, write_export
+from tap_mobile_engagement.simulator.tasks import ExportTask, TaskBoard
 from tap_mobile_engagement.simulator.tokens import TokenOffice
 from tap_mobile_engagement.simulator.truth import Record, Truth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
-
-_log = logging.getLogger(__name__)
 
 
 class Simulator:
@@ -39,30 +38,42 @@ class Simulator:
         options: What it simulates.
         host: Address to listen on.
         port: Port to listen on; 0 for a free one.
+        faults: A plan of faults, see :mod:`~tap_mobile_engagement.simulator.faults`.
 
     Attributes:
         options: As given.
+        faults: The plan; ``faults.plan([…])`` adds to it.
         clock: Its clock; ``clock.advance(days=3)`` makes three more days of data arrive.
     """
 
     def __init__(
-        self, options: Options | None = None, *, host: str = "127.0.0.1", port: int = 0
+        self,
+        options: Options | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        faults: Sequence[Any] = (),
     ) -> None:
         self.options = options or Options()
         self.clock = SimulatorClock(self.options.clock_start, frozen=self.options.frozen)
+        self.faults = Faults(faults)
         self._apps = {name: App(self.options, name) for name in self.options.apps}
-        self._board = TaskBoard(self.options, self.clock, self._apps)
-        self._tokens = TokenOffice(self.options, self.clock)
-        parts = Parts(self.options, self.clock, self._apps, self._tokens, self._board)
-        flask = make_service(parts)
+        self._deliverer = Deliverer(self.options, self.faults)
+        self._board = TaskBoard(
+            self.options, self.clock, self._apps, deliverer=self._deliverer, faults=self.faults
+        )
+        tokens = TokenOffice(self.options, self.clock)
+        flask = make_service(Parts(self.options, self.clock, self._apps, tokens, self._board))
         flask.register_blueprint(make_control(self))
-        self._server = _Server(host, port, flask, _handler_with(self.clock))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="simulator")
+        self._random = chance(self.options.seed, "exports")
+        self._stopped = threading.Event()
+        faulty = FaultyService(flask, self.faults, self.clock, self._stopped)
+        self._server = LocalServer(faulty, host=host, port=port, now=self.clock.now)
 
     @property
     def url(self) -> str:
         """Base URL of everything: ``api_url`` and ``authority_url`` of a tap."""
-        return f"http://{self._server.host}:{self._server.port}"
+        return self._server.url
 
     @property
     def tasks(self) -> list[ExportTask]:
@@ -71,17 +82,13 @@ class Simulator:
 
     def start(self) -> Self:
         """Begin to answer requests, in threads of its own."""
-        self._thread.start()
-        _log.info("simulator at %s", self.url)
+        self._server.start()
         return self
 
     def stop(self) -> None:
         """Stop answering, end all export tasks, and free the port."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.close_connections()
-        self._server.server_close()
+        self._stopped.set()
+        self._server.stop()
         self._board.stop()
 
     def __enter__(self) -> Self:
@@ -154,56 +161,8 @@ class Simulator:
             start=start or self.options.first_day,
             end=end or now.date(),
         )
-        task_id = str(uuid.uuid4())
-        return write_export(self.options, self._apps[app], request, nanoseconds(now), task_id)
-
-
-def _handler_with(clock: SimulatorClock) -> type[WSGIRequestHandler]:
-    """A request handler whose answers carry the simulator's date, as all else in them."""
-
-    class Handler(_Handler):
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            return http_date(clock.now() if timestamp is None else timestamp)
-
-    return Handler
-
-
-class _Handler(WSGIRequestHandler):
-    """Writes its access log for debugging only, and does not hold back small packets."""
-
-    server_version = "MobileEngagementSimulator"
-    sys_version = ""
-
-    disable_nagle_algorithm = True  # headers and body go out apart: that would cost 40 ms each
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ARG002
-        _log.debug(message, *args)
-
-
-class _Server(ThreadedWSGIServer):
-    """Knows its open connections, so that it can close those that clients keep alive."""
-
-    def __init__(self, *args: Any) -> None:
-        self._connections: set[socket.socket] = set()
-        self._guard = threading.Lock()
-        super().__init__(*args)
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        with self._guard:
-            self._connections.add(connection)
-        return connection, address
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._guard:
-            self._connections.discard(request)
-        super().shutdown_request(request)
-
-    def close_connections(self) -> None:
-        with self._guard:
-            connections = list(self._connections)
-        for connection in connections:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # the client was faster
+        id_ = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        delivery = self._deliverer.deliver(self._apps[app], request, nanoseconds(now), id_)
+        for write in delivery.late:
+            write.write()
+        return delivery.blobs

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date
 
-from tap_mobile_engagement.simulator.bodies import BadRequestError, parse_body
+from tap_mobile_engagement.simulator.bodies import BadRequestError, parse_body, task_paths
 from tap_mobile_engagement.simulator.clock import NANOSECONDS, nanoseconds
 from tap_mobile_engagement.simulator.device_answers import device_answer
 from tap_mobile_engagement.simulator.layout import Layout
@@ -129,6 +129,8 @@ class _Service:
 
     def create_task(self, path: str, app_name: str, **place: str) -> Response:
         app = self._authorised(app_name, place)
+        if path not in task_paths():
+            raise ApiError(404, "NotFound", f"There is no export of {path}.")
         body = request.get_json(silent=True)
         try:
             asked = parse_body(path, body, max_range_days=self._options.max_range_days)
@@ -143,7 +145,7 @@ class _Service:
         response.headers["Location"] = self._link(
             request.path.removesuffix(path) + task.id, {"api-version": _API_VERSION}
         )
-        return response
+        return self._with_retry_after(response)
 
     def list_tasks(self, app_name: str, **place: str) -> Response:
         app = self._authorised(app_name, place)
@@ -265,7 +267,7 @@ class _Service:
 
     def _link(self, path: str, query: Mapping[str, str]) -> str:
         host = request.host_url.rstrip("/") if self._options.links == "absolute" else ""
-        return f"{host}{path}?{urlencode(query)}"
+        return f"{host}{quote(path)}?{urlencode(query)}"
 
     def _too_many(self) -> Response:
         status = self._options.too_many_status

@@ -85,14 +85,14 @@ class Snapshots:
         self._options = options
         self._app = app
         self._logs = logs
+        self._by_id = sorted(logs.devices, key=lambda device: device.id)
         self._settled: dict[int, int] = {}  # last seen, by device, before the day below
         self._settled_until = options.first_day
         self._lock = Lock()
 
     def devices(self, moment: int) -> list[Device]:
         """The devices that are known then, in the order of their ids."""
-        known = (device for device in self._logs.devices if device.known_at(moment))
-        return sorted(known, key=lambda device: device.id)
+        return [device for device in self._by_id if device.known_at(moment)]
 
     def last_seen(self, moment: int) -> dict[int, int]:
         """When each device (by number) last began a session that arrived by then.
@@ -112,12 +112,12 @@ class Snapshots:
         return seen
 
     def _see(self, seen: dict[int, int], day: date, moment: int) -> dict[int, int]:
-        later = {
-            session.device.number: session.begun
-            for session in sorted(self._logs.sessions(day), key=lambda session: session.begun)
-            if session.arrival <= moment
-        }
-        return seen | later
+        seen = dict(seen)
+        for session in self._logs.sessions(day):
+            number = session.device.number
+            if session.arrival <= moment and session.begun > seen.get(number, 0):
+                seen[number] = session.begun
+        return seen
 
     def campaigns(self, moment: int) -> Iterator[Campaign]:
         """All campaigns that were created by then: one or two of each type in every week."""

@@ -195,7 +195,7 @@ def test_a_task_that_is_odd_for_a_while_is_waited_for(
 @pytest.mark.parametrize("as_date", [False, True])
 @pytest.mark.parametrize("body", ["json", "text", "html", "empty"])
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_reading_survives_bursts_of_errors(status: int, body: str, as_date: bool) -> None:
+def test_reading_survives_bursts_of_errors(status: int, body: str, *, as_date: bool) -> None:
     burst = {
         "fault": "error_answer",
         "method": "GET",

@@ -1,5 +1,7 @@
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from itertools import count
 from urllib.parse import parse_qs
 
 import pytest
@@ -24,9 +26,9 @@ from .fakes import (
 
 
 def provider(
-    *tokens: Outcome, time: FakeTime | None = None
+    *script: Outcome, tokens: Iterator[Outcome] | None = None, time: FakeTime | None = None
 ) -> tuple[TokenProvider, FakeService]:
-    service = FakeService(tokens=iter(tokens) if tokens else None)
+    service = FakeService(tokens=iter(script) if script else tokens)
     timing = (time or FakeTime()).timing
     return auth_over(Transport(session=session_with(service), timing=timing)), service
 
@@ -89,7 +91,14 @@ def test_a_rejected_token_is_renewed_once_for_all_who_had_it() -> None:
 
 
 def test_threads_that_need_a_token_at_once_get_the_same_one() -> None:
-    auth, service = provider()
+    nobody_else = threading.Event()
+
+    def slow_authority() -> Iterator[Outcome]:
+        for number in count(1):
+            nobody_else.wait(0.1)  # time enough for the other threads to ask as well
+            yield token_reply(f"token-{number}")
+
+    auth, service = provider(tokens=slow_authority())
     all_here, tokens = threading.Barrier(8), []
 
     def work() -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError, TapError
+from tap_mobile_engagement.tasks.failures import TaskRefusedError
 from tap_mobile_engagement.tasks.model import TaskRef, TaskRequest
 from tap_mobile_engagement.tasks.policy import PollingSchedule
 from tap_mobile_engagement.tasks.runner import LOST_ANSWERS, TaskRunner
@@ -128,6 +129,15 @@ class TestSubmit:
             scene.submit()
 
         assert scene.time.now == START + timedelta(hours=1)
+
+    def test_a_refusal_is_raised_at_once_where_nobody_has_patience(self) -> None:
+        scene = Scene(Reply(429, "busy", {"Retry-After": "9"}))
+
+        with pytest.raises(TaskRefusedError) as caught:
+            scene.runner.submit("shop", EVENTS, patient=False)
+
+        assert caught.value.retry_after == 9
+        assert scene.time.pauses == []
 
     def test_a_refused_request_is_not_repeated(self) -> None:
         scene = Scene(Reply(400, "bad dates"))

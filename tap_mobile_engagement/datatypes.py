@@ -288,6 +288,54 @@ class Device(Struct, gc=False):
     ]
 
 
+class Campaign(Struct, gc=False):
+    """One push campaign, as the campaigns API lists it."""
+
+    campaign_type: Annotated[
+        str, _is(Kind.TEXT, "Announcement, DataPush, NativePush or Poll.", "campaignType")
+    ]
+    campaign_id: Annotated[int, _is(Kind.INTEGER, "Campaign, within its type.", "id")]
+    name: Annotated[str | None, _is(Kind.TEXT, "Name of the campaign.", "name")]
+    state: Annotated[
+        str | None, _is(Kind.TEXT, "draft, scheduled, in-progress or finished.", "state")
+    ]
+    activated_at: Annotated[
+        str | None, _is(Kind.TIME, "When it was activated, if it was.", "activatedDate")
+    ]
+    finished_at: Annotated[
+        str | None, _is(Kind.TIME, "When it was finished, if it was.", "finishedDate")
+    ]
+    # Texts: without a time zone they are meant in the zone of each device, whatever they say.
+    start_time: Annotated[
+        str | None, _is(Kind.TEXT, "When it was to start, as it came.", "startTime")
+    ]
+    end_time: Annotated[
+        str | None, _is(Kind.TEXT, "When it was to end, as it came.", "endTime")
+    ]
+    time_zone: Annotated[
+        str | None,
+        _is(Kind.TEXT, "Zone of start and end; null: that of each device.", "timezone"),
+    ]
+
+
+class ExportTask(Struct, gc=False):
+    """One export task, as the service lists it."""
+
+    task_id: Annotated[str, _is(Kind.ID, "The export task.", "id")]
+    state: Annotated[str, _is(Kind.TEXT, "Queued, Started, Succeeded or Failed.", "state")]
+    export_type: Annotated[str | None, _is(Kind.TEXT, "What it exports.", "export_type")]
+    created_at: Annotated[str | None, _is(Kind.TIME, "When it was created.", "created")]
+    completed_at: Annotated[
+        str | None, _is(Kind.TIME, "When it ended; null while it has not.", "completed")
+    ]
+    description: Annotated[
+        str | None, _is(Kind.TEXT, "What its creator called it.", "description")
+    ]
+    error_details: Annotated[
+        str | None, _is(Kind.TEXT, "Why it failed, if it did.", "error_details")
+    ]
+
+
 class Lineage(Struct, gc=False):
     """Where a record comes from; on every record, before its own fields."""
 
@@ -442,6 +490,12 @@ DATA_TYPES: tuple[DataType, ...] = (
     DataType("devices", Device, ("app_name", "device_id")),
     DataType("tokens", Token, ("app_name", "device_id", "token"), "Token", "tokens"),
 )  # fmt: skip
+
+LISTED_TYPES: tuple[DataType, ...] = (
+    DataType("campaigns", Campaign, ("app_name", "campaign_type", "campaign_id")),
+    DataType("export_tasks", ExportTask, ("app_name", "task_id")),
+)
+"""What the service lists beside its data: no file holds it, its streams are off at first."""
 
 BY_NAME: dict[str, DataType] = {data_type.name: data_type for data_type in DATA_TYPES}
 

@@ -310,6 +310,12 @@ class SnapshotStream(ExportStream):
             super()._write_activate_version_message(self._stream_version)
 
 
+class ListedStream(SnapshotStream):
+    """What the service lists beside its data: full-table, and off unless selected."""
+
+    selected_by_default = False
+
+
 def _counted(chunks: Iterator[bytes], tally: Tally) -> Iterator[bytes]:
     for chunk in chunks:
         tally.size += len(chunk)

@@ -11,11 +11,16 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_mobile_engagement import settings as config_table
-from tap_mobile_engagement.datatypes import DATA_TYPES
+from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import Code, TapError
 from tap_mobile_engagement.output import MessageWriter
 from tap_mobile_engagement.redaction import install_log_redaction
-from tap_mobile_engagement.streams import ExportStream, HistoricalStream, SnapshotStream
+from tap_mobile_engagement.streams import (
+    ExportStream,
+    HistoricalStream,
+    ListedStream,
+    SnapshotStream,
+)
 from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag, Timing
 
 if TYPE_CHECKING:
@@ -44,11 +49,12 @@ class TapMobileEngagement(Tap):
         super().__init__(**options)
 
     def discover_streams(self) -> list[ExportStream]:
-        """One stream for each data type."""
-        return [
+        """One stream for each data type, and for what the service lists beside its data."""
+        streams: list[ExportStream] = [
             (HistoricalStream if data_type.historical else SnapshotStream)(self, data_type)
             for data_type in DATA_TYPES
         ]
+        return streams + [ListedStream(self, data_type) for data_type in LISTED_TYPES]
 
     @cached_property
     def settings(self) -> Settings:

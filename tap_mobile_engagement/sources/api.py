@@ -11,6 +11,7 @@ import msgspec
 from tap_mobile_engagement.sources.base import Export, Part
 from tap_mobile_engagement.sources.fleet import Fleet, Parts
 from tap_mobile_engagement.sources.timeline import Timeline
+from tap_mobile_engagement.tasks.client import CAMPAIGN_KINDS
 from tap_mobile_engagement.tasks.model import PUSH_FEEDBACK, TaskRef
 from tap_mobile_engagement.tasks.plan import Errand, Forget, Key, Order, Plan, Remember
 from tap_mobile_engagement.windows import Window, first_day, tile
@@ -119,7 +120,7 @@ class ApiSource:
     ) -> Iterator[Export]:
         """Yield the exports that are due as soon as their tasks are done, in commit order."""
         if data_type.task_path is None:
-            yield self._device_listing(data_type, app_name)
+            yield self._listing(data_type, app_name)
             return
         self.prepare(data_type, app_name, state)
         key = Key(data_type.name, app_name)
@@ -159,7 +160,7 @@ class ApiSource:
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """What can be had without an export task: devices, or a file that is there already."""
         if data_type.task_path is None:
-            yield self._device_listing(data_type, app_name)
+            yield self._listing(data_type, app_name)
             return
         yield Export(
             data_type=data_type,
@@ -213,15 +214,17 @@ class ApiSource:
             waited=waited,
         )
 
-    def _device_listing(self, data_type: DataType, app_name: str) -> Export:
-        """The devices as an export: the API gives them, no task does."""
+    def _listing(self, data_type: DataType, app_name: str) -> Export:
+        """What the API lists itself, as an export: no task writes it."""
+        listings = {
+            "devices": self._devices,
+            "campaigns": self._campaigns,
+            "export_tasks": self._tasks,
+        }
 
         @contextmanager
         def open_listing() -> Iterator[Iterator[bytes]]:
-            devices = self._client.list_devices_with_details(
-                app_name, details=self._settings.device_details, workers=DETAIL_REQUESTS
-            )
-            yield _as_array(devices)
+            yield _as_array(listings[data_type.name](app_name))
 
         return Export(
             data_type=data_type,
@@ -229,6 +232,24 @@ class ApiSource:
             exported_until=_rfc3339(self._timing.now()),
             parts=(Part(None, 0, open_listing),),
         )
+
+    def _devices(self, app_name: str) -> Iterator[dict[str, Any]]:
+        return self._client.list_devices_with_details(
+            app_name, details=self._settings.device_details, workers=DETAIL_REQUESTS
+        )
+
+    def _campaigns(self, app_name: str) -> Iterator[dict[str, Any]]:
+        for campaign_type in self._settings.campaign_types:
+            for campaign in self._client.list_campaigns(
+                app_name, CAMPAIGN_KINDS[campaign_type]
+            ):
+                yield {"campaignType": campaign_type, **campaign}
+
+    def _tasks(self, app_name: str) -> Iterator[dict[str, Any]]:
+        for task in self._client.list_tasks(app_name):
+            listed: dict[str, Any] = msgspec.to_builtins(task)
+            # What the tap adds to an answer for its own use.
+            yield {k: v for k, v in listed.items() if k not in {"location", "retry_after"}}
 
 
 def _as_array(values: Iterable[dict[str, Any]]) -> Iterator[bytes]:

@@ -87,6 +87,10 @@ class ServiceClient:
         self._auth = auth
         self._transport = transport
 
+    def check_credentials(self) -> None:
+        """Make sure that the credentials are good for an access token."""
+        self._auth.token()
+
     def check_app(self, app: str) -> None:
         """Check credentials, rights and the app with one request that changes nothing.
 

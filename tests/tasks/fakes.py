@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 from urllib3.response import HTTPResponse
 
+from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.tasks.auth import TokenProvider
 from tap_mobile_engagement.tasks.client import ServiceClient
 from tap_mobile_engagement.tasks.timing import Timing
@@ -193,3 +195,16 @@ def not_sent() -> requests.ConnectionError:
 def cut_off() -> requests.ConnectionError:
     """What ``requests`` raises when a connection breaks before the answer."""
     return requests.ConnectionError("('Connection aborted.', RemoteDisconnected())")
+
+
+def failing(service: FakeService, verb: str, *arguments: Any) -> TapError:
+    """Call a verb to its end, and return the error that it raises."""
+    with pytest.raises(TapError) as caught:
+        call(client_of(service), verb, *arguments)
+    service.assert_done()
+    return caught.value
+
+
+def call(client: ServiceClient, verb: str, *arguments: Any) -> object:
+    result = getattr(client, verb)("shop", *arguments)
+    return [*result] if verb.startswith("list") else result

@@ -1,5 +1,6 @@
 """The client and the runner against a whole service, over real connections."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -276,3 +277,19 @@ def test_a_service_that_is_not_there_is_an_error_for_later() -> None:
 
     assert caught.value.code is Code.SERVICE_UNAVAILABLE
     assert host in str(caught.value)
+
+
+def test_logs_at_debug_level_show_no_secret(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Without the redaction of logs: nothing here relies on that second net.
+    container_url = f"{tmp_path.as_uri()}?sig=bWFya2VkLXNpZ25hdHVyZQ"
+    request = TaskRequest(data_type="tags", container_url=container_url)
+    with caplog.at_level(logging.DEBUG), running() as (_, client, runner):
+        token = client._auth.token()
+        client.check_app("shop")
+        runner.wait("shop", "tags", runner.submit("shop", request))
+
+    assert "/exportTasks" in caplog.text  # urllib3 tells of each request
+    for secret in (token, SMALL.client_secret, "bWFya2Vk"):
+        assert secret not in caplog.text

@@ -151,6 +151,18 @@ class PartitionState:
         self._values["archive"] = notes
 
     @property
+    def read_blobs(self) -> list[dict[str, Any]]:
+        """Blobs that were read, and may be deleted once this state has come back."""
+        return [*(self._values.get("read") or [])]
+
+    @read_blobs.setter
+    def read_blobs(self, entries: list[dict[str, Any]]) -> None:
+        if entries:
+            self._values["read"] = entries
+        else:
+            self._values.pop("read", None)
+
+    @property
     def tasks(self) -> list[dict[str, Any]]:
         """The export tasks under way, as they stand in the state."""
         return [*(self._values.get("tasks") or [])]

@@ -1,176 +1,264 @@
-"""Recognise what a file holds by its content: compression, byte order mark, format, data type.
+"""Recognise what a file holds by its content: compression, encoding, layout, data type.
 
 Blob names, compression and encoding of export files are not documented, so nothing is taken
-from a name.
+from a name. What is found is one value, :class:`Recognised`; the same steps in the same order
+lead from a file's bytes to the blocks of its elements.
 """
 
 from __future__ import annotations
 
-import codecs
-import itertools
-import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.datatypes import DATA_TYPES, DataType
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, Block, read_array
+from tap_mobile_engagement.reading.arrays import read_array
+from tap_mobile_engagement.reading.chunks import drop_white, peek, shifted
 from tap_mobile_engagement.reading.elements import decode_element
+from tap_mobile_engagement.reading.encodings import Encoding, to_utf8
+from tap_mobile_engagement.reading.gzips import GZIP_MAGIC, gunzip
+from tap_mobile_engagement.reading.layouts import (
+    HEAD_SIZE,
+    Format,
+    Layout,
+    layout_of,
+    partial_json,
+)
+from tap_mobile_engagement.reading.objects import read_objects
+from tap_mobile_engagement.reading.signatures import SAMPLE, Verdict, verdict_on
+from tap_mobile_engagement.reading.tables import read_table
+from tap_mobile_engagement.reading.wrappers import read_wrapped
+from tap_mobile_engagement.reading.zips import ZIP_MAGICS, ZipContent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_WHITE = b" \t\r\n"
-_SAMPLE = 20  # elements that decide on the data type
+    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.arrays import Block
+
+_MAGIC_SIZE = 4  # bytes; the longest magic number
+_SAMPLE_SIZES = (16 * 1024, 1 << 20)  # bytes of content: mostly the first ones are enough
+
+
+class Compression(StrEnum):
+    """How a file is compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZIP = "zip"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What a file was found to hold.
+
+    Attributes:
+        compression: How it is compressed.
+        encoding: How its text is encoded.
+        format: How its elements are laid out.
+        data_type: What its elements are; None where it has none, or that can't be told.
+        reason: Why that can't be told, for people; empty where it can, and for an empty file.
+    """
+
+    compression: Compression
+    encoding: Encoding
+    format: Format
+    data_type: DataType | None
+    reason: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is an export file without any element, of whatever data type."""
+        return self.data_type is None and not self.reason
+
+
+def compression_of(head: bytes) -> Compression:
+    """The compression of a file, by its first four bytes."""
+    if head.startswith(GZIP_MAGIC):
+        return Compression.GZIP
+    return Compression.ZIP if head.startswith(ZIP_MAGICS) else Compression.NONE
 
 
 def read_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
     """Blocks of whole elements out of a file's bytes, whatever its form.
 
+    Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark. In a zip
+    file they begin anew with each member.
+
     Raises:
         DataError: ``BLOB_TRUNCATED``, ``BLOB_CORRUPT`` or ``BLOB_UNRECOGNISED``, with the
             offset. Content with no bytes at all, or only white space, holds no element.
     """
-    content = _without_mark(uncompressed(chunks))
-    first = next((chunk for chunk in content if chunk.strip(_WHITE)), None)
-    if first is None:
+    head, chunks = peek(chunks, _MAGIC_SIZE)
+    if compression_of(head) is not Compression.ZIP:
+        yield from _read_content(uncompressed(chunks))
         return
-    content = itertools.chain([first], content)
-    if first.lstrip(_WHITE).startswith(b"["):
-        yield from read_array(content)
-        return
-    raise DataError(
-        Code.BLOB_UNRECOGNISED,
-        "the file is no JSON array",
-        next_step="Look at the file: is it an export of Mobile Engagement?",
-        offset=0,
-    )
+    with ZipContent(chunks) as file:
+        for member in file.members:
+            with file.open(member) as content:
+                try:
+                    yield from _read_content(uncompressed(content))
+                except DataError as error:
+                    raise error.at(member=member.filename) from error.__cause__
 
 
 def uncompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The content without its compression, if it has one: gzip with any number of members.
+    """The content without its compression, if it has one that can be read as it comes.
 
     Raises:
-        DataError: ``BLOB_TRUNCATED`` where a member ends too early, ``BLOB_CORRUPT`` where
-            its data is broken or something else follows it. The offset is in the file.
+        DataError: As for :func:`~tap_mobile_engagement.reading.gzips.gunzip`.
     """
-    chunks = iter(chunks)
-    first = b""
-    for chunk in chunks:
-        first += chunk
-        if len(first) >= len(_GZIP_MAGIC):
+    head, chunks = peek(chunks, _MAGIC_SIZE)
+    return gunzip(chunks) if compression_of(head) is Compression.GZIP else chunks
+
+
+def _read_content(chunks: Iterable[bytes]) -> Iterator[Block]:
+    _, content = to_utf8(chunks)
+    white, content = drop_white(content)
+    head, content = peek(content, 1)
+    if not head.startswith(b"["):
+        head, content = peek(content, HEAD_SIZE)
+    yield from shifted(_read_layout(layout_of(head), content), white)
+
+
+def _read_layout(layout: Layout, content: Iterator[bytes]) -> Iterator[Block]:
+    match layout.format:
+        case Format.EMPTY:
+            return iter(())
+        case Format.ARRAY:
+            return read_array(content)
+        case Format.OBJECTS:
+            return read_objects(content)
+        case Format.WRAPPER:
+            return read_wrapped(content, layout.array_at)
+        case Format.CSV:
+            return read_table(content, layout.delimiter)
+        case Format.UNKNOWN:
+            raise DataError(
+                Code.BLOB_UNRECOGNISED,
+                "the file is neither JSON nor CSV with a header of known fields",
+                next_step="Look at the file: is it an export of Mobile Engagement?",
+                offset=0,
+            )
+
+
+def recognise(head: bytes, *, whole: bool) -> Recognised:
+    """Tell what a file holds by its first bytes. Nothing is read beyond them.
+
+    Args:
+        head: The file's first bytes, as they are stored; the more, the more can be told.
+        whole: Whether the file has no more than these.
+
+    Returns:
+        What was found. Of a zip file no more can be told in this way: each of its members is
+        a file of its own.
+    """
+    compression = compression_of(head)
+    encoding, content, broken = _first_content(head)
+    layout = layout_of(content[:HEAD_SIZE])
+    if compression is Compression.ZIP:
+        verdict = Verdict(None, "it is a zip file")
+        layout = Layout(Format.UNKNOWN)
+    elif layout.format is Format.EMPTY:
+        reason = "" if whole else "it begins with nothing but white space"
+        verdict = Verdict(None, broken or reason)
+    elif layout.format is Format.UNKNOWN:
+        reason = "it is neither JSON nor CSV with a header of known fields"
+        verdict = Verdict(None, reason)
+    elif layout.format is Format.CSV:
+        verdict = verdict_on([dict.fromkeys(layout.names, "")])
+    else:
+        verdict = _verdict_on_json(layout, content, whole=whole)
+    return Recognised(compression, encoding, layout.format, verdict.data_type, verdict.reason)
+
+
+def _first_content(head: bytes) -> tuple[Encoding, bytes, str]:
+    """The content of a file's first bytes, as far as they tell.
+
+    Returns:
+        Its encoding, its first bytes as UTF-8, and what is broken or missing behind them.
+    """
+    encoding, chunks = Encoding.UTF_8, iter((b"",))
+    taken = []
+    length = 0
+    try:
+        encoding, chunks = to_utf8(uncompressed([head]))
+        _, chunks = drop_white(chunks)
+        for chunk in chunks:
+            taken.append(chunk)
+            length += len(chunk)
+            if length >= _SAMPLE_SIZES[-1]:
+                break
+    except DataError as error:
+        return encoding, b"".join(taken), error.what
+    return encoding, b"".join(taken), ""
+
+
+def _verdict_on_json(layout: Layout, content: bytes, *, whole: bool) -> Verdict:
+    verdict = Verdict(None)
+    for size in _SAMPLE_SIZES:
+        is_all = whole and len(content) <= size
+        sample = _sample(layout, content[:size], is_all=is_all)
+        elements = sample.elements
+        if not elements and not is_all:
+            elements = _first_of_partial(layout, content[:size])
+        if elements:
+            verdict = verdict_on(elements, layout.array_name)
+        elif not is_all or sample.fault:
+            verdict = Verdict(None, sample.fault or "its first element can't be read")
+        if verdict.data_type or len(content) <= size:
             break
-    content = itertools.chain([first], chunks) if first else chunks
-    return _gunzip(content) if first.startswith(_GZIP_MAGIC) else content
+    return verdict
 
 
-def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    offset = 0  # in the file, of the data that is yet to be decompressed
-    member = None
-    for chunk in chunks:
-        data = chunk
-        while data:
-            if member is None:
-                if not data.strip(b"\0"):
-                    break  # zero padding behind the last member is legal
-                member = zlib.decompressobj(wbits=31)
+@dataclass(slots=True)
+class _Sample:
+    """The first elements of a content that may be cut off anywhere, and what is wrong there."""
+
+    elements: list[Any]
+    fault: str = ""
+
+
+def _sample(layout: Layout, content: bytes, *, is_all: bool) -> _Sample:
+    if layout.format is Format.WRAPPER and not is_all:
+        # What stands behind the array is told apart from it only at the content's end.
+        content, layout = content[layout.array_at :], Layout(Format.ARRAY)
+    sample = _Sample([])
+    try:
+        for block in _read_layout(layout, iter([content])):
+            found = [*_decoded(block)]
+            sample.elements += found
+            if not found:
+                sample.fault = "an element of it is no JSON"
+            if len(sample.elements) >= SAMPLE:
+                break
+    except DataError as error:
+        sample.fault = error.what
+    return sample
+
+
+def _first_of_partial(layout: Layout, content: bytes) -> list[Any]:
+    """What can be told of a first element that goes on beyond the beginning of a content."""
+    value = partial_json(content[layout.array_at :])
+    return value if isinstance(value, list) else [value]
+
+
+def _decoded(block: Block) -> Iterator[Any]:
+    if block.sound:
+        for raw in block.elements():
             try:
-                content = member.decompress(data, BLOCK_SIZE)
-            except zlib.error as error:
-                what = f"its gzip data is broken: {error}"
-                raise DataError(Code.BLOB_CORRUPT, what, offset=offset) from None
-            if content:
-                yield content
-            rest = member.unused_data if member.eof else member.unconsumed_tail
-            offset += len(data) - len(rest)
-            data = rest
-            if member.eof:
-                member = None
-    while member is not None and (content := member.decompress(b"", BLOCK_SIZE)):
-        yield content
-    if member is not None and not member.eof:
-        raise DataError(
-            Code.BLOB_TRUNCATED,
-            "its gzip data ends too early",
-            next_step="Copy or export the file again",
-            offset=offset,
-        )
-
-
-def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Drop a UTF-8 byte order mark."""
-    first = b""
-    for chunk in chunks:
-        first += chunk
-        if len(first) >= len(codecs.BOM_UTF8):
-            break
-    yield first.removeprefix(codecs.BOM_UTF8)
-    yield from chunks
+                yield decode_element(bytes(raw)).value
+            except (ValueError, RecursionError):
+                continue  # one that can't be read tells nothing
 
 
 def data_type_of(elements: Iterable[Any]) -> DataType | None:
-    """The data type of decoded elements, as far as the first ones tell.
-
-    A group's list decides at once. Otherwise a data type fits if every field that it can't do
-    without is there; of those that fit, the one that names the most of the fields there are
-    wins, then the one with the fewest fields of its own.
-
-    Returns:
-        The data type; None where no or more than one fits.
-    """
-    names: set[str] = set()
-    for element in itertools.islice(elements, _SAMPLE):
-        if not isinstance(element, dict):
-            return None
-        for data_type in DATA_TYPES:
-            if data_type.group_list and _holds_list(element, data_type.group_list):
-                return data_type
-        names.update(_names(element))
-    ranked = sorted(
-        (
-            (len(names & known) - len(names - known), -len(known), data_type.name, data_type)
-            for data_type, known, required in _SIGNATURES
-            if required <= names
-        ),
-        reverse=True,
-    )
-    if not ranked or (len(ranked) > 1 and ranked[0][:2] == ranked[1][:2]):
-        return None
-    return ranked[0][3]
+    """The data type of decoded elements; None where there are none, or that can't be told."""
+    first = [*islice(elements, SAMPLE)]
+    return verdict_on(first).data_type if first else None
 
 
 def data_type_of_blocks(blocks: Iterable[Block]) -> DataType | None:
     """As :func:`data_type_of`, for the blocks of a file; only the first ones are read."""
-    return data_type_of(_decoded(blocks))
-
-
-def _decoded(blocks: Iterable[Block]) -> Iterator[Any]:
-    for block in blocks:
-        if block.sound:
-            for raw in block.elements():
-                yield decode_element(bytes(raw)).value
-
-
-def _holds_list(element: dict[str, Any], name: str) -> bool:
-    return any(key.lower() == name and isinstance(v, list) for key, v in element.items())
-
-
-def _names(element: dict[str, Any]) -> Iterator[str]:
-    for key, value in element.items():
-        if isinstance(value, dict) and key.lower() in _PARENTS:
-            yield from (f"{key}.{name}".lower() for name in value)
-        else:
-            yield key.lower()
-
-
-_SIGNATURES = [
-    (
-        data_type,
-        frozenset(source.lower() for field in data_type.fields for source in field.sources),
-        frozenset(f.sources[0].lower() for f in data_type.fields if not f.nullable),
-    )
-    for data_type in DATA_TYPES
-]
-_PARENTS = {
-    source.split(".")[0] for _, known, _ in _SIGNATURES for source in known if "." in source
-}
+    return data_type_of(element for block in blocks for element in _decoded(block))

@@ -7,12 +7,12 @@ defines what the item's record is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import xxhash
 
+from tap_mobile_engagement.reading.names import list_names, plain
 from tap_mobile_engagement.reading.values import READERS, BadValue
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class RecordReader:
     ) -> None:
         self._data_type = data_type
         self._names = _FieldNames(data_type)
-        self._group_list = _plain(data_type.group_list or "")
+        self._group_list = plain(data_type.group_list or "")
+        self._list_names = list_names(data_type)
         self._group_field = next(
             (i for i, f in enumerate(data_type.fields) if f.name == data_type.group_key), 0
         )
@@ -134,18 +135,19 @@ class RecordReader:
         if not isinstance(items, list):
             self._reject(f"{self._data_type.group_list} has to be a list", element)
             return
-        group = {k: v for k, v in element.items() if _plain(k) != self._group_list}
+        group = {k: v for k, v in element.items() if v is not items}
         self._run = _Run(object(), {})
         for item in items:
             yield from self._leaf(item, group, flat=False)
 
     def _group_items(self, element: dict[str, Any]) -> Any:
         """What the group's list holds; None where the element is a single item."""
-        if not self._group_list:
-            return None
         for key, value in element.items():
-            if _plain(key) == self._group_list:
+            name = plain(key)
+            if name == self._group_list:
                 return [] if value is None else value
+            if isinstance(value, list) and name in self._list_names:
+                return value
         return None
 
     def _leaf(self, item: Any, group: dict[str, Any], *, flat: bool) -> Iterator[Leaf]:
@@ -200,12 +202,12 @@ class _FieldNames:
         self._fields = data_type.fields
         self._readers = [READERS[field.kind] for field in self._fields]
         self._indexes = {
-            _plain(source): index
+            plain(source): index
             for index, field in reversed([*enumerate(self._fields)])
             for source in reversed((*field.sources, field.name))
         }
         paths = [source for field in self._fields for source in field.sources]
-        self._parents = {_plain(path.split(".")[0]) for path in paths if "." in path}
+        self._parents = {plain(path.split(".")[0]) for path in paths if "." in path}
         self._required = [
             (index, field.name)
             for index, field in enumerate(self._fields)
@@ -229,13 +231,13 @@ class _FieldNames:
         for key, value in item.items():
             index = self._indexes.get(path + key)
             if index is None:
-                index = self._indexes.get(path + _plain(key))
+                index = self._indexes.get(path + plain(key))
             if index is not None and values[index] is None:
                 if value is not None:
                     values[index] = self._read_value(index, value)
-            elif not path and isinstance(value, dict) and _plain(key) in self._parents:
+            elif not path and isinstance(value, dict) and plain(key) in self._parents:
                 rest: dict[str, Any] = {}
-                self._read_into(values, rest, value, _plain(key) + ".")
+                self._read_into(values, rest, value, plain(key) + ".")
                 if rest:
                     unknown[key] = rest
             else:
@@ -252,9 +254,3 @@ class _FieldNames:
         for index, name in self._required:
             if values[index] is None:
                 raise BadValue(f"{name} is missing")
-
-
-@lru_cache(maxsize=4096)
-def _plain(name: str) -> str:
-    """A field name without case and word separators, as CSV headers vary in them."""
-    return name.lower().replace("_", "").replace("-", "").replace(" ", "")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text, order
-from tap_mobile_engagement.sources.base import Export, Part
+from tap_mobile_engagement.sources.base import Check, Export, Part
 from tap_mobile_engagement.sources.files import Files
 from tap_mobile_engagement.sources.patterns import Rules
 from tap_mobile_engagement.tasks.parallel import map_in_order
@@ -73,9 +73,9 @@ class ArchiveSource:
         """None: files do not say which app they are of, so state stands at stream level."""
         return ()
 
-    def check(self) -> None:
-        """Check that the container is there and can be listed."""
-        self._container.check()
+    def checks(self) -> Sequence[Check]:
+        """That the container is there and can be listed."""
+        return (Check("listing of the container", self._container.check),)
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Nothing: whatever is asked for is there already."""
@@ -147,7 +147,7 @@ class ArchiveSource:
     ) -> Export | None:
         """The export of a data type that a blob holds; None if it holds nothing of it."""
         parts = tuple(
-            Part(blob.name, file.size, partial(self._files.open, file))
+            Part(blob.name, file.size, partial(self._files.open, file), blob.etag)
             for file in files
             if file.found.data_type is data_type
         )

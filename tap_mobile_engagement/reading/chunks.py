@@ -1,0 +1,69 @@
+"""Content as an iterator of chunks: look at its beginning, or count from another place."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tap_mobile_engagement.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tap_mobile_engagement.reading.arrays import Block
+
+WHITE = b" \t\r\n"
+"""What may stand between the parts of a JSON text."""
+
+
+def peek(chunks: Iterable[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Look at the first bytes without losing them.
+
+    Args:
+        chunks: The content, in pieces of any size.
+        size: How many bytes to look at, at least; fewer only where the content has no more.
+
+    Returns:
+        The beginning of the content, and the whole content.
+    """
+    rest = iter(chunks)
+    taken = []
+    length = 0
+    while length < size and (chunk := next(rest, None)) is not None:
+        taken.append(chunk)
+        length += len(chunk)
+    head = b"".join(taken)
+    return head, itertools.chain([head], rest) if head else rest
+
+
+def drop(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The content without its first bytes."""
+    for chunk in chunks:
+        if len(chunk) > size:
+            yield chunk[size:]
+        size = max(size - len(chunk), 0)
+
+
+def drop_white(chunks: Iterable[bytes]) -> tuple[int, Iterator[bytes]]:
+    """The content from its first byte on that is not white space, and how many were."""
+    rest = iter(chunks)
+    dropped = 0
+    for chunk in rest:
+        kept = chunk.lstrip(WHITE)
+        dropped += len(chunk) - len(kept)
+        if kept:
+            return dropped, itertools.chain([kept], rest)
+    return dropped, iter(())
+
+
+def shifted(blocks: Iterator[Block], by: int) -> Iterator[Block]:
+    """Blocks whose offsets, and those of errors, count from so many bytes earlier."""
+    try:
+        for block in blocks:
+            yield replace(block, offset=block.offset + by) if by else block
+    except DataError as error:
+        offset = error.where.get("offset")
+        if by and isinstance(offset, int):
+            error.where["offset"] = offset + by
+        raise error.at() from error.__cause__

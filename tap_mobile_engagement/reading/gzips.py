@@ -1,0 +1,60 @@
+"""Uncompress gzip as it comes, any number of members, and prove that nothing is missing."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.arrays import BLOCK_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+GZIP_MAGIC = b"\x1f\x8b"
+"""How a gzip member begins."""
+
+_WITH_HEADER = 31  # zlib's window bits for a gzip member, whose checksum it then verifies
+
+
+def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The uncompressed content, in pieces of at most 64 KiB.
+
+    Raises:
+        DataError: ``BLOB_TRUNCATED`` where a member ends too early, ``BLOB_CORRUPT`` where
+            its data is broken or something else follows it. The offset is in the file.
+    """
+    offset = 0  # in the file, of the data that is yet to be decompressed
+    member = None
+    for chunk in chunks:
+        data = chunk
+        while data:
+            if member is None:
+                if not data.strip(b"\0"):
+                    break  # zero padding behind the last member is legal
+                member = zlib.decompressobj(_WITH_HEADER)
+            content = _inflate(member, data, offset)
+            if content:
+                yield content
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+            offset += len(data) - len(rest)
+            data = rest
+            if member.eof:
+                member = None
+    while member is not None and (content := _inflate(member, b"", offset)):
+        yield content
+    if member is not None and not member.eof:
+        raise DataError(
+            Code.BLOB_TRUNCATED,
+            "its gzip data ends too early",
+            next_step="Copy or export the file again",
+            offset=offset,
+        )
+
+
+def _inflate(member: zlib._Decompress, data: bytes, offset: int) -> bytes:
+    try:
+        return member.decompress(data, BLOCK_SIZE)
+    except zlib.error as error:
+        what = f"its gzip data is broken: {error}"
+        raise DataError(Code.BLOB_CORRUPT, what, offset=offset) from None

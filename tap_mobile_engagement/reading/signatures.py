@@ -1,0 +1,144 @@
+"""Which data type elements are, by the fields that they have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tap_mobile_engagement.datatypes import DATA_TYPES, DataType
+from tap_mobile_engagement.reading.names import list_names, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SAMPLE = 20
+"""How many elements decide, and how many items of each group."""
+
+_LEAST_KNOWN = 2  # fields; a single one, and be it a device's id, may occur in any file
+_SHOWN = 8  # field names in a reason
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What elements were found to be.
+
+    Attributes:
+        data_type: Their data type; None where that can't be told.
+        reason: Why it can't be told, for people; empty where it can.
+    """
+
+    data_type: DataType | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """The plain names of a data type's fields, and which of them it can't do without."""
+
+    data_type: DataType
+    known: frozenset[str]
+    required: frozenset[str]
+    group_key: str
+
+
+def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
+    """Tell the data type of decoded elements, as far as the first ones do.
+
+    Elements with a list whose name is that of a data type's items are groups; the fields of
+    group and items count together. A data type fits if every field is there that it can't do
+    without, and more fields are its own than not. Of those that fit, the one that names the
+    most of the fields wins, then the one with the fewest fields of its own. What is still
+    undecided is not guessed.
+
+    Args:
+        elements: At least one.
+        hint: A list's name that was found around them; it decides between equals.
+    """
+    names: dict[str, str] = {}  # as they are written, by their plain form
+    candidates = _SIGNATURES
+    for element in islice(elements, SAMPLE):
+        if not isinstance(element, dict):
+            return Verdict(None, "its elements are no objects")
+        groups = [s for s in candidates if _items(element, s.data_type) is not None]
+        candidates = groups or candidates
+        names |= _fields(element, groups)
+    grouped = candidates is not _SIGNATURES
+    if grouped and not any(_is_item_field(name, candidates) for name in names):
+        fitting = [s for s in candidates if s.group_key in names]  # groups without an item
+    else:
+        fitting = _best(candidates, names.keys())
+    if len(fitting) > 1:
+        fitting = [s for s in fitting if plain(hint) in list_names(s.data_type)] or fitting
+    if len(fitting) == 1:
+        return Verdict(fitting[0].data_type)
+    if fitting:
+        alike = " and ".join(s.data_type.name for s in fitting)
+        return Verdict(None, f"its fields fit {alike} alike; archive_types can say which")
+    shown = ", ".join([*names.values()][:_SHOWN])
+    return Verdict(None, f"its fields ({shown or 'none'}) are not those of an export")
+
+
+def _items(element: dict[str, Any], data_type: DataType) -> list[Any] | None:
+    """The items of a group of that data type; None where the element is no such group."""
+    wanted = list_names(data_type)
+    for key, value in element.items():
+        if isinstance(value, list) and plain(key) in wanted:
+            return value if all(isinstance(item, dict) for item in value[:SAMPLE]) else None
+    return None
+
+
+def _fields(element: dict[str, Any], groups: list[_Signature]) -> dict[str, str]:
+    """The names of an element's fields and of those of its items, by their plain form.
+
+    Of an object that is known to hold fields, those are named as well, by their path.
+    """
+    names: dict[str, str] = {}
+    lists = {name for signature in groups for name in list_names(signature.data_type)}
+    for key, value in element.items():
+        name = plain(key)
+        if name in lists and isinstance(value, list):
+            for item in value[:SAMPLE]:
+                names |= _fields(item, [])
+            continue
+        names[name] = key
+        if name in _PARENTS and isinstance(value, dict):
+            names |= {f"{name}.{plain(inner)}": f"{key}.{inner}" for inner in value}
+    return names
+
+
+def _is_item_field(name: str, candidates: Iterable[_Signature]) -> bool:
+    return any(name in s.required and name != s.group_key for s in candidates)
+
+
+def _best(candidates: Iterable[_Signature], names: Iterable[str]) -> list[_Signature]:
+    """The data types that fit some names best; more than one if they fit alike."""
+    found = frozenset(names)
+    ranked = []
+    for signature in candidates:
+        hits = len(found & signature.known)
+        misses = len(found) - hits
+        if signature.required <= found and hits >= _LEAST_KNOWN and hits > misses:
+            ranked.append(((hits - misses, -len(signature.known)), signature))
+    best = max((rank for rank, _ in ranked), default=None)
+    return [signature for rank, signature in ranked if rank == best]
+
+
+def _signature(data_type: DataType) -> _Signature:
+    names = [
+        {plain(name) for name in (field.name, *field.sources)} for field in data_type.fields
+    ]
+    known = set().union(*names)
+    key = next((f for f in data_type.fields if f.name == data_type.group_key), None)
+    return _Signature(
+        data_type,
+        frozenset(known | {name.split(".")[0] for name in known if "." in name}),
+        frozenset(plain(f.sources[0]) for f in data_type.fields if not f.nullable),
+        plain(key.sources[0]) if key else "deviceid",
+    )
+
+
+_SIGNATURES = [_signature(data_type) for data_type in DATA_TYPES]
+_PARENTS = {
+    name.split(".")[0] for signature in _SIGNATURES for name in signature.known if "." in name
+}

@@ -1,0 +1,149 @@
+"""What the tests of archives have in common: records of a file, sources over a folder."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.reading.elements import decode_element
+from tap_mobile_engagement.reading.recognise import read_blocks
+from tap_mobile_engagement.reading.records import RecordReader
+from tap_mobile_engagement.settings import parse
+from tap_mobile_engagement.sources.archive import ArchiveSource
+from tap_mobile_engagement.tasks.timing import StopFlag, Timing
+from tap_mobile_engagement.windows import PartitionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tap_mobile_engagement.containers import Blob, Container
+    from tap_mobile_engagement.settings import Settings
+
+Record = dict[str, Any]
+
+
+class RejectedError(AssertionError):
+    """An item that should be a record is none."""
+
+
+def fail_on_reject(reason: str, item: Any) -> None:
+    raise RejectedError(f"{reason}: {item}")
+
+
+def records_of(data_type: str, chunks: Iterable[bytes]) -> list[Record]:
+    """All records of a file, without lineage; one that can't be read fails the test."""
+    reader = RecordReader(BY_NAME[data_type], "shop", fail_on_reject)
+    found = []
+    for block in read_blocks(chunks):
+        assert block.sound
+        for raw in block.elements():
+            for leaf in reader.leaves(decode_element(bytes(raw)).value):
+                record = msgspec.structs.asdict(leaf.record)
+                found.append(
+                    record | {"record_id": leaf.record_id, "unknown_fields": leaf.unknown}
+                )
+    return found
+
+
+def settings_for(container_url: str = "file:///archive", **more: Any) -> Settings:
+    config = {"source": "archive", "container_url": container_url, **more}
+    return parse(config, today=datetime.now(UTC).date())
+
+
+class CountingContainer:
+    """Passes everything on to a container, and counts it."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self.listings = 0
+        self.opened: list[str] = []
+
+    @property
+    def label(self) -> str:
+        return self._container.label
+
+    def list(self, prefix: str = "") -> Iterator[Blob]:
+        self.listings += 1
+        return self._container.list(prefix)
+
+    @contextmanager
+    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+        self.opened.append(blob.name)
+        with self._container.open(blob) as chunks:
+            yield chunks
+
+    def delete(self, blob: Blob) -> None:
+        raise AssertionError(f"nothing is to be deleted here, least {blob.name}")
+
+    def check(self) -> None:
+        self._container.check()
+
+
+class Run:
+    """One run of the tap over an archive: as the streams do it, but without messages.
+
+    Args:
+        container: The archive.
+        state: The state of all streams, as an earlier run left it.
+        now: Where the clock stands.
+        workers: Blobs to look at at once.
+        stop: The stop flag.
+        settings: More settings.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        state: dict[str, dict[str, Any]],
+        *,
+        now: datetime | None = None,
+        workers: int = 1,
+        stop: StopFlag | None = None,
+        **settings: Any,
+    ) -> None:
+        timing = Timing(clock=lambda: now or datetime.now(UTC), stop=stop or StopFlag())
+        self.source = ArchiveSource(
+            settings_for(**settings), container=container, timing=timing, workers=workers
+        )
+        self.state = state
+        self.saves = 0
+
+    def read(self, data_type: str, *, at_most: int | None = None) -> list[str]:
+        """Read what is due for a stream; the names of the blobs, in order.
+
+        Args:
+            data_type: Name of the stream.
+            at_most: Exports to read before the run dies.
+        """
+        names: list[str] = []
+        for number, export in enumerate(self._exports(data_type)):
+            if number == at_most:
+                break
+            for part in export.parts:
+                assert part.blob_name is not None
+                with part.open() as chunks:
+                    records_of(data_type, chunks)
+                names.append(part.blob_name)
+            export.commit()
+        return names
+
+    def records(self, data_type: str) -> list[Record]:
+        """The records of all that is due for a stream."""
+        found = []
+        for export in self._exports(data_type):
+            for part in export.parts:
+                with part.open() as chunks:
+                    found += records_of(data_type, chunks)
+            export.commit()
+        return found
+
+    def _exports(self, data_type: str) -> Iterator[Any]:
+        values = self.state.setdefault(data_type, {})
+        return self.source.exports(BY_NAME[data_type], "", PartitionState(values), self._save)
+
+    def _save(self) -> None:
+        self.saves += 1

@@ -1,0 +1,295 @@
+"""The archive as a source of exports: what is read, how often, and what is said of the rest."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_mobile_engagement.containers import Blob, FolderContainer
+from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
+from tap_mobile_engagement.sources.files import SMALL, Files
+from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag
+from tap_mobile_engagement.windows import PartitionState
+from tests.archive.forms import array, gzipped, rows, table, zipped
+from tests.archive.support import CountingContainer, Run, records_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.archive.test_forms import ElementsOf
+
+NONSENSE = {
+    "empty.json": b"[]",
+    "readme.txt": b"These are the exports of 2017.",
+    "photo.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
+    "other.json": b'[{"id": 1, "color": "red"}]',
+    "broken.json.gz": gzipped(b"[1, 2, 3]")[:12],
+    "broken.zip": zipped(b"[]")[:40],
+}
+
+
+def fill(folder: Path, elements_of: ElementsOf) -> None:
+    """One file of each data type, among others that are none."""
+    for name in BY_NAME:
+        (folder / f"{name}.json").write_bytes(array(elements_of(name)))
+    for name, data in NONSENSE.items():
+        (folder / name).write_bytes(data)
+
+
+class TestReading:
+    def test_each_stream_gets_its_own_files(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        fill(tmp_path, elements_of)
+        run = Run(FolderContainer(tmp_path), {})
+        for name in BY_NAME:
+            assert run.read(name) == [f"{name}.json"]
+
+    def test_every_small_blob_is_opened_once_for_all_streams(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        fill(tmp_path, elements_of)
+        counting = CountingContainer(FolderContainer(tmp_path))
+        run = Run(counting, {})
+        for name in BY_NAME:
+            run.read(name)
+        assert counting.listings == 1
+        assert sorted(counting.opened) == sorted([*NONSENSE, *(f"{n}.json" for n in BY_NAME)])
+
+    def test_of_a_large_blob_only_the_head_is_read_before_its_stream_wants_it(
+        self, tmp_path: Path
+    ) -> None:
+        events = [
+            {"deviceId": f"device-{n}", "events": [{"name": "n", "timestamp": "2016-05-01"}]}
+            for n in range(20_000)
+        ]
+        (tmp_path / "large").write_bytes(array(events))
+        measuring = MeasuringContainer(FolderContainer(tmp_path))
+        run = Run(measuring, {})
+        assert run.read("tags") == []
+        assert measuring.read <= SMALL
+        assert len(run.records("events")) == 20_000
+
+    def test_a_blob_without_bytes_is_not_opened(self, tmp_path: Path) -> None:
+        (tmp_path / "nothing").write_bytes(b"")
+        counting = CountingContainer(FolderContainer(tmp_path))
+        assert Run(counting, {}).read("events") == []
+        assert counting.opened == []
+
+    def test_blobs_are_looked_at_side_by_side_and_read_in_order(self, tmp_path: Path) -> None:
+        for number in range(200):
+            event = {"name": "n", "timestamp": "2016-05-01"}
+            file = array([{"deviceId": str(number), "events": [event]}])
+            (tmp_path / f"file-{number:03}").write_bytes(file)
+        run = Run(FolderContainer(tmp_path), {}, workers=8)
+        assert [record["device_id"] for record in run.records("events")] == [
+            str(number) for number in range(200)
+        ]
+
+    def test_settings_narrow_what_is_looked_at(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        for folder in ("2016", "2017"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "x").write_bytes(array(elements_of("jobs")))
+        run = Run(FolderContainer(tmp_path), {}, archive_pattern="2017/**")
+        assert run.read("jobs") == ["2017/x"]
+
+    def test_settings_say_what_content_can_not_tell(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        for name in ("events", "errors"):
+            (tmp_path / f"{name}.csv").write_bytes(table(name, elements_of(name)))
+        types = [{"pattern": "err*", "data_type": "errors"}]
+        run = Run(FolderContainer(tmp_path), {}, archive_types=types)
+        assert run.read("events") == []
+        assert run.records("errors") == records_of("errors", [array(elements_of("errors"))])
+
+    def test_records_carry_the_label_and_the_arrival(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        (tmp_path / "x").write_bytes(array(elements_of("jobs")))
+        run = Run(FolderContainer(tmp_path), {}, app_names=["shop"])
+        (export,) = exports_of(run, "jobs")
+        (blob,) = FolderContainer(tmp_path).list()
+        assert export.app_name == "shop"
+        assert export.exported_until == blob.arrived.isoformat().replace("+00:00", "Z")
+
+    def test_a_dry_run_changes_nothing(self, tmp_path: Path, elements_of: ElementsOf) -> None:
+        fill(tmp_path, elements_of)
+        run = Run(FolderContainer(tmp_path), {})
+        (export,) = run.source.sample(BY_NAME["jobs"], "")
+        export.commit()
+        assert run.state == {}
+
+
+class TestZip:
+    def test_no_member_is_lost(self, tmp_path: Path, elements_of: ElementsOf) -> None:
+        # Given a zip file with files of several types, and some that are none
+        members = [array(elements_of(name)) for name in ("events", "tags", "events", "jobs")]
+        (tmp_path / "all.zip").write_bytes(zipped(*members, b"hello", b"[]"))
+        counting = CountingContainer(FolderContainer(tmp_path))
+        run = Run(counting, {})
+        # Then each stream gets its own, from one download
+        events = records_of("events", [members[0]])
+        assert run.records("events") == [*events, *events]
+        assert run.records("tags") == records_of("tags", [members[1]])
+        assert run.records("jobs") == records_of("jobs", [members[3]])
+        assert counting.opened == ["all.zip"]
+
+    def test_a_large_one_is_downloaded_once_per_stream(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        members = [array(elements_of(name)) for name in ("events", "events", "tags")]
+        filler = bytes(range(256)) * 4 + json.dumps([*range(90_000)]).encode()
+        (tmp_path / "all.zip").write_bytes(zipped(*members, filler, method=0))
+        counting = CountingContainer(FolderContainer(tmp_path))
+        run = Run(counting, {})
+        assert run.read("events") == ["all.zip"] * 2
+        assert run.read("tags") == ["all.zip"]
+        assert len(counting.opened) == 3
+
+    def test_an_error_names_the_member(self, tmp_path: Path, elements_of: ElementsOf) -> None:
+        whole = array(elements_of("jobs"))
+        (tmp_path / "all.zip").write_bytes(zipped(whole, whole[:-1]))
+        with pytest.raises(DataError) as caught:
+            Run(FolderContainer(tmp_path), {}).read("jobs")
+        assert caught.value.code is Code.BLOB_TRUNCATED
+        assert caught.value.where["member"] == "part-1.json"
+
+
+class TestWhatIsLeftOut:
+    def test_is_named_with_the_reason_and_counted(
+        self, tmp_path: Path, elements_of: ElementsOf, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "tap-mobile-engagement")
+        fill(tmp_path, elements_of)
+        (tmp_path / "rows.json").write_bytes(array(rows("events", elements_of("events"))))
+        run = Run(FolderContainer(tmp_path), {})
+        for name in BY_NAME:
+            run.read(name)
+        run.source.close()
+        *warnings, closing = [record.getMessage() for record in caplog.records]
+        reasons = dict(
+            warning.removeprefix("Left out the file ").split(": ", 1) for warning in warnings
+        )
+        assert reasons == {
+            "readme.txt": "it is neither JSON nor CSV with a header of known fields",
+            "photo.jpg": "it is neither JSON nor CSV with a header of known fields",
+            "other.json": "its fields (id, color) are not those of an export",
+            "broken.json.gz": "its gzip data ends too early",
+            "broken.zip": "the end of the zip file is missing",
+            "rows.json": "its fields fit events and errors alike; archive_types can say which",
+        }
+        assert closing == (
+            "Looked at 17 files: 1 activities, 1 crashes, 1 devices, 1 empty, 1 errors, "
+            "1 events, 1 jobs, 6 not recognised, 1 push_feedback, 1 sessions, 1 tags, 1 tokens"
+        )
+
+    def test_a_file_that_is_said_to_be_an_export_has_to_be_one(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.zip").write_bytes(NONSENSE["broken.zip"])
+        types = [{"pattern": "*", "data_type": "events"}]
+        with pytest.raises(DataError) as caught:
+            Run(FolderContainer(tmp_path), {}, archive_types=types).read("events")
+        assert caught.value.code is Code.BLOB_TRUNCATED
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            DataError(Code.BLOB_ARCHIVED, "it is in the archive tier"),
+            DataError(Code.BLOB_TRUNCATED, "the storage gives less than it listed"),
+            RetryLaterError(Code.STORAGE_UNAVAILABLE, "it does not answer"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["m.json", "m.zip"])
+    def test_a_blob_that_can_not_be_had_ends_the_stream_where_it_stands(
+        self, tmp_path: Path, elements_of: ElementsOf, error: TapError, name: str
+    ) -> None:
+        # Given a blob between others whose first bytes the container can't give
+        file = array(elements_of("jobs"))
+        for each in ("a.json", name, "z.json"):
+            (tmp_path / each).write_bytes(zipped(file) if each == "m.zip" else file)
+        failing = FailingContainer(FolderContainer(tmp_path), name, error)
+        state: dict[str, dict[str, Any]] = {}
+        # Then what arrived before it is read, and nothing behind it
+        with pytest.raises(type(error)) as caught:
+            Run(failing, state).read("jobs")
+        assert caught.value is error
+        # And the next run goes on there
+        assert Run(FolderContainer(tmp_path), state).read("jobs") == [name, "z.json"]
+
+    def test_a_stop_is_noticed_between_two_files(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        for name in ("a", "b"):
+            (tmp_path / name).write_bytes(array(elements_of("jobs")))
+        stop = StopFlag()
+        run = Run(FolderContainer(tmp_path), {}, stop=stop)
+        exports = exports_of(run, "jobs")
+        next(exports)
+        stop.set()
+        with pytest.raises(RunStopped):
+            next(exports)
+
+
+def test_small_blobs_are_kept_only_while_there_is_room(
+    tmp_path: Path, elements_of: ElementsOf
+) -> None:
+    file = array(elements_of("jobs"))
+    for number in range(5):
+        (tmp_path / f"file-{number}").write_bytes(file)
+    counting = CountingContainer(FolderContainer(tmp_path))
+    files = Files(counting, lambda _: None, kept_size=2 * len(file))
+    found = [file for blob in counting.list() for file in files.of(blob)]
+    assert len(counting.opened) == 5
+    for each in found:
+        with files.open(each) as chunks:
+            assert b"".join(chunks) == file
+    assert counting.opened[5:] == ["file-2", "file-3", "file-4"]
+
+
+def exports_of(run: Run, data_type: str) -> Iterator[Any]:
+    state = PartitionState(run.state.setdefault(data_type, {}))
+    return run.source.exports(BY_NAME[data_type], "", state, lambda: None)
+
+
+class MeasuringContainer(CountingContainer):
+    """Counts the bytes that are read."""
+
+    read = 0
+
+    @contextmanager
+    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+        with super().open(blob) as chunks:
+            yield self._measured(chunks)
+
+    def _measured(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.read += len(chunk)
+            yield chunk
+
+
+class FailingContainer(CountingContainer):
+    """Fails in the middle of one blob."""
+
+    def __init__(self, container: FolderContainer, name: str, error: TapError) -> None:
+        super().__init__(container)
+        self._name = name
+        self._error = error
+
+    @contextmanager
+    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+        with super().open(blob) as chunks:
+            yield self._failing(chunks) if blob.name == self._name else chunks
+
+    def _failing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        yield next(chunks)[:100]
+        raise self._error

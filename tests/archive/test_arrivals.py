@@ -1,0 +1,288 @@
+"""Incremental state: what is due in a run, and what the state says about the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_mobile_engagement.containers import Blob, FolderContainer
+from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.sources.arrivals import MAX_NAMES, Arrivals
+from tap_mobile_engagement.sources.patterns import Rules
+from tap_mobile_engagement.windows import PartitionState
+from tests.archive.support import CountingContainer, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOON = datetime(2016, 5, 8, 12, tzinfo=UTC)
+State = dict[str, dict[str, Any]]
+
+
+def events(*names: str) -> bytes:
+    items = [{"name": name, "timestamp": "2016-05-01T08:00:00Z"} for name in names]
+    return json.dumps([{"deviceId": "d-1", "events": items}]).encode()
+
+
+class Shelf:
+    """A container whose blobs arrive when a test says so."""
+
+    label = "shelf"
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, tuple[Blob, bytes]] = {}
+        self._writes = 0
+
+    def put(self, name: str, arrived: datetime, data: bytes = events("tap")) -> None:
+        self._writes += 1
+        self.blobs[name] = Blob(name, len(data), f"etag-{self._writes}", arrived), data
+
+    def list(self, prefix: str = "") -> Iterator[Blob]:
+        return (self.blobs[n][0] for n in sorted(self.blobs) if n.startswith(prefix))
+
+    @contextmanager
+    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+        yield iter([self.blobs[blob.name][1]])
+
+    def delete(self, blob: Blob) -> None:
+        del self.blobs[blob.name]
+
+    def check(self) -> None:
+        pass
+
+
+def minutes(number: float) -> datetime:
+    return NOON + timedelta(minutes=number)
+
+
+def read(shelf: Shelf, state: State, *, at: datetime = NOON, **settings: Any) -> list[str]:
+    return Run(shelf, state, now=at, **settings).read("events")
+
+
+class TestOrder:
+    def test_files_are_read_by_arrival_then_name(self) -> None:
+        shelf = Shelf()
+        shelf.put("c", minutes(-3))
+        shelf.put("b", minutes(-2))
+        shelf.put("a", minutes(-2))
+        state: State = {}
+        assert read(shelf, state) == ["c", "a", "b"]
+        assert state["events"]["replication_key_value"] == "2016-05-08T11:58:00Z"
+
+    def test_a_run_that_died_is_taken_up_behind_the_last_finished_file(self) -> None:
+        shelf = Shelf()
+        for number in range(5):
+            shelf.put(f"file-{number}", minutes(number // 2 - 5))
+        state: State = {}
+        first = Run(shelf, state, now=NOON).read("events", at_most=3)
+        assert first == ["file-0", "file-1", "file-2"]
+        assert read(shelf, state) == ["file-3", "file-4"]
+
+    def test_snapshots_read_all_their_files_each_time(self) -> None:
+        shelf = Shelf()
+        tags = b'[{"deviceId": "d", "tags": {"a": "b"}}]'
+        shelf.put("b", minutes(-9), tags)
+        shelf.put("a", minutes(-8), tags)
+        shelf.put("x", minutes(-8))
+        state: State = {}
+        for _ in range(2):
+            assert Run(shelf, state, now=NOON).read("tags") == ["b", "a"]
+        assert state == {"tags": {}}
+
+
+class TestSecondRun:
+    @pytest.mark.parametrize("count", [1, MAX_NAMES, MAX_NAMES + 50])
+    @pytest.mark.parametrize("ago", [timedelta(), timedelta(days=300)])
+    def test_without_new_files_reads_nothing(self, count: int, ago: timedelta) -> None:
+        shelf = Shelf()
+        for number in range(count):
+            shelf.put(f"file-{number}", NOON - ago - timedelta(seconds=count - number))
+        state: State = {}
+        assert len(read(shelf, state)) == count
+        counting = CountingContainer(shelf)
+        second = Run(counting, state, now=minutes(1))
+        assert second.read("events") == []
+        assert (counting.opened, counting.listings, second.saves) == ([], 1, 0)
+
+    def test_does_not_even_look_at_files_of_other_types(self) -> None:
+        shelf = Shelf()
+        shelf.put("sessions", minutes(-3), b'[{"sessionId": "s", "deviceId": "d"}]')
+        shelf.put("nonsense", minutes(-2), b"hello")
+        state: State = {}
+        first = Run(shelf, state, now=NOON)
+        assert (first.read("events"), first.saves) == ([], 1)
+        counting = CountingContainer(shelf)
+        assert Run(counting, state, now=NOON).read("events") == []
+        assert counting.opened == []
+
+    @pytest.mark.parametrize("count", [2, MAX_NAMES + 50])
+    def test_reads_only_what_arrived_since(self, count: int) -> None:
+        shelf = Shelf()
+        for number in range(count):
+            shelf.put(f"file-{number:04}", minutes(-1) + timedelta(milliseconds=number))
+        state: State = {}
+        read(shelf, state)
+        shelf.put("a-new-one", minutes(2))
+        assert read(shelf, state, at=minutes(3)) == ["a-new-one"]
+        assert read(shelf, state, at=minutes(4)) == []
+
+    def test_reads_a_file_that_appears_at_the_instant_of_the_bookmark(self) -> None:
+        shelf = Shelf()
+        shelf.put("m", minutes(-1))
+        state: State = {}
+        read(shelf, state)
+        shelf.put("a", minutes(-1))
+        assert read(shelf, state) == ["a"]
+        assert read(shelf, state) == []
+
+    def test_reads_a_file_that_arrived_while_the_last_run_was_listing(self) -> None:
+        # Given a listing that left out a file, for it appeared behind the page being read
+        shelf = Shelf()
+        shelf.put("z", minutes(0.2))
+        state: State = {}
+        read(shelf, state)
+        shelf.put("a", minutes(0.1))
+        # Then the next run reads it, though the bookmark is behind it
+        assert read(shelf, state, at=minutes(60)) == ["a"]
+        assert state["events"]["replication_key_value"] == "2016-05-08T12:00:12Z"
+
+    def test_in_doubt_reads_all_that_arrived_near_twice(self) -> None:
+        # Given more files near the bookmark than a state names, and one that appears late
+        shelf = Shelf()
+        shelf.put("old", minutes(-600))
+        for number in range(MAX_NAMES + 1):
+            shelf.put(f"file-{number:04}", minutes(-1))
+        state: State = {}
+        read(shelf, state)
+        shelf.put("file-late", minutes(-1))
+        again = read(shelf, state)
+        assert "file-late" in again
+        assert "old" not in again
+
+    def test_reads_a_replaced_file_again(self) -> None:
+        shelf = Shelf()
+        shelf.put("a", minutes(-2))
+        shelf.put("b", minutes(-1))
+        state: State = {}
+        read(shelf, state)
+        shelf.put("a", minutes(-1))  # within the resolution of the storage's clock
+        assert read(shelf, state) == ["a"]
+
+    def test_a_time_in_the_future_hides_nothing(self) -> None:
+        shelf = Shelf()
+        shelf.put("from-the-future", minutes(60 * 24 * 365 * 70))
+        state: State = {}
+        assert read(shelf, state) == ["from-the-future"]
+        shelf.put("new", minutes(60))
+        assert read(shelf, state, at=minutes(61)) == ["new"]
+        assert read(shelf, state, at=minutes(62)) == []
+
+
+class TestChangedByHand:
+    def test_another_bookmark_counts_alone(self) -> None:
+        shelf = Shelf()
+        for number in range(4):
+            shelf.put(f"file-{number}", minutes(number - 9))
+        state: State = {}
+        read(shelf, state)
+        state["events"]["replication_key_value"] = "2016-05-08T11:53:00Z"
+        assert read(shelf, state) == ["file-2", "file-3"]
+
+    def test_without_a_bookmark_all_is_read_again(self) -> None:
+        shelf = Shelf()
+        shelf.put("a", minutes(-9))
+        state: State = {}
+        read(shelf, state)
+        del state["events"]["replication_key_value"]
+        assert read(shelf, state) == ["a"]
+
+    def test_notes_that_nobody_wrote_do_not_count(self) -> None:
+        shelf = Shelf()
+        shelf.put("a", minutes(-9))
+        state: State = {}
+        read(shelf, state)
+        state["events"]["archive"] = {"since": "yesterday"}
+        assert read(shelf, state) == ["a"]
+
+    def test_a_bookmark_that_is_no_time_is_an_error(self) -> None:
+        shelf = Shelf()
+        shelf.put("a", minutes(-9))
+        with pytest.raises(DataError) as caught:
+            read(shelf, {"events": {"replication_key_value": "soon"}})
+        assert caught.value.code is Code.BAD_STATE
+
+    def test_files_that_new_settings_concern_are_read(self) -> None:
+        # Given a run that could not tell what two files are, and was not to look at a third
+        shelf = Shelf()
+        rows = b'[{"deviceId": "d", "name": "n", "timestamp": "2016-05-01"}]'
+        shelf.put("2016/rows", minutes(-90), rows)
+        shelf.put("2016/events", minutes(-80))
+        shelf.put("2017/events", minutes(-70))
+        state: State = {}
+        assert read(shelf, state, archive_pattern="2016/**") == ["2016/events"]
+        # When the settings say it
+        types = [{"pattern": "*/rows", "data_type": "events"}]
+        again = read(shelf, state, archive_types=types)
+        # Then these are read, and what was read before is not
+        assert again == ["2016/rows", "2017/events"]
+        assert read(shelf, state, archive_types=types) == []
+
+
+class TestSize:
+    def test_the_state_stays_small(self) -> None:
+        shelf = Shelf()
+        for number in range(5000):
+            shelf.put(f"a/folder/with/a/long/name/file-{number:06}.json.gz", minutes(-1))
+        values: dict[str, Any] = {}
+        state = PartitionState(values)
+        blobs = [blob for blob, _ in shelf.blobs.values()]
+        arrivals = Arrivals(blobs, rules=Rules(), now=NOON, state=state)
+        largest = 0
+        for blob in blobs:
+            arrivals.finish(blob)
+            arrivals.note()
+            largest = max(largest, len(json.dumps(values)))
+        assert largest < 120 * MAX_NAMES
+        assert len(json.dumps(values)) < 500
+
+    def test_an_old_archive_needs_no_names(self) -> None:
+        shelf = Shelf()
+        for number in range(50):
+            shelf.put(f"file-{number}", minutes(-60 * number))
+        state: State = {}
+        read(shelf, state)
+        assert state["events"]["archive"]["files"] == {"file-0": "etag-1"}
+
+
+class TestFolder:
+    def test_a_file_with_an_old_modification_time_is_picked_up(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(events("one"))
+        state: State = {}
+        container = FolderContainer(tmp_path)
+        assert Run(container, state).read("events") == ["a"]
+        (tmp_path / "b").write_bytes(events("two"))
+        os.utime(tmp_path / "b", (1_300_000_000, 1_300_000_000))
+        assert Run(container, state).read("events") == ["b"]
+        assert Run(container, state).read("events") == []
+
+    def test_a_replaced_file_is_read_again(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(events("one"))
+        (tmp_path / "b").write_bytes(events("two"))
+        state: State = {}
+        container = FolderContainer(tmp_path)
+        Run(container, state).read("events")
+        (tmp_path / "a").write_bytes(events("three", "four"))
+        assert Run(container, state).read("events") == ["a"]
+
+    def test_exported_until_keeps_the_fraction(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(events("one"))
+        os.utime(tmp_path / "a", ns=(0, 4_000_000_000_123_456_000))
+        state: State = {}
+        Run(FolderContainer(tmp_path), state).read("events")
+        assert state["events"]["replication_key_value"] == "2096-10-02T07:06:40.123456Z"

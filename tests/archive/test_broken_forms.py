@@ -1,0 +1,192 @@
+"""What is wrong with a file is an error with its offset, or one bad element; never less."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import struct
+
+import pytest
+
+from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.objects import read_objects
+from tap_mobile_engagement.reading.recognise import read_blocks, recognise
+from tap_mobile_engagement.reading.tables import read_table
+from tests.archive.forms import gzipped, zipped
+
+TRUNCATED, CORRUPT = Code.BLOB_TRUNCATED, Code.BLOB_CORRUPT
+OBJECTS = b'{"a": "}{"}\n{"b": [{}, {}]}{"c": "\\"}{"}'
+HEADER = b"deviceId,token,type\n"
+ZIP = zipped(b'[{"deviceId": "d", "token": "t"}]')
+
+
+def elements(file: bytes) -> list[object]:
+    """The elements of a file; an unsound one as its bytes."""
+    found: list[object] = []
+    for block in read_blocks([file]):
+        found += json.loads(block.data) if block.sound else [block.data[1:-1]]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "offset"),
+    [
+        (b'{"a": 1}\n{"b": 2', TRUNCATED, 16),
+        (b'{"a": 1}\n{"b": "2', TRUNCATED, 17),
+        (b'{"a": 1} x {"b": 2}', CORRUPT, 9),
+        (b'{"a": 1}, {"b": 2}', CORRUPT, 8),
+        (b'{"a": 1} }', CORRUPT, 9),
+        (b'{"value": [{"a": 1}', TRUNCATED, 19),
+        (b'{"value": [{"a": 1}]', TRUNCATED, 20),
+        (b'{"value": [{"a": 1}], "next":', TRUNCATED, 29),
+        (b'{"value": [{"a": 1}], "more": [{"a": 2}]}', CORRUPT, 20),
+        (b'{"value": [{"a": 1}]} {"value": []}', CORRUPT, 20),
+        (HEADER + b"d,t", TRUNCATED, 23),
+        (HEADER + b'd,"t', TRUNCATED, 24),
+        (HEADER + b'd,"t" x,gcm\n', CORRUPT, 32),
+        (b"deviceId,token,token\nd,t,t\n", CORRUPT, 21),
+        (codecs.BOM_UTF16_LE + "[]".encode("utf-16-le") + b"\n", TRUNCATED, 7),
+        (b"PK\x03\x04 is not enough", TRUNCATED, 18),
+        (ZIP[:-1], TRUNCATED, len(ZIP) - 1),
+        (ZIP + ZIP, CORRUPT, 0),
+        (gzipped(b"[]") + b"[]", CORRUPT, 22),
+        (gzipped(b"[]")[:-1], TRUNCATED, 21),
+        (gzipped(b"[1]")[:-8] + bytes(8), CORRUPT, 0),
+        (b"hello", Code.BLOB_UNRECOGNISED, 0),
+    ],
+)
+def test_a_broken_file_is_an_error_with_its_offset(
+    file: bytes, code: Code, offset: int
+) -> None:
+    with pytest.raises(DataError) as caught:
+        elements(file)
+    assert (caught.value.code, caught.value.where["offset"]) == (code, offset)
+
+
+def test_texts_that_look_like_boundaries_are_none() -> None:
+    assert elements(OBJECTS) == [{"a": "}{"}, {"b": [{}, {}]}, {"c": '"}{'}]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_objects_do_not_depend_on_how_the_bytes_come(size: int) -> None:
+    blocks = read_objects(iter([OBJECTS]), block_size=size)
+    assert [value for block in blocks for value in json.loads(block.data)] == elements(OBJECTS)
+
+
+@pytest.mark.parametrize("separator", [b"\n", b"\r\n", b" \n\t"])
+def test_offsets_of_objects_are_exact(separator: bytes) -> None:
+    file = separator.join(b'{"n": %d}' % n for n in range(1000))
+    for block in read_objects(iter([file]), block_size=100):
+        position = 1
+        for raw in block.elements():
+            position = block.data.index(bytes(raw), position)
+            at = block.offset + position
+            assert file[at : at + len(bytes(raw))] == bytes(raw)
+
+
+def test_one_bad_object_spares_all_others() -> None:
+    file = b'{"n": 1}\n{"n": oops}\n{"n": 3}'
+    assert elements(file) == [{"n": 1}, b'{"n": oops}', {"n": 3}]
+
+
+def test_an_object_larger_than_a_block_is_one_element() -> None:
+    large = {"text": "}{" * 100_000}
+    file = json.dumps(large).encode() + b'{"n": 1}'
+    assert elements(file) == [large, {"n": 1}]
+
+
+def test_a_row_of_the_wrong_width_is_one_bad_element() -> None:
+    file = HEADER + b"d,t,gcm\nd,t\nd,t,gcm,more\nd,t,gcm,,\n\nd,t,\n"
+    row = {"deviceId": "d", "token": "t", "type": "gcm"}
+    assert elements(file) == [
+        row,
+        b"d,t",
+        b"d,t,gcm,more",
+        row,
+        {"deviceId": "d", "token": "t"},
+    ]
+
+
+def test_a_cell_may_hold_newlines_delimiters_quotes_and_much_text() -> None:
+    text = 'a\r\nb,c"d' * 100_000
+    file = HEADER + b'd,"%s",gcm\n' % text.replace('"', '""').encode()
+    assert elements(file) == [{"deviceId": "d", "token": text, "type": "gcm"}]
+
+
+def test_bytes_that_are_no_text_stay_for_whoever_repairs_the_element() -> None:
+    (block,) = read_table([HEADER + b"d,\xff,gcm\n"], ",")
+    assert block.data == b'[{"deviceId": "d", "token": "\xff", "type": "gcm"}]'
+
+
+def test_half_a_surrogate_pair_spoils_nothing_but_itself() -> None:
+    text = '[{"a": "x\ud83dy"}]'.encode("utf-16-le", "surrogatepass")
+    (block,) = read_blocks([text[:19], text[19:]])
+    assert block.data == '[{"a": "x\ud83dy"}]'.encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("a=1;b=two words", {"a": "1", "b": "two words"}),
+        ("a=1|b=", {"a": "1", "b": ""}),
+        ("a=x,y;b=z", {"a": "x,y", "b": "z"}),
+        ("a=1", {"a": "1"}),
+        ('{"a": "b=c"}', '{"a": "b=c"}'),
+        ("no pairs", "no pairs"),
+        ("a=1;b", "a=1;b"),
+    ],
+)
+def test_extras_may_be_pairs(cell: str, value: object) -> None:
+    quoted = cell.replace('"', '""')
+    (row,) = elements(f'name,timestamp,extras\nn,t,"{quoted}"\n'.encode())
+    assert row == {"name": "n", "timestamp": "t", "extras": value}
+
+
+def test_an_encrypted_member_is_an_error_that_says_so() -> None:
+    at = ZIP.index(b"PK\x01\x02") + 8
+    (flags,) = struct.unpack_from("<H", ZIP, at)
+    encrypted = ZIP[:6] + struct.pack("<H", flags | 1) + ZIP[8:at]
+    encrypted += struct.pack("<H", flags | 1) + ZIP[at + 2 :]
+    with pytest.raises(DataError, match="encrypted") as caught:
+        elements(encrypted)
+    assert caught.value.where["member"] == "part-0.json"
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (b"[]", ""),
+        (b"", ""),
+        (b" \n", ""),
+        (b'{"value": []}', ""),
+        (gzipped(b""), ""),
+        (b"[", "the content ends before its array is closed"),
+        (b"[oops]", "an element of it is no JSON"),
+        (b"[1, 2]", "its elements are no objects"),
+        (b"{}", "its fields (none) are not those of an export"),
+        (b'[{"deviceId": "d"}]', "its fields (deviceId) are not those of an export"),
+        (b'{"errors": [{"code": 1}]}', "its fields (code) are not those of an export"),
+        (b'[{"sessionId": "s", "page": 1, "cookie": 2, "referrer": 3}]',
+         "its fields (sessionId, page, cookie, referrer) are not those of an export"),
+        (gzipped(b"[1]")[:5], "its gzip data ends too early"),
+    ],
+)  # fmt: skip
+def test_what_is_no_export_is_told_from_what_is_empty(file: bytes, reason: str) -> None:
+    found = recognise(file, whole=True)
+    assert (found.data_type, found.reason) == (None, reason)
+    assert found.is_empty == (reason == "")
+
+
+@pytest.mark.parametrize("key", ["stackTrace", "type"])
+def test_a_first_element_larger_than_the_head_is_recognised(key: str) -> None:
+    crash = {"timestamp": "2016-05-01", key: "x" * 200_000, "crashId": "c"}
+    file = json.dumps([{"deviceId": "d", "crashes": [crash]}]).encode()
+    found = recognise(file[: 64 * 1024], whole=False)
+    assert found.data_type is not None
+    assert found.data_type.name == "crashes"
+
+
+@pytest.mark.parametrize(("name", "key"), [("events", "n"), ("sessions", "sessionId")])
+def test_a_group_whose_key_follows_its_items_keeps_it(name: str, key: str) -> None:
+    group = {name: [{key: "s"}, {key: "t"}], "deviceId": "d"}
+    assert elements(json.dumps(group).encode()) == [group]

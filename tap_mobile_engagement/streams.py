@@ -8,7 +8,8 @@ emitted; an export that fails leaves it where it was.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from singer_sdk import Stream
@@ -18,12 +19,19 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_mobile_engagement.batches import BatchOutput, batch_config
 from tap_mobile_engagement.emit import FastPath, Origin, PartRecords, RecordPath, SdkPath
-from tap_mobile_engagement.errors import Code, DataError, TapError
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.output import MessageWriter, Output, RecordOutput
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.reading.typed import TypedReader
+from tap_mobile_engagement.rereading import (
+    MAY_HAVE_CHANGED,
+    MOST_READINGS,
+    is_outdated,
+    is_worth_another_try,
+)
 from tap_mobile_engagement.settings import BadRecords as BadRecordsMode
+from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
@@ -133,29 +141,52 @@ class ExportStream(Stream):
     def _sync_exports(self, context: Context | None, output: Output) -> None:
         """Emit all exports that are due, partition by partition, and commit each.
 
-        A failure of this stream is noted with the tap, which goes on with the others. In a dry
-        run it ends the run at once, for there it is the verdict.
+        A failure is noted with the tap, and keeps neither the other partitions nor the other
+        streams from going on.
         """
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
                 path = self._choose_path(output)
-                for partition in self._partitions(context):
-                    counter.with_context(partition)
-                    for export in self._exports(partition):
-                        self._emit(export, path, counter)
-                        output.finish()
-                        self._commit(export)
-                self._finish()
+                done = [
+                    self._sync_partition(partition, path, output, counter)
+                    for partition in self._partitions(context)
+                ]
+                if all(done):
+                    self._finish()
         except TapError as error:
-            error.at(stream=self.name)
-            if self.ABORT_AT_RECORD_COUNT is not None:
-                raise
-            self._tap.stream_failed(self.name, error)
+            self._failed(error)
         finally:
             output.discard()
             self._tap.flush()
             if self._bad_records:
                 self._bad_records.close()
+
+    def _sync_partition(
+        self, partition: Context, path: RecordPath, output: Output, counter: Counter
+    ) -> bool:
+        """Emit the exports of one partition in order, up to the first that fails.
+
+        Returns:
+            Whether all of them are out.
+        """
+        counter.with_context(partition)
+        try:
+            for export in self._exports(partition):
+                self._emit(export, path, counter)
+                output.finish()
+                self._commit(export)
+        except TapError as error:
+            output.discard()
+            self._failed(error.at(app=partition.get("app_name")))
+            return False
+        return True
+
+    def _failed(self, error: TapError) -> None:
+        """Note a failure with the tap. In a dry run it is the verdict, and ends it at once."""
+        error.at(stream=self.name)
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            raise error
+        self._tap.stream_failed(error)
 
     def _choose_path(self, output: Output) -> RecordPath:
         """The fast path where nothing asks for more, otherwise the SDK's."""
@@ -192,10 +223,14 @@ class ExportStream(Stream):
         return [context] if context else [*(self.partitions or [{}])]
 
     def prepare(self) -> None:
-        """Tell the source which exports this stream will ask for."""
+        """Tell the source which exports this stream will ask for.
+
+        A state that can't be read is told in the stream's own turn, so that the others run.
+        """
         for partition in self._partitions(None):
             app_name = partition.get("app_name", "")
-            self._tap.source.prepare(self.data_type, app_name, self._state_of(partition))
+            with suppress(DataError):
+                self._tap.source.prepare(self.data_type, app_name, self._state_of(partition))
 
     def _state_of(self, partition: Context) -> PartitionState:
         return PartitionState(self.get_context_state(partition or None))
@@ -209,7 +244,40 @@ class ExportStream(Stream):
         return source.exports(self.data_type, app_name, state, self._save_state)
 
     def _emit(self, export: Export, path: RecordPath, counter: Counter) -> None:
-        """Emit the records of an export, and reconcile it in one log line."""
+        """Emit the records of an export; from its start again if its files changed meanwhile.
+
+        An export whose files prove bad is discarded, so that the next run asks for it anew.
+        """
+        try:
+            for _ in range(MOST_READINGS):
+                changed = self._read(export, path, counter)
+                if changed is None:
+                    return
+                self.logger.warning(
+                    "Files of export task %s changed while they were read: it is read again",
+                    export.task_id,
+                )
+                export = replace(export, parts=changed)
+            raise RetryLaterError(
+                Code.BLOB_CHANGED,
+                f"the files of an export changed each of the {MOST_READINGS} times that they "
+                "were read",
+                next_step="Find out what writes to the container, then run again",
+            )
+        except TapError as error:
+            if isinstance(error, DataError) or error.code in _BLOBS_GONE:
+                export.discard()
+                self._save_state()
+            raise error.at(range=export.window, task=export.task_id) from error.__cause__
+
+    def _read(
+        self, export: Export, path: RecordPath, counter: Counter
+    ) -> tuple[Part, ...] | None:
+        """Emit the records of an export once, and reconcile it in one log line.
+
+        Returns:
+            None if that is all; otherwise its files as they are by now, to be read instead.
+        """
         tally = Tally()
         started = time.monotonic()
         bad_before = self._rejects.count
@@ -218,12 +286,18 @@ class ExportStream(Stream):
                 self._emit_part(export, part, path, tally)
                 counter.increment(tally.take_new())
         except TapError as error:
-            if isinstance(error, DataError) or error.code in _BLOBS_GONE:
-                export.discard()
-                self._save_state()
-            raise error.at(
-                app=export.app_name or None, range=export.window, task=export.task_id
-            ) from error.__cause__
+            if export.relist is None or error.code not in MAY_HAVE_CHANGED:
+                raise
+            now = export.relist()
+            if not is_worth_another_try(export.parts, now):
+                raise
+            self._rejects.count = bad_before
+            return now
+        if export.relist is not None:
+            now = export.relist()
+            if is_outdated(export.parts, now):
+                self._rejects.count = bad_before
+                return now
         self.logger.info(
             "Read an export: app=%s range=%s task=%s blobs=%d bytes=%d records=%d bad=%d "
             "repaired=%d waited=%.1fs read=%.1fs",
@@ -238,11 +312,12 @@ class ExportStream(Stream):
             export.waited,
             time.monotonic() - started,
         )
+        return None
 
     def _emit_part(self, export: Export, part: Part, path: RecordPath, tally: Tally) -> None:
         records = self._records_of(export, part)
         try:
-            with part.open() as chunks:
+            with (fetched(part) if part.remote else part).open() as chunks:
                 for block in read_blocks(_counted(chunks, tally)):
                     self._tap.check_stop()
                     self._tap.source.keep_state(self._save_state)
@@ -278,7 +353,7 @@ class ExportStream(Stream):
         self._write_state_message()
 
     def _finish(self) -> None:
-        """Called once all exports of the stream are out."""
+        """Called once all exports of all partitions are out."""
 
 
 class HistoricalStream(ExportStream):

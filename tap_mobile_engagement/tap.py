@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -12,7 +12,13 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_mobile_engagement import settings as config_table
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
-from tap_mobile_engagement.errors import Code, TapError
+from tap_mobile_engagement.endings import (
+    errors_on_one_line,
+    is_test_by_meltano,
+    messages_refused,
+    report_checks,
+    streams_failed,
+)
 from tap_mobile_engagement.output import MessageWriter
 from tap_mobile_engagement.redaction import install_log_redaction
 from tap_mobile_engagement.streams import (
@@ -24,10 +30,12 @@ from tap_mobile_engagement.streams import (
 from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag, Timing
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Iterator
+    from collections.abc import Iterable
     from types import FrameType
 
+    from singer_sdk import Stream
+
+    from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.base import ExportSource
 
@@ -42,7 +50,7 @@ class TapMobileEngagement(Tap):
 
     def __init__(self, **options: Any) -> None:
         install_log_redaction()
-        self._failures: dict[str, TapError] = {}
+        self._failures: list[TapError] = []
         self._stop = StopFlag()
         self._signal = 0
         self.timing = Timing(stop=self._stop)
@@ -81,12 +89,7 @@ class TapMobileEngagement(Tap):
             raise ConfigValidationError(summary, errors=messages, schema={})
         return messages or super()._validate_config(raise_errors=raise_errors)
 
-    # Failures: one stream's leaves the others running.
-
-    def stream_failed(self, stream: str, error: TapError) -> None:
-        """Note the failure of a stream; the run goes on with the next."""
-        self.logger.error("%s", error)
-        self._failures[stream] = error
+    # A run: one stream's failure leaves the others running.
 
     def sync_all(self) -> None:  # type: ignore[misc]
         """Sync all selected streams, then fail if one of them did.
@@ -95,30 +98,67 @@ class TapMobileEngagement(Tap):
         does is left as it is.
 
         Raises:
-            TapError: ``STREAMS_FAILED``, with the streams and what to do about each.
+            TapError: What a check found; ``OUTPUT_CLOSED`` if the target ended; otherwise
+                ``STREAMS_FAILED``, with the streams and what to do about each.
         """
+        if is_test_by_meltano():
+            self.logger.info("Taken for `meltano config test`: nothing is exported")
+            self.run_connection_test()
+            return
+        source = self.source
+        for check in source.checks():
+            check.run()
         try:
-            self.source.check()
             for stream in self.streams.values():
                 if stream.selected:
                     cast("ExportStream", stream).prepare()
             super().sync_all()
+            self._end(source)
         except RunStopped:
-            self._state_writer.write_state(self.state)
-            self.flush()
+            self._end(source)
+            self._write_state()
             self.logger.warning("Stopped by signal %d; the state is written", self._signal)
             sys.exit(128 + self._signal)
+        except OSError as error:  # all other than those of standard output are TapErrors
+            raise messages_refused(error) from error
         finally:
-            self.source.close()
+            source.close()
         if self._failures:
-            raise _summary(self._failures)
+            raise streams_failed(self._failures)
+
+    def _end(self, source: ExportSource) -> None:
+        """Let the background come to rest, and note in the state what came of it."""
+        source.close()
+        source.keep_state(self._write_state)
+
+    def _write_state(self) -> None:
+        self._state_writer.write_state(self.state)
+        self.flush()
+
+    def stream_failed(self, error: TapError) -> None:
+        """Note a failure of a stream; the run goes on with what else there is to do."""
+        self.logger.error("%s", error)
+        self._failures.append(error)
+
+    def run_sync_dry_run(  # type: ignore[misc]
+        self,
+        dry_run_record_limit: int | None = 1,
+        streams: Iterable[Stream] | None = None,
+    ) -> bool:
+        """Tell the verdict on each check, then sync a few records of what needs no task.
+
+        Raises:
+            TapError: What a check found, or a stream.
+        """
+        report_checks(self.source.checks())
+        return super().run_sync_dry_run(dry_run_record_limit, streams)
 
     # Signals: they only set a flag, so that no message is cut in the middle.
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         del frame
-        if self._signal:
-            sys.exit(128 + signum)  # asked twice: do not wait for the next block
+        if self._signal:  # asked twice: do not wait for a target that reads no more
+            os._exit(128 + signum)
         self._signal = signum
         self._stop.set()
 
@@ -137,31 +177,14 @@ class TapMobileEngagement(Tap):
     @classmethod
     def invoke(cls, **options: Any) -> None:
         """Run the command line interface."""
-        with _reported(cls.logger):
+        with errors_on_one_line():
             super().invoke(**options)
 
     @classmethod
     def cb_test(cls, *arguments: Any) -> None:
         """Run ``--test``."""
-        with _reported(cls.logger):
+        with errors_on_one_line():
             super().cb_test(*arguments)
-
-
-@contextmanager
-def _reported(logger: logging.Logger) -> Iterator[None]:
-    try:
-        yield
-    except TapError as error:
-        logger.error("%s", error)  # noqa: TRY400  (the message says all)
-        sys.exit(1)
-
-
-def _summary(failures: dict[str, TapError]) -> TapError:
-    return TapError(
-        Code.STREAMS_FAILED,
-        "the other streams are done, but these failed: "
-        + " | ".join(f"{stream}: {error}" for stream, error in failures.items()),
-    )
 
 
 if __name__ == "__main__":

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tap_mobile_engagement.containers import (
     StorageAccount,
     check_container_url,
     open_container,
+    sas_expiry,
 )
+from tap_mobile_engagement.settings import SourceKind
 from tap_mobile_engagement.sources.api import ApiSource
+from tap_mobile_engagement.sources.archive import ArchiveSource
+from tap_mobile_engagement.sources.base import Check
 from tap_mobile_engagement.sources.storage import AccountStorage, SharedStorage, TaskStorage
 from tap_mobile_engagement.tasks.auth import TokenProvider
 from tap_mobile_engagement.tasks.client import ServiceClient
@@ -19,13 +25,13 @@ from tap_mobile_engagement.tasks.runner import TaskRunner
 from tap_mobile_engagement.tasks.transport import Transport
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from tap_mobile_engagement.containers import Container
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.base import ExportSource
     from tap_mobile_engagement.tasks.timing import Timing
 
 _READ = frozenset("rl")
+_DELETE = frozenset("d")
 _WRITE = frozenset("wl")  # as the author of Microsoft's own example asks for
 
 
@@ -33,10 +39,27 @@ def open_source(settings: Settings, timing: Timing) -> ExportSource:
     """The source that the settings ask for; nothing is requested yet.
 
     Raises:
-        SettingsError: If a container URL can't work: ``CONTAINER_URL_INVALID``,
-            ``SAS_EXPIRED`` or ``SAS_PERMISSION_MISSING``.
+        SettingsError: ``CONTAINER_URL_INVALID`` if a container URL is none; ``BAD_SETTING``
+            likewise of the connection string. All else is found by the source's checks.
     """
+    if settings.source is SourceKind.ARCHIVE:
+        return _open_archive(settings, timing)
     return _open_api(settings, timing)
+
+
+def _open_archive(settings: Settings, timing: Timing) -> ArchiveSource:
+    url = settings.container_url
+    assert url is not None  # noqa: S101  (the settings require it)
+    if settings.storage_connection_string:
+        # The account's key opens the container; its URL, or just its name, says which.
+        name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+        container: Container = StorageAccount(settings.storage_connection_string).container(
+            name
+        )
+    else:
+        check_container_url(url, needs=_READ, now=timing.now(), setting="container_url")
+        container = open_container(url)
+    return ArchiveSource(settings, container=container, timing=timing)
 
 
 def _open_api(settings: Settings, timing: Timing) -> ApiSource:
@@ -61,19 +84,47 @@ def _open_api(settings: Settings, timing: Timing) -> ApiSource:
         transport=transport,
     )
     runner = TaskRunner(client=client, schedule=schedule, timeout=timeout, timing=timing)
-    storage = _open_task_storage(settings, timeout, timing.now())
-    return ApiSource(settings, client=client, runner=runner, storage=storage, timing=timing)
+    return ApiSource(
+        settings,
+        client=client,
+        runner=runner,
+        storage=_open_task_storage(settings, timeout, timing),
+        timing=timing,
+    )
 
 
-def _open_task_storage(settings: Settings, timeout: timedelta, now: datetime) -> TaskStorage:
+def _open_task_storage(settings: Settings, timeout: timedelta, timing: Timing) -> TaskStorage:
     if settings.storage_connection_string:
         account = StorageAccount(settings.storage_connection_string)
         return AccountStorage(account, timeout)
-    url = settings.container_url
-    assert url is not None  # noqa: S101  (the settings require one of the two)
+    reading_url = settings.container_url
+    assert reading_url is not None  # noqa: S101  (the settings require one of the two)
+
+    def check_rights(setting: str, url: str, needs: frozenset[str]) -> None:
+        check_container_url(url, needs=needs, now=timing.now(), setting=setting)
+
+    checks = [
+        Check(f"the SAS in {setting}", partial(check_rights, setting, url, needs))
+        for setting, (url, needs) in _needed_rights(settings, reading_url).items()
+    ]
+    ends = {
+        setting: end
+        for setting, (url, _) in _needed_rights(settings, reading_url).items()
+        if (end := sas_expiry(url)) is not None
+    }
+    task_url = settings.task_container_url or reading_url
+    return SharedStorage(open_container(reading_url), task_url, checks=checks, sas_ends=ends)
+
+
+def _needed_rights(
+    settings: Settings, reading_url: str
+) -> dict[str, tuple[str, frozenset[str]]]:
+    """The container URLs by setting, each with the permissions that its SAS needs."""
+    reading = _READ | _DELETE if settings.delete_blobs else _READ
     task_url = settings.task_container_url
-    needs = _READ if task_url else _READ | _WRITE
-    check_container_url(url, needs=needs, now=now, setting="container_url")
-    if task_url:
-        check_container_url(task_url, needs=_WRITE, now=now, setting="task_container_url")
-    return SharedStorage(open_container(url), task_url or url)
+    if task_url is None:
+        return {"container_url": (reading_url, reading | _WRITE)}
+    return {
+        "container_url": (reading_url, reading),
+        "task_container_url": (task_url, _WRITE),
+    }

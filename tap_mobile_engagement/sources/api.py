@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_mobile_engagement.sources.base import Export, Part
+from tap_mobile_engagement.sources.base import Check, Export, Part
 from tap_mobile_engagement.sources.fleet import Fleet, Parts
+from tap_mobile_engagement.sources.leftovers import delete_stored, note_read
+from tap_mobile_engagement.sources.lifetimes import Lifetimes
+from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.sources.timeline import Timeline
 from tap_mobile_engagement.tasks.client import CAMPAIGN_KINDS
 from tap_mobile_engagement.tasks.model import PUSH_FEEDBACK, TaskRef
@@ -17,7 +22,7 @@ from tap_mobile_engagement.tasks.plan import Errand, Forget, Key, Order, Plan, R
 from tap_mobile_engagement.windows import Window, first_day, tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import date, datetime
 
     from tap_mobile_engagement.datatypes import DataType
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.tasks.runner import TaskRunner
     from tap_mobile_engagement.tasks.timing import Timing
     from tap_mobile_engagement.windows import PartitionState
+
+log = logging.getLogger(__name__)
 
 DETAIL_REQUESTS = 8
 """Requests for device details that may be under way at once."""
@@ -83,6 +90,7 @@ class ApiSource:
             schedule=runner.schedule,
             one_at_a_time=storage.may_mix,
         )
+        self._lifetimes = Lifetimes(storage.sas_ends)
         self._timeline = Timeline(timing.now)
         self._fleet = Fleet(
             self._plan,
@@ -91,6 +99,7 @@ class ApiSource:
             export_format=settings.export_format,
             timing=timing,
             timeline=self._timeline,
+            task_timeout=timedelta(minutes=settings.task_timeout_minutes),
         )
 
     @property
@@ -98,18 +107,23 @@ class ApiSource:
         """The apps."""
         return self._settings.app_names
 
-    def check(self) -> None:
-        """Check container, credentials and apps before any task is created."""
-        self._storage.check()
-        for app in self._settings.app_names:
-            self._client.check_app(app)
+    def checks(self) -> Sequence[Check]:
+        """Container, credentials and apps; none of them makes a task."""
+        apps = self._settings.app_names
+        return (
+            *self._storage.checks,
+            Check("the credentials", self._client.check_credentials),
+            *(Check(f"app {app}", partial(self._client.check_app, app)) for app in apps),
+        )
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Plan the exports of a data type and app; what is prepared first is wanted first."""
         key = Key(data_type.name, app_name)
         if data_type.task_path is not None and key not in self._states:
+            orders = self._orders(data_type, state)
             self._states[key] = state
-            self._plan.add(key, self._orders(data_type, state))
+            self._plan.add(key, orders)
+            self._forget_outdated(state, orders)
 
     def exports(
         self,
@@ -123,6 +137,7 @@ class ApiSource:
             yield self._listing(data_type, app_name)
             return
         self.prepare(data_type, app_name, state)
+        self._delete_stored(state, save)
         key = Key(data_type.name, app_name)
 
         def take_notes() -> None:
@@ -130,16 +145,31 @@ class ApiSource:
 
         try:
             while ready := self._fleet.next_export(key, take_notes):
+                # It may have been created and become ready since notes were taken: the commit
+                # has to find its task in the state, or the task would be noted after it.
+                take_notes()
                 errand, waited = ready
                 if errand.task is not None:
                     self._timeline.reading(errand.task.id)
+                self._fetch_ahead()
                 yield self._export(data_type, errand, state, waited)
         finally:
             self._fleet.abandon(key)
             take_notes()
 
+    def _fetch_ahead(self) -> None:
+        """Begin to download what will be read next, while the current export is emitted."""
+        errand = self._fleet.next_in_line()
+        if errand is not None and errand.found and errand.found[0].remote:
+            first, *others = errand.found
+            errand.found = (fetched(first, at_once=True), *others)
+
     def keep_state(self, save: Callable[[], None]) -> None:
-        """Note in the state what became of tasks meanwhile, and save it if there is news."""
+        """Note in the state what became of tasks meanwhile, and save it if there is news.
+
+        It is called all the time, so what else has to be told in time is told here.
+        """
+        self._warn_of_sas_ends()
         notes = self._fleet.notes()
         for note in notes:
             state = self._states[note.key]
@@ -189,25 +219,55 @@ class ApiSource:
         window = Window(settings.start_date, settings.end_date)
         return [Order(window, kind, under_way.get(kind)) for kind in settings.campaign_types]
 
+    def _forget_outdated(self, state: PartitionState, orders: Iterable[Order]) -> None:
+        """Drop tasks from the state that nobody will wait for: their time has passed."""
+        wanted = {order.task.id for order in orders if order.task is not None}
+        for task in map(TaskRef.from_state, state.tasks):
+            is_ahead = task.start is not None and task.start >= self._settings.end_date
+            if task.id not in wanted and not is_ahead:
+                state.forget_task(task.id)
+
+    def _delete_stored(self, state: PartitionState, save: Callable[[], None]) -> None:
+        """Delete what an earlier run has read: this state proves that it is stored."""
+        if self._settings.delete_blobs and state.read_blobs:
+            count = delete_stored(state, self._storage.delete)
+            log.info("Deleted the blobs of %d exports that are stored in the target", count)
+            save()
+
+    def _warn_of_sas_ends(self) -> None:
+        now = self._timing.now()
+        if self._lifetimes.is_due(now):
+            for warning in self._lifetimes.warnings(self._fleet.work(), now):
+                log.warning(warning)
+
     def _export(
         self, data_type: DataType, errand: Errand[Parts], state: PartitionState, waited: float
     ) -> Export:
         task = errand.task
         assert task is not None  # noqa: S101  (a task wrote what is ready)
         window = task.window if data_type.historical else None
+        parts = errand.found or ()
+
+        def relist() -> Parts:
+            nonlocal parts
+            parts = self._storage.find_again(task, parts)
+            return parts
 
         def commit() -> None:
             self._timeline.read(task.id)
             state.forget_task(task.id)
             if window is not None:
                 state.advance(window)
+            if self._settings.delete_blobs:
+                note_read(state, task, parts)
 
         return Export(
             data_type=data_type,
             app_name=errand.key.app,
             exported_until=window.exported_until if window else _rfc3339(task.created),
-            parts=errand.found or (),
+            parts=parts,
             commit=commit,
+            relist=relist,
             discard=lambda: state.forget_task(task.id),
             window=window,
             task_id=task.id,

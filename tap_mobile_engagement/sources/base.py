@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.windows import PartitionState, Window
+
+
+class Check(NamedTuple):
+    """Something that has to hold before a run can work.
+
+    Attributes:
+        subject: What is looked at, for people: ``app shop``.
+        run: Looks at it without changing anything; raises a TapError if it does not hold.
+    """
+
+    subject: str
+    run: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +33,15 @@ class Part:
         blob_name: Name of the blob; None where the elements came from no blob.
         size: Bytes as stored; 0 where that is not known before.
         open: Opens its bytes as they are stored, in pieces of any size.
+        etag: Which version of the blob it is; empty where it came from no blob.
+        remote: Whether it comes over a network, so that fetching it ahead pays.
     """
 
     blob_name: str | None
     size: int
     open: Callable[[], AbstractContextManager[Iterator[bytes]]]
+    etag: str = ""
+    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +56,7 @@ class Export:
         parts: Its files, in the order in which they are to be read.
         commit: Notes in the state that all records are out; called after the last record.
         discard: Notes in the state that the files proved bad, so that they are asked for anew.
+        relist: Looks up which files it has by now; None where they can't have changed.
         window: The days that it covers; None where it has none.
         task_id: The export task that wrote it; None where none did.
         waited: Seconds spent on waiting for it.
@@ -51,6 +68,7 @@ class Export:
     parts: tuple[Part, ...]
     commit: Callable[[], None] = lambda: None
     discard: Callable[[], None] = lambda: None
+    relist: Callable[[], tuple[Part, ...]] | None = None
     window: Window | None = None
     task_id: str | None = None
     waited: float = 0.0
@@ -63,12 +81,8 @@ class ExportSource(Protocol):
     def partitions(self) -> tuple[str, ...]:
         """The apps, each with a state of its own; empty where state stands at stream level."""
 
-    def check(self) -> None:
-        """Check that it can be reached and used, without changing anything.
-
-        Raises:
-            TapError: With what is wrong and how to mend it.
-        """
+    def checks(self) -> Sequence[Check]:
+        """What has to hold before anything is asked of it, in an order that makes sense."""
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Take note that these exports will be asked for, after all that were prepared before.
@@ -99,7 +113,7 @@ class ExportSource(Protocol):
         """Bring the states up to date while an export is read; calls ``save`` if needed."""
 
     def close(self) -> None:
-        """End all work in the background."""
+        """End all work in the background; what came of it is left for :meth:`keep_state`."""
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """Exports for a dry run: from what is there already, or none. Changes nothing."""

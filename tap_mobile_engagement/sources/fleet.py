@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.sources.base import Part
+from tap_mobile_engagement.sources.lifetimes import Work
 from tap_mobile_engagement.tasks.failures import TaskRefusedError
 from tap_mobile_engagement.tasks.model import TaskRequest
 from tap_mobile_engagement.tasks.plan import Create, Errand, Look, Phase, Plan, Rest, Search
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 _NAP = 0.5  # seconds; the thread looks up this often, in case it was closed
 _READER_NAP = 0.2  # seconds; the reader likewise, for a signal
+_FAREWELL = 5.0  # seconds; how long the end of a run waits for a request that is under way
 _FIRST_SUMMARY = timedelta(seconds=30)
+_TO_BE_DONE = (Phase.DUE, Phase.CREATING, Phase.RUNNING, Phase.WRITTEN)
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ class Fleet:
         export_format: What to ask for.
         timing: The clock and the stop flag.
         timeline: Is told what happens to each task.
+        task_timeout: How long a task may take.
     """
 
     def __init__(
@@ -60,8 +64,10 @@ class Fleet:
         export_format: str,
         timing: Timing,
         timeline: Timeline,
+        task_timeout: timedelta,
     ) -> None:
         self._plan = plan
+        self._task_timeout = task_timeout
         self._timeline = timeline
         self._runner = runner
         self._storage = storage
@@ -110,6 +116,12 @@ class Fleet:
                 self._changed.wait(_READER_NAP)
             self._timing.pause(0)
 
+    def next_in_line(self) -> Errand[Parts] | None:
+        """What will be read next of all exports, if it is ready already."""
+        with self._changed:
+            errand = self._plan.first()
+        return errand if errand is not None and errand.phase is Phase.READY else None
+
     def notes(self) -> list[Remember | Forget]:
         """What the state has to be told since this was asked last."""
         with self._changed:
@@ -122,9 +134,26 @@ class Fleet:
         with self._changed:
             self._plan.abandon(key)
 
+    def work(self) -> Work:
+        """The export tasks that are still to be done."""
+        with self._changed:
+            phases, usual = self._plan.phases, self._plan.usual_time
+        return Work(
+            tasks=sum(phases[phase] for phase in _TO_BE_DONE),
+            at_once=self._plan.limit,
+            longest=self._task_timeout,
+            usual=usual,
+        )
+
     def close(self) -> None:
-        """Do nothing more. Tasks go on at the service; the state knows them."""
+        """Do nothing more. Tasks go on at the service; the state has to know them.
+
+        So a request that is under way is waited for, though not for long: it may be one that
+        creates a task. What comes of it is in :meth:`notes`.
+        """
         self._closed = True
+        if self._thread is not None:
+            self._thread.join(_FAREWELL)
 
     def _ensure_running(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -230,7 +259,10 @@ class Fleet:
         assert errand.task is not None  # noqa: S101  (its phase is WRITTEN)
         before = errand.place.before if errand.place else None
         parts = self._storage.find(errand.task, BY_NAME[errand.key.data_type], before)
-        if not parts and errand.asked_at is None:
+        # A blob without a byte may be one that is still being written.
+        found = parts if any(part.size for part in parts) else ()
+        now = self._timing.now()
+        if not found and errand.asked_at is None and not self._plan.looks_again(errand, now):
             # Its blobs may have been removed since it wrote them: never take that as empty.
             raise RetryLaterError(
                 Code.TASK_LOST,
@@ -239,13 +271,13 @@ class Fleet:
                 **errand.watch.where if errand.watch else {},
             )
         with self._changed:
-            ready = self._plan.searched(errand, parts, self._timing.now())
+            ready = self._plan.searched(errand, found, now)
             self._plan.one_at_a_time = self._storage.may_mix
             self._changed.notify_all()
-        if ready and not parts:
+        if ready and not found:
             log.warning(
-                "app %s: export task %s (%s) succeeded, but there is no blob of it: its range "
-                "counts as empty",
+                "app %s: export task %s (%s) succeeded, but there is no content of it: its "
+                "range counts as empty",
                 errand.key.app,
                 errand.task.id,
                 errand.key.data_type,

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.containers import Blob, FolderContainer
+from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import data_type_of_blocks, read_blocks
-from tap_mobile_engagement.sources.base import Part
+from tap_mobile_engagement.sources.base import Check, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from tap_mobile_engagement.containers import Blob, Container, StorageAccount
+    from tap_mobile_engagement.containers import Container, StorageAccount
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.tasks.model import TaskRef
 
@@ -28,6 +31,7 @@ BlobKey = tuple[str, str]
 """Name and ETag: the same name with another ETag is another content."""
 
 _CLOCK_SKEW = timedelta(minutes=15)  # between the tap's clock and the storage's
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)  # of a blob that is told by its ETag alone
 _SAS_LIFETIME_BEYOND_TASK = timedelta(days=1)
 
 
@@ -53,8 +57,12 @@ class TaskStorage(Protocol):
     may_mix: bool
     """Whether tasks of one data type could be mixed up if they ran at the same time."""
 
-    def check(self) -> None:
-        """Check that it can be listed; raises SettingsError."""
+    sas_ends: Mapping[str, datetime]
+    """When the SAS in each setting ends, aware, where it says so."""
+
+    @property
+    def checks(self) -> Sequence[Check]:
+        """What has to hold before a task may write there."""
 
     def new_place(self) -> Place:
         """A place for a task that is about to be created."""
@@ -63,6 +71,20 @@ class TaskStorage(Protocol):
         self, task: TaskRef, data_type: DataType, before: frozenset[BlobKey] | None
     ) -> tuple[Part, ...]:
         """What a task that succeeded wrote, in order of arrival; none if nothing is there."""
+
+    def find_again(self, task: TaskRef, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """What is there by now of a task whose files were found before."""
+
+    def delete(self, container: str | None, blobs: Mapping[str, str]) -> None:
+        """Delete blobs in exactly these versions; those that are gone are fine.
+
+        Args:
+            container: Name of a task's own container; None for the shared one.
+            blobs: ETags by name.
+
+        Raises:
+            TapError: What keeps one of them from being deleted; the others are.
+        """
 
     def existing(self, data_type: DataType) -> Iterable[Part]:
         """Some file of that data type that is there already, for a dry run."""
@@ -74,16 +96,29 @@ class SharedStorage:
     Args:
         container: The container, for reading.
         task_url: Its URL for the service; a secret.
+        checks: What has to hold of the URLs themselves.
+        sas_ends: When the SAS in each setting ends, aware, where it says so.
     """
 
-    def __init__(self, container: Container, task_url: str) -> None:
+    def __init__(
+        self,
+        container: Container,
+        task_url: str,
+        *,
+        checks: Sequence[Check] = (),
+        sas_ends: Mapping[str, datetime] | None = None,
+    ) -> None:
         self._container = container
         self._task_url = task_url
+        self._url_checks = checks
+        self._data_types: dict[BlobKey, DataType | None] = {}
+        self.sas_ends = sas_ends or {}
         self.may_mix = True
 
-    def check(self) -> None:
-        """Check that the container can be listed."""
-        self._container.check()
+    @property
+    def checks(self) -> Sequence[Check]:
+        """That its URLs allow what is needed, and that it can be listed."""
+        return (*self._url_checks, Check("listing of the container", self._container.check))
 
     def new_place(self) -> Place:
         """The container, with a note of what is in it now."""
@@ -114,6 +149,24 @@ class SharedStorage:
             ],
         )
 
+    def find_again(self, task: TaskRef, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """The blobs that are named after the task; without such names, those found before.
+
+        In the second case no others: they may be the next task's by now.
+        """
+        blobs = [*self._container.list()]
+        found = {part.blob_name for part in parts}
+        named = [blob for blob in blobs if _is_named_after(task.id, blob.name)]
+        return _parts(self._container, named or [b for b in blobs if b.name in found])
+
+    def delete(self, container: str | None, blobs: Mapping[str, str]) -> None:
+        """Delete blobs in exactly these versions, and nothing else."""
+        if container is not None:
+            raise _other_storage(
+                "blobs in a container of their own", "storage_connection_string"
+            )
+        _delete(self._container, blobs)
+
     def existing(self, data_type: DataType) -> Iterable[Part]:
         """The first blob found that holds the data type."""
         for blob in self._container.list():
@@ -130,8 +183,11 @@ class SharedStorage:
         return found is None or found is data_type
 
     def _data_type(self, blob: Blob) -> DataType | None:
-        with self._container.open(blob) as chunks:
-            return data_type_of_blocks(read_blocks(chunks))
+        key = (blob.name, blob.etag)
+        if key not in self._data_types:
+            with self._container.open(blob) as chunks:
+                self._data_types[key] = data_type_of_blocks(read_blocks(chunks))
+        return self._data_types[key]
 
 
 class AccountStorage:
@@ -143,13 +199,18 @@ class AccountStorage:
     """
 
     may_mix = False
+    sas_ends: Mapping[str, datetime] = MappingProxyType({})  # each task gets a SAS of its own
 
     def __init__(self, account: StorageAccount, task_timeout: timedelta) -> None:
         self._account = account
         self._lifetime = task_timeout + _SAS_LIFETIME_BEYOND_TASK
 
-    def check(self) -> None:
-        """Check that the account can be used."""
+    @property
+    def checks(self) -> Sequence[Check]:
+        """That the account can be used."""
+        return (Check("the storage account", self._list_containers),)
+
+    def _list_containers(self) -> None:
         next(iter(self._account.list_containers("")), None)
 
     def new_place(self) -> Place:
@@ -163,22 +224,56 @@ class AccountStorage:
     ) -> tuple[Part, ...]:
         """All blobs in the task's container."""
         del data_type, before  # nothing else writes there
+        return self.find_again(task, ())
+
+    def find_again(self, task: TaskRef, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """All blobs in the task's container."""
+        del parts  # all that is there is the task's
         if task.container is None:
-            raise DataError(
-                Code.BAD_STATE,
-                "the state names a task that wrote to a shared container, but the settings "
-                "give each task a container of its own",
-                next_step="Set container_url again until that task is done, or remove it from "
-                "tasks in the state; its range is then exported again",
-                task=task.id,
-            )
+            raise _other_storage("a task that wrote to a shared container", "container_url")
         container = self._account.container(task.container)
         return _parts(container, container.list())
+
+    def delete(self, container: str | None, blobs: Mapping[str, str]) -> None:
+        """Delete the blobs, then their container unless it holds something else."""
+        if container is None:
+            raise _other_storage("blobs in a shared container", "container_url")
+        own = self._account.container(container)
+        try:
+            _delete(own, blobs)
+            is_empty = next(iter(own.list()), None) is None
+        except SettingsError as error:
+            if error.code is Code.CONTAINER_NOT_FOUND:
+                return  # deleted, by a run whose state was lost
+            raise
+        if is_empty:
+            self._account.delete_container(container)
 
     def existing(self, data_type: DataType) -> Iterable[Part]:
         """None: which of its containers hold what is known to a state alone."""
         del data_type
         return ()
+
+
+def _other_storage(what: str, setting: str) -> DataError:
+    return DataError(
+        Code.BAD_STATE,
+        f"the state names {what}, which the settings give no access to",
+        next_step=f"Set {setting} again until that is done, or remove the entry from the "
+        "state; the range of a task is then exported again",
+    )
+
+
+def _delete(container: Container, blobs: Mapping[str, str]) -> None:
+    """Delete all that can be deleted, then raise what kept one from it."""
+    fault: TapError | None = None
+    for name, etag in blobs.items():
+        try:
+            container.delete(Blob(name, 0, etag, _ANY_TIME))
+        except TapError as error:
+            fault = fault or error
+    if fault is not None:
+        raise fault
 
 
 def _is_named_after(task_id: str, blob_name: str) -> bool:
@@ -188,7 +283,8 @@ def _is_named_after(task_id: str, blob_name: str) -> bool:
 
 def _parts(container: Container, blobs: Iterable[Blob]) -> tuple[Part, ...]:
     in_order = sorted(blobs, key=lambda blob: (blob.arrived, blob.name))
+    remote = not isinstance(container, FolderContainer)
     return tuple(
-        Part(blob.name, blob.size, lambda blob=blob: container.open(blob))  # type: ignore[misc]
+        Part(blob.name, blob.size, partial(container.open, blob), blob.etag, remote)
         for blob in in_order
     )

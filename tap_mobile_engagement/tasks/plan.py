@@ -176,6 +176,8 @@ class Plan(Generic[Found]):
     _room: int = 0  # how many tasks the service seems to allow; 0 while it never refused one
     _refusals: int = 0
     _closed_until: datetime | None = None  # no creation before, after a refusal
+    _done: int = 0  # how many tasks of this run have succeeded
+    _time_of_done: timedelta = timedelta()  # how long they took, all together
 
     def add(self, key: Key, orders: Iterable[Order]) -> None:
         """Put exports at the end of the plan: what is added first is wanted first."""
@@ -192,6 +194,11 @@ class Plan(Generic[Found]):
         for errand in self._errands:
             counts[errand.phase] += 1
         return counts
+
+    @property
+    def usual_time(self) -> timedelta | None:
+        """How long tasks of this run took on average; None before the first has succeeded."""
+        return self._time_of_done / self._done if self._done else None
 
     # What to do next.
 
@@ -276,6 +283,9 @@ class Plan(Generic[Found]):
         errand.watch, errand.due_at = watch, watch.next_look
         if done:
             errand.phase, errand.due_at, errand.written_at = Phase.WRITTEN, None, now
+            if errand.asked_at is not None:
+                self._done += 1
+                self._time_of_done += now - errand.asked_at
 
     def searched(self, errand: Errand[Found], found: Found | None, now: datetime) -> bool:
         """Blobs were looked for; with none, look again for a while, then take it as empty.
@@ -283,15 +293,17 @@ class Plan(Generic[Found]):
         Returns:
             Whether the errand is ready.
         """
-        assert errand.written_at is not None  # noqa: S101  (its phase is WRITTEN)
-        until = errand.written_at + LOOK_AGAIN_FOR
-        if not found and now < until:
+        if not found and self.looks_again(errand, now):
             pause = timedelta(seconds=_BLOB_PAUSES.pause(errand.looks))
             errand.looks += 1
-            errand.due_at = min(now + pause, until)
+            errand.due_at = min(now + pause, _looked_for_until(errand))
             return False
         errand.phase, errand.found = Phase.READY, found
         return True
+
+    def looks_again(self, errand: Errand[Found], now: datetime) -> bool:
+        """Whether the blobs of a task may still turn up, so that they are looked for again."""
+        return now < _looked_for_until(errand)
 
     def failed(self, errand: Errand[Found], error: TapError, now: datetime) -> None:
         """A task came to no good end, or could not be had: try again, halve, or give up."""
@@ -332,6 +344,10 @@ class Plan(Generic[Found]):
         """The export to be read next of that data type and app; None if none is left."""
         return next((errand for errand in self._errands if errand.key == key), None)
 
+    def first(self) -> Errand[Found] | None:
+        """The export to be read next of all; None if none is left."""
+        return self._errands[0] if self._errands else None
+
     def take(self, errand: Errand[Found]) -> None:
         """The reader has it: it is not the plan's any more."""
         self._errands.remove(errand)
@@ -342,6 +358,11 @@ class Plan(Generic[Found]):
         Its tasks stay in the state, so that the next run takes them up.
         """
         self._errands = [errand for errand in self._errands if errand.key != key]
+
+
+def _looked_for_until(errand: Errand[Any]) -> datetime:
+    assert errand.written_at is not None  # noqa: S101  (its phase is WRITTEN)
+    return errand.written_at + LOOK_AGAIN_FOR
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:

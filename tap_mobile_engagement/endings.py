@@ -1,0 +1,110 @@
+"""How a run ends for the one who looks at its last lines: what failed, and what to do now."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError, TapError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tap_mobile_engagement.sources.base import Check
+
+log = logging.getLogger("tap-mobile-engagement")
+
+
+@contextmanager
+def errors_on_one_line() -> Iterator[None]:
+    """Turn an error of the tap into one line of the log and exit code 1: no traceback."""
+    try:
+        yield
+    except TapError as error:
+        log.error("%s", error)  # noqa: TRY400  (the message says all)
+        sys.exit(1)
+
+
+def streams_failed(failures: Sequence[TapError]) -> TapError:
+    """Tell of all failures once more, one line each, and make the error that ends the run.
+
+    Args:
+        failures: What failed, in order.
+    """
+    named = [f"{_place(error)} ({error.code})" for error in failures]
+    log.error("These failed; all other streams and apps are done:")
+    for error in failures:
+        log.error("- %s", error)
+    return TapError(
+        Code.STREAMS_FAILED,
+        f"{len(failures)} failed: {', '.join(named)}",
+        next_step="The lines above say what to do about each; what was committed stays, and "
+        "the next run goes on from there",
+    )
+
+
+def _place(error: TapError) -> str:
+    """Where it failed, in short: stream and app."""
+    stream, app = error.where.get("stream", "the tap"), error.where.get("app")
+    return f"{stream} of {app}" if app else str(stream)
+
+
+def messages_refused(error: OSError) -> TapError:
+    """The error for messages that can't be written, which is nearly always the target's end.
+
+    Standard output is pointed elsewhere, for else Python would fail once more, with a
+    traceback, when it flushes it at exit.
+    """
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return RetryLaterError(
+        Code.OUTPUT_CLOSED,
+        f"messages can't be written to standard output: {error.strerror}",
+        next_step="Look at the log of the target, which ended before the tap did, then run "
+        "again; the last state that it stored tells where to go on",
+    )
+
+
+def report_checks(checks: Sequence[Check]) -> None:
+    """Run all checks and tell the verdict on each, also of those behind one that failed.
+
+    Raises:
+        TapError: The failed one, or one that counts them if they are several.
+    """
+    failures = []
+    for check in checks:
+        try:
+            check.run()
+        except TapError as error:
+            failures.append(error)
+            log.error("Check of %s: FAILED: %s", check.subject, error)  # noqa: TRY400
+        else:
+            log.info("Check of %s: passed", check.subject)
+    if len(failures) > 1:
+        raise SettingsError(
+            failures[0].code,
+            f"{len(failures)} of {len(checks)} checks failed; the first: {failures[0].what}",
+            next_step=failures[0].next_step,
+        )
+    if failures:
+        raise failures[0]
+
+
+def is_test_by_meltano() -> bool:
+    """Whether the tap was started by ``meltano config test``, which has no sign for it.
+
+    That command runs the tap as for a sync and waits for a first record. It is told from a
+    sync by its one pipe for both outputs, with logs among the messages, which no target could
+    read (``ExtractorTestService.validate`` of Meltano 4.4).
+    """
+    if "MELTANO_PROJECT_ROOT" not in os.environ:
+        return False
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):  # replaced by something that is no file
+        return False

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BLOCK_SIZE = 64 * 1024
 """Bytes to take at a time: larger blocks cost page faults, smaller ones calls."""
 
-MAX_ELEMENT_SIZE = 1 << 30
+MAX_ELEMENT_SIZE = 256 * 1024 * 1024
 """Bytes that a single element may have; the file of a larger one is taken to be broken."""
 
 _GUESSES = 3  # per block, before the exact scan; each costs a parse of the block

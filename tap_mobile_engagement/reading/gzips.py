@@ -6,7 +6,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE
+from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, rechunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +26,8 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """
     offset = 0  # in the file, of the data that is yet to be decompressed
     member = None
-    for chunk in chunks:
+    # In small pieces: zlib copies what it has not consumed of its input at every call.
+    for chunk in rechunk(chunks, BLOCK_SIZE):
         data = chunk
         while data:
             if member is None:

@@ -121,7 +121,7 @@ class RecordReader:
         )
         self._ids = RecordIds(app_name, data_type) if data_type.has_record_id else None
         self._reject = reject
-        self._run = _Run(None, {})
+        self._run = _Run(object(), {})
 
     def leaves(self, element: Any) -> Iterator[Leaf]:
         """The leaf items of one decoded element: a group of items, or a single one."""
@@ -190,7 +190,7 @@ class RecordReader:
         if flat:
             # Rows of one group follow each other where a file does not nest them.
             key = values[self._group_field]
-            if key is None or key != self._run.key:
+            if key != self._run.key:
                 self._run = _Run(key, {})
         return self._ids.of(content, self._run.occurrence(content))
 

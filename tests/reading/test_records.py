@@ -1,0 +1,339 @@
+"""Elements of every data type to records, in whatever layout a file has them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
+from tap_mobile_engagement.reading.recognise import data_type_of
+from tap_mobile_engagement.reading.records import Leaf, RecordReader
+from tests.reading.samples import DEVICE, NO_ID, SAMPLES, SESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+GROUPED = [data_type.name for data_type in DATA_TYPES if data_type.group_list]
+NEXT_TO_THE_PROJECT = Path(__file__).resolve().parents[3] / "shared" / "reference"
+
+
+class Rejected(list[tuple[str, Any]]):
+    """Collects what was rejected, as reason and item."""
+
+    def __call__(self, reason: str, item: Any) -> None:
+        self.append((reason, item))
+
+
+def read(stream: str, *elements: Any, rejected: Rejected | None = None) -> list[Leaf]:
+    """The leaves of elements; nothing may be rejected where nobody asks for it."""
+    collected = Rejected()
+    reader = RecordReader(BY_NAME[stream], "shop", collected)
+    leaves = [leaf for element in elements for leaf in reader.leaves(element)]
+    if rejected is None:
+        assert collected == []
+    else:
+        rejected += collected
+    return leaves
+
+
+def records(leaves: Iterable[Leaf]) -> list[dict[str, Any]]:
+    return [msgspec.structs.asdict(leaf.record) for leaf in leaves]
+
+
+def as_rows(stream: str, element: dict[str, Any]) -> list[dict[str, Any]]:
+    """An element as flat rows: what the group says once stands in each of its items."""
+    group_list = BY_NAME[stream].group_list
+    if group_list is None:
+        return [element]
+    group = {key: value for key, value in element.items() if key != group_list}
+    return [{**group, **item} for item in element[group_list]]
+
+
+def renamed(value: Any, rename: Callable[[str], str], depth: int = 2) -> Any:
+    """The same with other names of fields; what the application chose stays (extras, tags)."""
+    if isinstance(value, list):
+        return [renamed(item, rename, depth) for item in value]
+    if not isinstance(value, dict) or depth == 0:
+        return value
+    return {
+        rename(key): inner
+        if key in {"extras", "tags", "appInfo"}
+        else renamed(inner, rename, depth - 1)
+        for key, inner in value.items()
+    }
+
+
+def snake_case(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def with_spaces(name: str) -> str:
+    return snake_case(name).replace("_", " ")
+
+
+@pytest.mark.parametrize("stream", BY_NAME)
+def test_an_element_as_documented_gives_its_records(stream: str) -> None:
+    leaves = read(stream, SAMPLES[stream].element)
+
+    assert records(leaves) == SAMPLES[stream].records
+    assert [leaf.unknown for leaf in leaves] == [None] * len(leaves)
+    assert all((leaf.record_id is not None) == BY_NAME[stream].has_record_id for leaf in leaves)
+
+
+@pytest.mark.parametrize("stream", BY_NAME)
+@pytest.mark.parametrize(
+    "rename",
+    [
+        str.upper,
+        str.lower,
+        str.title,
+        snake_case,
+        with_spaces,
+    ],
+    ids=["upper case", "lower case", "title case", "snake case", "spaces"],
+)
+def test_field_names_count_whatever_their_case_and_separators(
+    stream: str, rename: Callable[[str], str]
+) -> None:
+    documented = read(stream, SAMPLES[stream].element)
+
+    other = read(stream, renamed(SAMPLES[stream].element, rename))
+
+    assert other == documented
+
+
+@pytest.mark.parametrize("stream", BY_NAME)
+def test_flat_rows_give_the_same_records_and_ids_as_groups(stream: str) -> None:
+    grouped = read(stream, SAMPLES[stream].element)
+
+    flat = read(stream, *as_rows(stream, SAMPLES[stream].element))
+
+    assert flat == grouped
+
+
+@pytest.mark.parametrize("stream", BY_NAME)
+def test_the_order_of_keys_does_not_matter(stream: str) -> None:
+    element = SAMPLES[stream].element
+
+    reversed_keys = json.loads(json.dumps(element), object_pairs_hook=lambda p: dict(p[::-1]))
+
+    assert read(stream, reversed_keys) == read(stream, element)
+
+
+@pytest.mark.parametrize("stream", BY_NAME)
+def test_objects_and_flags_as_json_text_are_the_same(stream: str) -> None:
+    rows = as_rows(stream, SAMPLES[stream].element)
+    in_text = [
+        {
+            key: json.dumps(value) if key in {"extras", "tags", "appInfo", "status"} else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
+
+    assert read(stream, *in_text) == read(stream, *rows)
+
+
+@pytest.mark.parametrize("stream", BY_NAME)
+def test_every_record_fits_the_schema_of_its_stream(stream: str) -> None:
+    schema = BY_NAME[stream].schema
+
+    for leaf in read(stream, SAMPLES[stream].element):
+        record = {
+            "app_name": "shop",
+            "blob_name": None,
+            "exported_until": "2016-05-08T00:00:00Z",
+            "unknown_fields": leaf.unknown,
+            **({"record_id": leaf.record_id} if leaf.record_id else {}),
+            **msgspec.structs.asdict(leaf.record),
+        }
+        jsonschema.validate(record, {**schema, "additionalProperties": False})
+        assert list(record) == list(schema["properties"])
+
+
+@pytest.mark.parametrize("stream", BY_NAME)
+def test_the_data_type_of_a_sample_is_recognised(stream: str) -> None:
+    assert data_type_of([SAMPLES[stream].element]) is BY_NAME[stream]
+
+
+@pytest.mark.parametrize("stream", [name for name, s in SAMPLES.items() if s.definition])
+def test_the_samples_are_what_microsofts_schema_describes(stream: str) -> None:
+    definitions = _mended_definitions()
+
+    jsonschema.validate(
+        SAMPLES[stream].element,
+        {"$ref": f"#/definitions/{SAMPLES[stream].definition}", "definitions": definitions},
+        cls=jsonschema.Draft4Validator,
+    )
+
+
+def _mended_definitions() -> dict[str, Any]:
+    """The definitions of the export schema, with its known defects mended.
+
+    A list's ``items`` is a tuple, so only the first one would be checked; the anchors of the
+    pattern for GUIDs bind to one alternative each. (The third defect is in the root.)
+    """
+    folder = Path(os.environ.get("MOBILE_ENGAGEMENT_REFERENCE") or NEXT_TO_THE_PROJECT)
+    path = folder / "export.schema.json"
+    if not path.is_file():
+        pytest.skip(
+            f"no {path.name} beside the project, nor where MOBILE_ENGAGEMENT_REFERENCE says"
+        )
+    definitions: dict[str, Any] = json.loads(path.read_bytes())["definitions"]
+    guid = definitions["guid"]
+    guid["pattern"] = f"^({guid['pattern'].strip('^$')})$"
+    for definition in definitions.values():
+        for part in definition.get("properties", {}).values():
+            if isinstance(part.get("items"), list):
+                (part["items"],) = part["items"]
+    return definitions
+
+
+def test_the_mended_schema_refuses_what_is_wrong() -> None:
+    """The check above can fail: on a second item, and on half a GUID."""
+    definitions = _mended_definitions()
+    schema = {"$ref": "#/definitions/deviceActivities", "definitions": definitions}
+    good = {"name": "a", "timestamp": "2016-05-01"}
+
+    for element in (
+        {"sessionId": SESSION, "activities": [good, {"name": "b"}]},
+        {"sessionId": SESSION + "x", "activities": [good]},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(element, schema, cls=jsonschema.Draft4Validator)
+
+
+@pytest.mark.parametrize("stream", GROUPED)
+@pytest.mark.parametrize("items", [[], None])
+def test_a_group_without_items_gives_no_record(stream: str, items: Any) -> None:
+    assert read(stream, {"deviceId": DEVICE, BY_NAME[stream].group_list: items}) == []
+
+
+def test_fields_that_nobody_named_are_kept_from_item_and_group() -> None:
+    group = {
+        "deviceId": DEVICE,
+        "platform": "android",
+        "source": "group",
+        "events": [
+            {"name": "a", "timestamp": "2016-05-01", "severity": 3, "source": "item"},
+            {"name": "b", "timestamp": "2016-05-01"},
+        ],
+    }
+
+    first, second = read("events", group)
+
+    assert first.unknown == {"platform": "android", "source": "item", "severity": 3}
+    assert second.unknown == {"platform": "android", "source": "group"}
+
+
+def test_unknown_fields_of_nested_objects_keep_their_place() -> None:
+    device = {"deviceId": DEVICE, "meta": {"firstSeen": 0, "new": [1]}, "info": {"x": {"y": 1}}}
+
+    (leaf,) = read("devices", device)
+
+    assert leaf.unknown == {"meta": {"new": [1]}, "info": {"x": {"y": 1}}}
+
+
+def test_a_second_spelling_of_a_field_is_kept_as_unknown() -> None:
+    (leaf,) = read("tags", {"deviceId": DEVICE, "tags": {"a": 1}, "appInfo": {"b": 2}})
+
+    assert records([leaf]) == [{"device_id": DEVICE, "tags": {"a": 1}}]
+    assert leaf.unknown == {"appInfo": {"b": 2}}
+
+
+def test_an_items_own_id_wins_over_its_groups() -> None:
+    item = {"name": "a", "timestamp": "2016-05-01", "deviceId": "own"}
+
+    (leaf,) = read("events", {"deviceId": DEVICE, "events": [item]})
+
+    assert records([leaf])[0]["device_id"] == "own"
+
+
+@pytest.mark.parametrize("no_id", [None, "", NO_ID, NO_ID.replace("-", "")])
+def test_no_id_in_any_form_is_null(no_id: str | None) -> None:
+    item = {
+        "name": "a",
+        "timestamp": "2016-05-01",
+        "sessionId": no_id,
+        "infoId": no_id,
+        "locationId": no_id,
+    }
+
+    (leaf,) = read("events", {"deviceId": no_id, "events": [item]})
+
+    record = records([leaf])[0]
+    assert {name for name, value in record.items() if name.endswith("_id") and value} == set()
+
+
+REJECTED = [
+    ("events", "text", "an element has to be an object"),
+    ("events", ["a"], "an element has to be an object"),
+    ("events", None, "an element has to be an object"),
+    ("events", {"deviceId": DEVICE, "events": {}}, "events has to be a list"),
+    ("events", {"deviceId": DEVICE, "events": ["x"]}, "an item has to be an object"),
+    ("events", {"deviceId": DEVICE, "events": [{"name": "a"}]}, "timestamp is missing"),
+    ("events", {"name": "a", "timestamp": "x"}, "timestamp: 'x' is no date-time"),
+    ("events", {"name": 5, "timestamp": "2016-05-01"}, "name: a text can't be a number"),
+    (
+        "events",
+        {"name": "a", "timestamp": "2016-05-01", "deviceId": 5},
+        "device_id: an id can't be a number",
+    ),
+    ("jobs", {"jobId": NO_ID, "name": "a"}, "job_id is missing"),
+    ("sessions", {"deviceId": DEVICE}, "session_id is missing"),
+    ("tags", {"deviceId": "", "tags": {}}, "device_id is missing"),
+    ("tokens", {"deviceId": DEVICE, "type": "gcm"}, "token is missing"),
+    (
+        "push_feedback",
+        {"deviceId": DEVICE, "campaignType": "Poll", "campaignId": "x", "status": []},
+        "campaign_id: an integer can't be this text",
+    ),
+]
+
+
+@pytest.mark.parametrize(("stream", "element", "reason"), REJECTED)
+def test_what_is_no_record_is_rejected_with_its_reason(
+    stream: str, element: Any, reason: str
+) -> None:
+    rejected = Rejected()
+
+    assert read(stream, element, rejected=rejected) == []
+    assert [why for why, _ in rejected] == [reason]
+
+
+def test_a_bad_item_keeps_the_others_of_its_group() -> None:
+    items = [{"name": name, "timestamp": "2016-05-01"} for name in ("a", "b", "c")]
+    items[1]["timestamp"] = "never"
+    rejected = Rejected()
+
+    leaves = read("events", {"deviceId": DEVICE, "events": items}, rejected=rejected)
+
+    assert [record["name"] for record in records(leaves)] == ["a", "c"]
+    assert rejected == [
+        (
+            "timestamp: 'never' is no date-time",
+            {"deviceId": DEVICE, "name": "b", "timestamp": "never"},
+        )
+    ]
+
+
+def test_extras_nested_too_deep_reject_their_item_alone() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5_000):
+        deep = {"a": deep}
+    items = [
+        {"name": "a", "timestamp": "2016-05-01", "extras": deep},
+        {"name": "b", "timestamp": "2016-05-01", "extras": {"a": {}}},
+    ]
+    rejected = Rejected()
+
+    leaves = read("events", {"deviceId": DEVICE, "events": items}, rejected=rejected)
+
+    assert [record["name"] for record in records(leaves)] == ["b"]
+    assert [why for why, _ in rejected] == ["it is nested too deep"]

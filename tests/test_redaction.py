@@ -1,0 +1,389 @@
+"""No secret gets out: by value in every encoding, by shape where nobody knew it, by any log."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import http.server
+import io
+import json
+import logging
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+import requests
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import ContainerClient
+
+from tap_mobile_engagement import redaction
+from tap_mobile_engagement.redaction import (
+    MASK,
+    install_log_redaction,
+    redact,
+    register_secret,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# With all that encodings change: as a base64 signature, a client secret and worse have it.
+SECRET = "ab+cd/ef==&g'h\"i\\j é<k>~"
+UNKNOWN = "bm9ib2R5K3JlZ2lzdGVyZWQ/dGhpcw=="
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "repr": repr,
+    "repr of repr": lambda s: repr([s]),
+    "URL": lambda s: quote(s, safe=""),
+    "URL, slashes kept": quote,
+    "URL, lower case": lambda s: _lower_escapes(quote(s, safe="")),
+    "URL twice": lambda s: quote(quote(s, safe=""), safe=""),
+    "form": quote_plus,
+    "form field": lambda s: urlencode({"x": s}),
+    "JSON": json.dumps,
+    "JSON in UTF-8": lambda s: json.dumps(s, ensure_ascii=False),
+    "JSON with slashes escaped": lambda s: json.dumps(s).replace("/", "\\/"),
+    "HTML": html.escape,
+}
+
+
+def _lower_escapes(url: str) -> str:
+    return re.sub("%..", lambda escape: escape[0].lower(), url)
+
+
+@pytest.fixture(autouse=True)
+def no_other_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests registered must not help here, nor this there."""
+    monkeypatch.setattr(redaction, "_known", set())
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Everything that any logger writes at any level, through a handler of its own."""
+    factory = logging.getLogRecordFactory()
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    install_log_redaction()
+    try:
+        yield stream
+    finally:
+        logging.setLogRecordFactory(factory)
+        root.setLevel(level)
+        root.removeHandler(handler)
+
+
+# Secrets that are known.
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_known_secret_is_masked_in_every_encoding(encoding: str) -> None:
+    register_secret(SECRET)
+    written = ENCODINGS[encoding](SECRET)
+
+    clean = redact(f"before {written} after")
+
+    assert MASK in clean
+    assert clean.startswith("before ")
+    assert clean.endswith(" after")
+    for part in ("ab+cd", "ab%2", "ab%252", "ef==", "ef%3", "g'h", "k>~"):
+        assert part not in clean
+
+
+@pytest.mark.parametrize("secret", ["a-plain-secret", "9f8e7d6c-1234-4321-abcd-1234567890ab"])
+def test_a_known_secret_is_masked_everywhere(secret: str) -> None:
+    register_secret(secret)
+
+    assert redact(f"{secret}{secret} x{secret}y") == "****** x***y"
+
+
+def test_the_longer_of_two_secrets_goes_first() -> None:
+    register_secret("token-1")
+    register_secret("token-1-and-more")
+
+    assert redact("token-1-and-more token-1") == "*** ***"
+
+
+@pytest.mark.parametrize("nothing", [None, "", "abc"])
+def test_what_is_too_short_to_be_a_secret_is_not_registered(nothing: str | None) -> None:
+    register_secret(nothing)
+
+    assert redact("abc and nothing else") == "abc and nothing else"
+
+
+# Secrets that nobody registered, known by their shape.
+
+ACCOUNT = "DefaultEndpointsProtocol=https;AccountName=acct;AccountKey={};EndpointSuffix=x"
+SAS = "https://acct.blob.core.windows.net/c/b.json?sv=2015&sp=rl&sig={}&se=2016-05-01"
+
+SHAPES = {
+    "SAS": SAS.format(quote(UNKNOWN, safe="")),
+    "SAS at the end": f"https://a/c?sv=1&sig={quote(UNKNOWN, safe='')}",
+    "SAS first": f"https://a/c?sig={quote(UNKNOWN, safe='')}&sv=1",
+    "SAS not encoded": SAS.format(UNKNOWN),
+    "SAS within a URL": f"https://a/?url={quote(SAS.format(quote(UNKNOWN, safe='')), safe='')}",
+    "SAS within a URL, twice": quote(quote(SAS.format(quote(UNKNOWN, safe="")), safe="")),
+    "SAS in JSON": json.dumps({"containerUrl": SAS.format(quote(UNKNOWN, safe=""))}),
+    "SAS in JSON of .NET": SAS.format(UNKNOWN.replace("=", "\\u003d")).replace("&", "\\u0026"),
+    "SAS in HTML": html.escape(SAS.format(quote(UNKNOWN, safe=""))),
+    "SAS in repr": repr({"url": SAS.format(UNKNOWN)}),
+    "SAS parameters": repr({"sv": "2015", "sig": UNKNOWN}),
+    "SAS in brackets": f"(sig={UNKNOWN})",
+    "account": ACCOUNT.format(UNKNOWN),
+    "account in JSON": json.dumps({"storage_connection_string": ACCOUNT.format(UNKNOWN)}),
+    "account encoded": quote(ACCOUNT.format(UNKNOWN), safe=""),
+    "account with a SAS": f"BlobEndpoint=https://a;SharedAccessSignature=sv=1&sig={UNKNOWN}",
+    "account in capitals": ACCOUNT.format(UNKNOWN).upper().replace(UNKNOWN.upper(), UNKNOWN),
+    "bearer": f"Authorization: Bearer {UNKNOWN}",
+    "bearer in repr": repr({"Authorization": f"Bearer {UNKNOWN}"}),
+    "bearer in JSON": json.dumps({"Authorization": f"bearer {UNKNOWN}"}),
+    "shared key": f"Authorization: SharedKey acct:{UNKNOWN}",
+    "token answer": json.dumps({"expires_in": "3599", "access_token": UNKNOWN}),
+    "token answer in repr": repr({"access_token": UNKNOWN, "token_type": "x"}),
+    "token answer in bytes": repr(json.dumps({"access_token": UNKNOWN}).encode()),
+    "token answer in JSON": json.dumps({"body": json.dumps({"access_token": UNKNOWN})}),
+    "token request": urlencode({"client_id": "me", "client_secret": UNKNOWN, "resource": "r"}),
+    "token request in JSON": json.dumps({"client_secret": 'qu"ote' + UNKNOWN}),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_secret_is_masked_by_its_shape(shape: str) -> None:
+    clean = redact(SHAPES[shape])
+
+    assert MASK in clean
+    for start in range(0, len(UNKNOWN) - 10, 5):
+        assert UNKNOWN[start : start + 10] not in clean
+    assert quote(UNKNOWN, safe="")[-12:] not in clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (SAS.format("abc%3D"), SAS.format(MASK)),
+        (ACCOUNT.format("abc=="), ACCOUNT.format(MASK)),
+        ('{"access_token": "abc", "expires_in": "3599"}', None),
+        ("grant_type=x&client_secret=abc&resource=r", None),
+    ],
+)
+def test_what_stands_around_a_secret_is_kept(text: str, clean: str | None) -> None:
+    assert redact(text) == (clean or text.replace("abc", MASK))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "https://acct.blob.core.windows.net/c/b.json?sv=2015-04-05&sp=rl&se=2016-05-01",
+        "the SAS has no sig; write it as ?sv=…&sp=rl",
+        "design=blue&signal=5&assign=x",
+        "tokens: 5 records, token_type=gcm",
+        '{"device_id": "d1", "token": "APA91b"}',
+        "AccountName=acct;EndpointSuffix=core.windows.net",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_redacting_twice_changes_nothing_more() -> None:
+    for text in SHAPES.values():
+        assert redact(redact(text)) == redact(text)
+
+
+def test_a_long_text_costs_no_more_than_its_length_asks_for() -> None:
+    for text in ("\\" * 50_000, '"' * 50_000, 'sig="' * 20_000, '"sig":\\"' * 10_000):
+        began = time.process_time()
+        assert redact(text)
+        assert time.process_time() - began < 2  # milliseconds; a quadratic pattern: a minute
+
+
+# Logs.
+
+
+def test_arguments_of_a_log_call_are_redacted(logged: io.StringIO) -> None:
+    register_secret(SECRET)
+    log = logging.getLogger("any.library")
+
+    log.debug("at %s with %r", SHAPES["SAS"], {"client_secret": SECRET})
+    log.info("%(url)s", {"url": SHAPES["SAS not encoded"]})
+    log.warning(SECRET)
+    log.error("%s", ValueError(SECRET))
+
+    text = logged.getvalue()
+    assert len(text.splitlines()) == 4
+    assert MASK in text.splitlines()[3]
+    assert UNKNOWN not in text
+    assert quote(UNKNOWN, safe="") not in text
+    assert "ab+cd" not in text
+
+
+def test_tracebacks_are_redacted_and_stay_tracebacks(logged: io.StringIO) -> None:
+    register_secret(SECRET)
+
+    try:
+        _fail_twice(SECRET, SHAPES["SAS"])
+    except ValueError:
+        logging.getLogger("any.library").exception("it failed")
+
+    text = logged.getvalue()
+    assert "ab+cd" not in text
+    assert quote(UNKNOWN, safe="") not in text
+    assert "Traceback (most recent call last)" in text
+    assert f"OSError: {MASK}" in text
+    assert "in _fail_twice" in text
+
+
+def _fail(text: str) -> None:
+    raise OSError(text)
+
+
+def _fail_twice(first: str, second: str) -> None:
+    try:
+        _fail(first)
+    except OSError as error:
+        raise ValueError(second) from error
+
+
+class Keeps(logging.Handler):
+    """A handler that keeps records as it gets them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+def test_a_traceback_without_a_secret_is_left_to_the_formatter(logged: io.StringIO) -> None:
+    log = logging.getLogger("any.library")
+    log.addHandler(handler := Keeps())
+
+    try:
+        _fail_twice("first", "second")
+    except ValueError:
+        log.exception("it failed")
+
+    log.removeHandler(handler)
+    assert handler.records[0].exc_info is not None
+    assert "ValueError: second" in logged.getvalue()
+
+
+class Unprintable:
+    """An argument whose own methods fail."""
+
+    def __str__(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+@pytest.mark.parametrize(
+    ("message", "args"),
+    [
+        ("%d bytes", (SHAPES["SAS not encoded"],)),
+        ("%s and %s", (SHAPES["SAS not encoded"],)),
+        ("no place", (SHAPES["SAS not encoded"],)),
+        ("%(other)s", ({"url": SHAPES["SAS not encoded"]},)),
+        ("%s", (Unprintable(),)),
+        (SHAPES["SAS not encoded"] + " %d", ("x",)),
+    ],
+    ids=["wrong type", "one too few", "one too many", "other name", "own method", "message"],
+)
+def test_a_malformed_log_call_reports_itself_without_the_secret(
+    message: str,
+    args: tuple[Any, ...],
+    logged: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    register_secret(SECRET)
+    log = logging.getLogger("any.library")
+
+    # Straight to a handler that reports what is wrong: pytest's own would raise it.
+    record = log.makeRecord(log.name, logging.WARNING, __file__, 1, message, args, None)
+    logging.StreamHandler(logged).handle(record)
+
+    seen = capsys.readouterr().err + logged.getvalue()
+    assert MASK in seen or "<Unprintable>" in seen
+    assert UNKNOWN not in seen
+    assert "ab+cd" not in seen
+
+
+def test_redaction_is_installed_once() -> None:
+    factory = logging.getLogRecordFactory()
+    try:
+        install_log_redaction()
+        installed = logging.getLogRecordFactory()
+        install_log_redaction()
+
+        assert logging.getLogRecordFactory() is installed
+    finally:
+        logging.setLogRecordFactory(factory)
+
+
+# Libraries that log what they send.
+
+
+class Refuses(http.server.BaseHTTPRequestHandler):
+    """Answers everything with 403, and repeats the URL in body and headers."""
+
+    paths: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.paths.append(self.path)
+        body = f"<Error><Code>AuthenticationFailed</Code><Message>{self.path}</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("x-ms-error-detail", self.path)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Be silent: only the clients' logs are looked at."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{running.server_port}"
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+def test_requests_and_urllib3_log_no_secret(server: str, logged: io.StringIO) -> None:
+    Refuses.paths.clear()
+
+    requests.get(f"{server}/c?sv=1", params={"sig": UNKNOWN}, timeout=10).close()
+
+    assert quote(UNKNOWN, safe="") in Refuses.paths[0]
+    assert "urllib3.connectionpool DEBUG" in logged.getvalue()
+    assert "sig=***" in logged.getvalue()
+    assert quote(UNKNOWN, safe="") not in logged.getvalue()
+
+
+def test_the_azure_sdk_logs_no_secret(server: str, logged: io.StringIO) -> None:
+    Refuses.paths.clear()
+    url = f"{server}/acct/exports?sv=2015-04-05&sp=rl&sig={quote(UNKNOWN, safe='')}"
+
+    with (
+        ContainerClient.from_container_url(url, logging_enable=True, retry_total=0) as client,
+        contextlib.suppress(HttpResponseError),
+    ):
+        next(iter(client.list_blobs()))
+
+    assert quote(UNKNOWN, safe="") in Refuses.paths[0]
+    assert "azure." in logged.getvalue()
+    assert quote(UNKNOWN, safe="") not in logged.getvalue()
+    assert UNKNOWN not in logged.getvalue()

@@ -90,11 +90,11 @@ _NUMBERS = (int, float, Decimal)  # the SDK reads fractions in a JSON file as De
 
 def seconds(value: object) -> float:
     """A number of seconds above zero."""
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+    if isinstance(value, bool) or not isinstance(value, (*_NUMBERS, str)):
         raise Wrong("must be a number of seconds")
     try:
         number = float(value)
-    except (OverflowError, ValueError):  # too large; or a Decimal that is no number
+    except (OverflowError, ValueError):  # too large; or no number at all
         number = math.nan
     if not 0 < number <= _MOST:
         raise Wrong(f"must be a number of seconds above zero, at most {_MOST}")

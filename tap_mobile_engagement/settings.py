@@ -155,9 +155,10 @@ def _integer(name: str, label: str, description: str, default: int, least: int) 
 
 
 def _number(name: str, label: str, description: str, default: int) -> Setting:
-    json_type = {"type": "number", "exclusiveMinimum": 0}
+    # Also as text: Meltano has no kind for fractions that survives its own JSON.
+    json_type = {"type": ["number", "string"], "exclusiveMinimum": 0}
     return Setting(
-        name, label, description, "integer", json_type, checks.seconds, str(default), default
+        name, label, description, "string", json_type, checks.seconds, str(default), default
     )
 
 
@@ -342,7 +343,9 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration, as the SDK shows it in ``--about``."""
     properties = {}
     for setting in SETTINGS:
-        schema = {**setting.json_type, "type": [setting.json_type["type"], "null"]}
+        types = setting.json_type["type"]
+        types = [types] if isinstance(types, str) else types
+        schema = {**setting.json_type, "type": [*types, "null"]}
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], None]
         schema |= {"title": setting.label, "description": setting.description}

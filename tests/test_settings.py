@@ -175,7 +175,7 @@ NO_URL = [
     *("https://:443", "http://a:99999", 5, ["https://a"]),
 ]
 NO_COUNT = [0, -1, 1.5, "7", "x", True, [1], 10**12]
-NO_SECONDS = [0, -1, "5", True, [5], float("nan"), float("inf"), Decimal("sNaN"), 10**400]
+NO_SECONDS = [0, -1, "five", True, [5], float("nan"), float("inf"), Decimal("sNaN"), 10**400]
 NO_FLAG = ["yes", 1, 0, "true", []]
 NO_TYPES = [
     *("events", [5], ["events"], [{}], [{"pattern": "*"}]),

@@ -1,0 +1,170 @@
+"""Write the tap's settings into meltano.yml and the README, from their one definition.
+
+Both files hold a block between two markers; everything else in them is written by hand::
+
+    python -m scripts.render_settings           # renew the blocks
+    python -m scripts.render_settings --check   # exit with 1 when a block is stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tap_mobile_engagement.settings import SETTINGS, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+_LINE_LENGTH = 96
+
+
+def meltano_settings(settings: tuple[Setting, ...] = SETTINGS) -> str:
+    """The settings as Meltano's plugin definition has them: a YAML list."""
+    return "\n".join(_meltano_setting(setting) for setting in settings)
+
+
+def readme_settings(settings: tuple[Setting, ...] = SETTINGS) -> str:
+    """The settings as a Markdown table."""
+    rows = ["| setting | kind | default | meaning |", "| --- | --- | --- | --- |"]
+    rows += [_readme_row(setting) for setting in settings]
+    return "\n".join(rows)
+
+
+def _meltano_setting(setting: Setting) -> str:
+    lines = [
+        f"- name: {setting.name}",
+        f"  label: {_yaml(setting.label)}",
+        # Meltano takes `kind: password` as the old spelling of a sensitive string.
+        f"  kind: {'string' if setting.secret else setting.kind}",
+    ]
+    if setting.secret:
+        lines.append("  sensitive: true")
+    if setting.json_type.get("enum"):
+        lines.append("  options:")
+        for choice in setting.json_type["enum"]:
+            lines += [f"  - label: {_yaml(choice)}", f"    value: {_yaml(choice)}"]
+    if setting.default is not None:
+        lines.append(f"  value: {_yaml(setting.default)}")
+    lines.append("  description: >-")
+    lines.append(_wrapped(setting.description, "    "))
+    return "\n".join(lines)
+
+
+def _yaml(value: Any) -> str:
+    """A value in YAML's flow style; JSON is a part of YAML."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(
+        text,
+        _LINE_LENGTH - _MELTANO_INDENT,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _readme_row(setting: Setting) -> str:
+    if setting.json_type.get("enum"):
+        kind = ", ".join(f"`{choice}`" for choice in setting.json_type["enum"])
+    else:
+        types = setting.json_type["type"]
+        first = types if isinstance(types, str) else types[0]
+        kind = "date" if setting.kind == "date_iso8601" else first
+    if setting.secret:
+        kind += ", secret"
+    if setting.required_for is not None:
+        default = f"required for `{setting.required_for}`"
+    else:
+        default = "" if setting.default is None else f"`{_plain(setting.default)}`"
+    cells = (f"`{setting.name}`", kind, default, setting.description)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A rendered block of a file.
+
+    Attributes:
+        path: The file.
+        begin: The line before the block.
+        end: The line after it.
+        indent: How far the block is indented, in columns.
+        render: Makes its text.
+    """
+
+    path: Path
+    begin: str
+    end: str
+    indent: int
+    render: Callable[[], str]
+
+    def renewed(self, text: str) -> str:
+        """The file's text with a fresh block.
+
+        Raises:
+            ValueError: If the text does not hold both markers, each once and in order.
+        """
+        lines = text.splitlines()
+        places = [n for n, line in enumerate(lines) if line.strip() in {self.begin, self.end}]
+        if [lines[n].strip() for n in places] != [self.begin, self.end]:
+            raise ValueError(f"{self.path.name} needs the lines {self.begin} and {self.end}")
+        first, last = places
+        block = textwrap.indent(self.render(), " " * self.indent)
+        return "\n".join([*lines[: first + 1], block, *lines[last:]]) + "\n"
+
+
+_MELTANO_INDENT = 4
+BLOCKS = (
+    Block(
+        ROOT / "meltano.yml",
+        "# Rendered from tap_mobile_engagement/settings.py by `make settings`:",
+        "# End of the rendered settings.",
+        _MELTANO_INDENT,
+        meltano_settings,
+    ),
+    Block(
+        ROOT / "README.md",
+        "<!-- Rendered from tap_mobile_engagement/settings.py by `make settings`. -->",
+        "<!-- End of the rendered settings. -->",
+        0,
+        readme_settings,
+    ),
+)
+
+
+def main() -> int:
+    """Renew the blocks, or check them; the exit code is 1 when a check finds a stale one."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing, only check")
+    only_check = parser.parse_args().check
+    stale = False
+    for block in BLOCKS:
+        text = block.path.read_text(encoding="utf-8")
+        renewed = block.renewed(text)
+        if renewed == text:
+            continue
+        stale = True
+        if only_check:
+            print(f"{block.path.name}: the settings are stale, run `make settings`")
+        else:
+            block.path.write_text(renewed, encoding="utf-8")
+            print(f"{block.path.name}: renewed")
+    return 1 if stale and only_check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -54,6 +54,10 @@ format: $(ENVIRONMENT) ## mend what can be mended by itself
 demo: setup-demo ## export tasks of a simulated service into PostgreSQL, twice
 	$(BIN)/python -m scripts.demo $(DEMO_ARGS)
 
+.PHONY: demo-archive
+demo-archive: setup-demo ## left-over export files into PostgreSQL, twice
+	$(BIN)/python -m scripts.demo.archive
+
 .PHONY: settings
 settings: $(ENVIRONMENT) ## renew the settings in meltano.yml and the README
 	$(BIN)/python -m scripts.render_settings

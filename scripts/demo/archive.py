@@ -1,0 +1,166 @@
+"""Left-over export files into a real PostgreSQL, with no API at all.
+
+The simulator writes export files of all ten data types into a folder, in several forms, mixed
+with files that are none. ``meltano run tap-mobile-engagement target-postgres`` reads them; then
+files are added, some with an old modification time, and it runs again. The warehouse is held
+against the simulator's truth after each run. The exit code is 1 if they differ.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import tempfile
+import zipfile
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.demo import report
+from scripts.demo.__main__ import Progress
+from scripts.demo.pipeline import Pipeline
+from tap_mobile_engagement.datatypes import DATA_TYPES
+from tap_mobile_engagement.simulator import Options, Simulator
+from tests.support.meltano import MeltanoProject
+from tests.support.postgres import Postgres
+
+if TYPE_CHECKING:
+    from scripts.demo.compare import Row
+    from tap_mobile_engagement.datatypes import DataType
+    from tests.support.postgres import Database
+
+_FIRST_DAY = date(2016, 5, 1)
+_DEVICES = 300
+_DAYS = 14
+_MORE_DAYS = 4
+_OVERLAP = timedelta(days=3)
+_YEARS_AGO = datetime(2018, 3, 31, tzinfo=UTC).timestamp()
+_TARGET_SETTINGS = {"validate_records": False}
+
+_NO_EXPORTS = {
+    "readme.txt": b"These files were exported by Azure Mobile Engagement.\n",
+    "$logs/2016.log": b"1.0;2016-05-01T00:00:00Z;PutBlob;Success\n",
+    "thumbnails/icon.png": b"\x89PNG\r\n\x1a\n" + bytes(64),
+    "settings.json": b'{"container": "exports", "retention": 90}',
+    "empty.json": b"[]",
+}
+
+
+class ArchivePipeline(Pipeline):
+    """A folder of export files, and a PostgreSQL that gets what they hold."""
+
+    def __init__(
+        self, simulator: Simulator, database: Database, project: MeltanoProject, container: Path
+    ) -> None:
+        super().__init__(simulator, database, project, container)
+        self._snapshots: dict[str, dict[tuple[object, ...], Row]] = {}
+
+    def write_files(self, start: date, end: date, *, years_old: bool = False) -> None:
+        """Let the simulator write a file of each data type, each in a form of its own."""
+        forms = (_as_it_is, _gzipped, _zipped)
+        for number, kind in enumerate(DATA_TYPES):
+            for app in self._simulator.options.apps:
+                written = self._simulator.write_export(
+                    app, kind.name, self._container.as_uri(), start, end
+                )
+                for name in written:
+                    path = forms[number % len(forms)](self._container / name)
+                    if years_old:
+                        os.utime(path, (_YEARS_AGO, _YEARS_AGO))
+
+    def write_no_exports(self) -> None:
+        """Put files among them that are no exports."""
+        for name, content in _NO_EXPORTS.items():
+            path = self._container / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+
+    def _tap_settings(self, end: date) -> dict[str, object]:
+        del end  # an archive is read whole
+        apps = self._simulator.options.apps
+        return {
+            "source": "archive",
+            "container_url": self._container.as_uri(),
+            "app_names": apps,
+        }
+
+    def _truth(self, data_type: DataType, end: date | None = None) -> list[Row]:
+        """What all files hold together: an older snapshot may have keys that a newer lacks."""
+        rows = super()._truth(data_type, end)
+        if data_type.historical:
+            return rows
+        names = ["app_name", *(field.name for field in data_type.fields)]
+        places = [names.index(key) for key in data_type.keys]
+        known = self._snapshots.setdefault(data_type.name, {})
+        known.update({tuple(row[place] for place in places): row for row in rows})
+        return [*known.values()]
+
+
+def _as_it_is(path: Path) -> Path:
+    return path
+
+
+def _gzipped(path: Path) -> Path:
+    packed = path.with_name(path.name + ".gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return packed
+
+
+def _zipped(path: Path) -> Path:
+    packed = path.with_suffix(".zip")
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, path.name)
+    path.unlink()
+    return packed
+
+
+def show() -> bool:
+    """Run the whole demo and print what came of it.
+
+    Returns:
+        Whether the warehouse holds what the simulator's truth says.
+
+    Raises:
+        RuntimeError: If a part does not start, or a pipeline fails.
+    """
+    end = _FIRST_DAY + timedelta(days=_DAYS)
+    midnight = datetime.combine(end, time_of_day(), tzinfo=UTC)
+    options = Options(devices=_DEVICES, first_day=_FIRST_DAY, start=midnight, frozen=True)
+    progress = Progress()
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-") as folder,
+        Postgres() as postgres,
+        Simulator(options) as simulator,
+    ):
+        container = Path(folder) / "archive"
+        container.mkdir()
+        project = MeltanoProject(Path(folder) / "project")
+        pipeline = ArchivePipeline(simulator, postgres.new_database(), project, container)
+        pipeline.write_files(_FIRST_DAY, end)
+        pipeline.write_no_exports()
+        progress(f"{len(DATA_TYPES)} export files and {len(_NO_EXPORTS)} others are written")
+        pipeline.run(end, target=_TARGET_SETTINGS)
+        progress("run 1")
+        first = pipeline.stage("run 1")
+        simulator.clock.advance(days=_MORE_DAYS)
+        later = end + timedelta(days=_MORE_DAYS)
+        pipeline.write_files(end - _OVERLAP, later, years_old=True)
+        progress(f"{len(DATA_TYPES)} more files are added, with modification times of 2018")
+        pipeline.run(later, target=_TARGET_SETTINGS)
+        progress("run 2")
+        second = pipeline.stage("run 2", late=pipeline.late(first, end))
+    stages = [first, second]
+    print(f"\n{report.table(stages)}\n")
+    print("late: arrived after run 1 for days that run 1 had read")
+    print(report.differences(stages) or "Warehouse and truth hold the same records.")
+    return all(stage.is_equal for stage in stages)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(0 if show() else 1)
+    except RuntimeError as error:
+        sys.exit(str(error))

@@ -14,6 +14,7 @@ from tap_mobile_engagement.sources.base import Check, Export, Part
 from tap_mobile_engagement.sources.fleet import Fleet, Parts
 from tap_mobile_engagement.sources.leftovers import delete_stored, note_read
 from tap_mobile_engagement.sources.lifetimes import Lifetimes
+from tap_mobile_engagement.sources.progress import new_progress
 from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.sources.timeline import Timeline
 from tap_mobile_engagement.tasks.client import CAMPAIGN_KINDS
@@ -92,6 +93,7 @@ class ApiSource:
         )
         self._lifetimes = Lifetimes(storage.sas_ends)
         self._timeline = Timeline(timing.now)
+        self._progress = new_progress()
         self._fleet = Fleet(
             self._plan,
             runner=runner,
@@ -100,6 +102,7 @@ class ApiSource:
             timing=timing,
             timeline=self._timeline,
             task_timeout=timedelta(minutes=settings.task_timeout_minutes),
+            progress=self._progress,
         )
 
     @property
@@ -184,8 +187,13 @@ class ApiSource:
     def close(self) -> None:
         """Create and watch no more tasks; draw the timeline of the run, if asked for."""
         self._fleet.close()
-        if self._settings.timeline_path:
-            self._timeline.write(self._settings.timeline_path)
+        self._progress.close()
+        path = self._settings.timeline_path
+        if path:
+            try:
+                self._timeline.write(path)
+            except OSError as error:  # no picture is worth a failed run
+                log.warning("The timeline could not be written to %s: %s", path, error)
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """What can be had without an export task: devices, or a file that is there already."""
@@ -255,6 +263,7 @@ class ApiSource:
 
         def commit() -> None:
             self._timeline.read(task.id)
+            self._fleet.note_read(sum(part.size for part in parts))
             state.forget_task(task.id)
             if window is not None:
                 state.advance(window)

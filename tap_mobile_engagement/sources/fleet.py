@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.sources.base import Part
 from tap_mobile_engagement.sources.lifetimes import Work
+from tap_mobile_engagement.sources.progress import Standing, since
 from tap_mobile_engagement.tasks.failures import TaskRefusedError
 from tap_mobile_engagement.tasks.model import TaskRequest
 from tap_mobile_engagement.tasks.plan import Create, Errand, Look, Phase, Plan, Rest, Search
@@ -24,7 +24,9 @@ from tap_mobile_engagement.tasks.timing import RunStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
+    from tap_mobile_engagement.sources.progress import Progress
     from tap_mobile_engagement.sources.storage import TaskStorage
     from tap_mobile_engagement.sources.timeline import Timeline
     from tap_mobile_engagement.tasks.plan import Forget, Key, Remember
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 _NAP = 0.5  # seconds; the thread looks up this often, in case it was closed
 _READER_NAP = 0.2  # seconds; the reader likewise, for a signal
 _FAREWELL = 5.0  # seconds; how long the end of a run waits for a request that is under way
-_FIRST_SUMMARY = timedelta(seconds=30)
 _TO_BE_DONE = (Phase.DUE, Phase.CREATING, Phase.RUNNING, Phase.WRITTEN)
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Fleet:
         timing: The clock and the stop flag.
         timeline: Is told what happens to each task.
         task_timeout: How long a task may take.
+        progress: Is told how far the run has come.
     """
 
     def __init__(
@@ -65,7 +67,12 @@ class Fleet:
         timing: Timing,
         timeline: Timeline,
         task_timeout: timedelta,
+        progress: Progress,
     ) -> None:
+        self._progress = progress
+        self._began_at = timing.now()
+        self._read = 0
+        self._bytes_read = 0
         self._plan = plan
         self._task_timeout = task_timeout
         self._timeline = timeline
@@ -77,8 +84,6 @@ class Fleet:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._crash: BaseException | None = None
-        self._summary_pause = _FIRST_SUMMARY
-        self._summary_at = timing.now() + _FIRST_SUMMARY
 
     def next_export(
         self, key: Key, take_notes: Callable[[], None]
@@ -175,7 +180,7 @@ class Fleet:
                     self._timing.pause(max(0.0, min(left, _NAP)))
                 else:
                     self._do(action)
-                self._summarise()
+                self._show_progress()
         except RunStopped:
             pass  # the main thread stops by the same flag
         except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
@@ -283,21 +288,26 @@ class Fleet:
                 errand.key.data_type,
             )
 
-    def _summarise(self) -> None:
-        """At growing intervals, one line for the person who waits."""
-        now = self._timing.now()
-        if now < self._summary_at:
-            return
-        self._summary_pause = min(self._summary_pause * 2, timedelta(minutes=30))
-        self._summary_at = now + self._summary_pause
+    def note_read(self, size: int) -> None:
+        """All records of an export are out, whose files had that many bytes."""
+        self._read += 1
+        self._bytes_read += size
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        elapsed = since(self._began_at, self._timing.now())
         with self._changed:
-            counts = self._plan.phases
-        log.info(
-            "Export tasks: %d running, %d finished and not yet read, %d to come",
-            counts[Phase.CREATING] + counts[Phase.RUNNING] + counts[Phase.WRITTEN],
-            counts[Phase.READY],
-            counts[Phase.DUE],
-        )
+            plan = self._plan
+            self._progress.show(
+                Standing(
+                    read=self._read,
+                    phases=plan.phases,
+                    bytes_read=self._bytes_read,
+                    elapsed=elapsed,
+                    usual_time=plan.usual_time,
+                    limit=plan.limit,
+                )
+            )
 
 
 def _label(errand: Errand[Parts]) -> str:

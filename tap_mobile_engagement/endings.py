@@ -8,6 +8,8 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from singer_sdk.exceptions import ConfigValidationError
+
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError, TapError
 
 if TYPE_CHECKING:
@@ -20,11 +22,18 @@ log = logging.getLogger("tap-mobile-engagement")
 
 @contextmanager
 def errors_on_one_line() -> Iterator[None]:
-    """Turn an error of the tap into one line of the log and exit code 1: no traceback."""
+    """Turn an error of the tap into one line of the log and exit code 1: no traceback.
+
+    Of wrong settings each is a line.
+    """
     try:
         yield
     except TapError as error:
         log.error("%s", error)  # noqa: TRY400  (the message says all)
+        sys.exit(1)
+    except ConfigValidationError as error:  # the SDK leaves that of `--test` to Python
+        for message in error.errors:
+            log.error("%s", message)  # noqa: TRY400
         sys.exit(1)
 
 
@@ -52,21 +61,32 @@ def _place(error: TapError) -> str:
     return f"{stream} of {app}" if app else str(stream)
 
 
-def messages_refused(error: OSError) -> TapError:
-    """The error for messages that can't be written, which is nearly always the target's end.
+@contextmanager
+def output_refused_is_told() -> Iterator[None]:
+    """Turn a system error into one of the tap: messages or batch files can't be written.
 
-    Standard output is pointed elsewhere, for else Python would fail once more, with a
-    traceback, when it flushes it at exit.
+    All other files and connections have errors of the tap already. Mostly the target ended.
+
+    Raises:
+        RetryLaterError: ``OUTPUT_CLOSED``.
     """
+    try:
+        yield
+    except OSError as error:
+        raise _output_closed(error) from error
+
+
+def _output_closed(error: OSError) -> RetryLaterError:
+    # Else Python would fail once more, with a traceback, when it flushes the rest at exit.
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
     return RetryLaterError(
         Code.OUTPUT_CLOSED,
-        f"messages can't be written to standard output: {error.strerror}",
-        next_step="Look at the log of the target, which ended before the tap did, then run "
-        "again; the last state that it stored tells where to go on",
+        f"what was read can't be handed on: {error.strerror}",
+        next_step="Look at the log of the target, if it ended before the tap did, or make room "
+        "on the disk, then run again; the last state that was stored tells where to go on",
     )
 
 
@@ -86,9 +106,10 @@ def report_checks(checks: Sequence[Check]) -> None:
         else:
             log.info("Check of %s: passed", check.subject)
     if len(failures) > 1:
+        first = failures[0].what.rstrip(".")
         raise SettingsError(
             failures[0].code,
-            f"{len(failures)} of {len(checks)} checks failed; the first: {failures[0].what}",
+            f"{len(failures)} of {len(checks)} checks failed; the first: {first}",
             next_step=failures[0].next_step,
         )
     if failures:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from singer_sdk import Stream
+from singer_sdk.exceptions import AbortedSyncExceptionBase
 from singer_sdk.helpers.types import Context  # noqa: TC002  (the SDK reads annotations)
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
@@ -125,7 +126,6 @@ class ExportStream(Stream):
             batch_config,
             f"{self.tap_name}--{self.name}",
             self.stream_maps[0].stream_alias,
-            self._stream_version,
             write_message=self._tap.write_message,
             messages=self._generate_record_messages,
         )
@@ -133,10 +133,12 @@ class ExportStream(Stream):
 
     def get_batch_config(self, config: Mapping[str, Any]) -> BatchConfig | None:
         """The batch configuration; None where records are emitted, as in every dry run."""
-        raw = config.get("batch_config")
-        if not raw or self.ABORT_AT_RECORD_COUNT is not None:
+        if self.ABORT_AT_RECORD_COUNT is not None:
             return None
-        return batch_config(raw)
+        if self._stream_version is not None:
+            # Rows out of files have no version: ACTIVATE_VERSION would retire them at once.
+            return None
+        return batch_config(config)
 
     def _sync_exports(self, context: Context | None, output: Output) -> None:
         """Emit all exports that are due, partition by partition, and commit each.
@@ -155,6 +157,8 @@ class ExportStream(Stream):
                     self._finish()
         except TapError as error:
             self._failed(error)
+        except AbortedSyncExceptionBase:  # the SDK would log an error, and then ignore it
+            self.logger.info("A dry run needs no more records of this stream")
         finally:
             output.discard()
             self._tap.flush()
@@ -201,7 +205,7 @@ class ExportStream(Stream):
         if reason:
             self.logger.info("Writing records through the SDK: %s", reason)
             return slow
-        return FastPath(self.data_type, output=output, slow=slow)
+        return FastPath(self.data_type, output=output, slow=slow, selected=self._selected())
 
     def _needs_sdk(self) -> str | None:
         """Why the records of this stream have to go through the SDK; None if nothing asks."""
@@ -210,7 +214,8 @@ class ExportStream(Stream):
         writer = self._tap.message_writer
         reasons = {
             "it is a dry run": self.ABORT_AT_RECORD_COUNT is not None,
-            "not all fields are selected": not all(self.mask.values()),
+            "parts of fields are deselected": self._are_parts_deselected(),
+            "no field of its items is selected": not self._selected() & self._own_fields(),
             "there is a stream map": is_mapped,
             "records are flattened": any(each.flattening_enabled for each in maps),
             "its elements have nested parts": not TypedReader.fits(self.data_type),
@@ -218,18 +223,26 @@ class ExportStream(Stream):
         }
         return next((reason for reason, holds in reasons.items() if holds), None)
 
+    def _selected(self) -> set[str]:
+        """Names of the fields to write."""
+        return {name for name in self.schema["properties"] if self.mask["properties", name]}
+
+    def _own_fields(self) -> set[str]:
+        return {field.name for field in self.data_type.fields}
+
+    def _are_parts_deselected(self) -> bool:
+        """Whether the catalog deselects what is inside of an object: a tag, an extra."""
+        return not all(on for place, on in self.mask.items() if len(place) > 2)  # noqa: PLR2004
+
     def _partitions(self, context: Context | None) -> list[Context]:
         """What to sync: one partition, or all there are; an empty one is the whole stream."""
         return [context] if context else [*(self.partitions or [{}])]
 
     def prepare(self) -> None:
-        """Tell the source which exports this stream will ask for.
-
-        A state that can't be read is told in the stream's own turn, so that the others run.
-        """
+        """Tell the source which exports this stream will ask for."""
         for partition in self._partitions(None):
             app_name = partition.get("app_name", "")
-            with suppress(DataError):
+            with suppress(DataError):  # a bad state is told in the stream's own turn
                 self._tap.source.prepare(self.data_type, app_name, self._state_of(partition))
 
     def _state_of(self, partition: Context) -> PartitionState:
@@ -318,7 +331,7 @@ class ExportStream(Stream):
         records = self._records_of(export, part)
         try:
             with (fetched(part) if part.remote else part).open() as chunks:
-                for block in read_blocks(_counted(chunks, tally)):
+                for block in read_blocks(_counted(chunks, tally), parse=path.parse):
                     self._tap.check_stop()
                     self._tap.source.keep_state(self._save_state)
                     tally.records += path.emit(block, records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -11,14 +12,16 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_mobile_engagement import settings as config_table
+from tap_mobile_engagement.batches import batch_config
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.endings import (
     errors_on_one_line,
     is_test_by_meltano,
-    messages_refused,
+    output_refused_is_told,
     report_checks,
     streams_failed,
 )
+from tap_mobile_engagement.errors import SettingsError
 from tap_mobile_engagement.output import MessageWriter
 from tap_mobile_engagement.redaction import install_log_redaction
 from tap_mobile_engagement.streams import (
@@ -30,7 +33,7 @@ from tap_mobile_engagement.streams import (
 from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
     from singer_sdk import Stream
@@ -83,6 +86,10 @@ class TapMobileEngagement(Tap):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the tap's own settings against the table, and the SDK's as the SDK does."""
         _, errors = config_table.check(self.config, today=self.timing.now().date())
+        try:
+            batch_config(self.config)
+        except SettingsError as error:
+            errors.append(error)
         messages = [str(error) for error in errors]
         if messages and raise_errors:
             summary = "Config validation failed"
@@ -105,29 +112,29 @@ class TapMobileEngagement(Tap):
             self.logger.info("Taken for `meltano config test`: nothing is exported")
             self.run_connection_test()
             return
-        source = self.source
-        for check in source.checks():
-            check.run()
-        try:
-            for stream in self.streams.values():
-                if stream.selected:
-                    cast("ExportStream", stream).prepare()
-            super().sync_all()
-            self._end(source)
-        except RunStopped:
-            self._end(source)
-            self._write_state()
-            self.logger.warning("Stopped by signal %d; the state is written", self._signal)
-            sys.exit(128 + self._signal)
-        except OSError as error:  # all other than those of standard output are TapErrors
-            raise messages_refused(error) from error
-        finally:
-            source.close()
+        with output_refused_is_told(), self._ended_by_signal():
+            source = self.source
+            for check in source.checks():
+                check.run()
+            try:
+                for stream in self.streams.values():
+                    if stream.selected:
+                        cast("ExportStream", stream).prepare()
+                super().sync_all()
+            except RunStopped:
+                self._come_to_rest(source)
+                self._write_state()
+                self.logger.warning("The state is written")
+                raise
+            else:
+                self._come_to_rest(source)
+            finally:
+                source.close()
         if self._failures:
             raise streams_failed(self._failures)
 
-    def _end(self, source: ExportSource) -> None:
-        """Let the background come to rest, and note in the state what came of it."""
+    def _come_to_rest(self, source: ExportSource) -> None:
+        """End the work in the background, and note in the state what came of it."""
         source.close()
         source.keep_state(self._write_state)
 
@@ -150,8 +157,9 @@ class TapMobileEngagement(Tap):
         Raises:
             TapError: What a check found, or a stream.
         """
-        report_checks(self.source.checks())
-        return super().run_sync_dry_run(dry_run_record_limit, streams)
+        with output_refused_is_told(), self._ended_by_signal():
+            report_checks(self.source.checks())
+            return super().run_sync_dry_run(dry_run_record_limit, streams)
 
     # Signals: they only set a flag, so that no message is cut in the middle.
 
@@ -161,6 +169,14 @@ class TapMobileEngagement(Tap):
             os._exit(128 + signum)
         self._signal = signum
         self._stop.set()
+
+    @contextmanager
+    def _ended_by_signal(self) -> Iterator[None]:
+        try:
+            yield
+        except RunStopped:
+            self.logger.warning("Stopped by signal %d", self._signal)
+            sys.exit(128 + self._signal)
 
     def check_stop(self) -> None:
         """Raise RunStopped if a signal asked the run to end."""

@@ -88,14 +88,18 @@ class BadRecords:
         try:
             if self._file is None:
                 assert self._path is not None  # noqa: S101  (for the type checker)
-                self._file = self._path.open("ab")
-            self._file.write(line + b"\n")
-            self._file.flush()  # the bookmark may move past it
+                # Unbuffered, for the bookmark may move past it; and a buffer that could not be
+                # written on a full disk would fail once more when the file is closed.
+                self._file = self._path.open("ab", buffering=0)
+            rest = memoryview(line + b"\n")
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise SettingsError(
                 Code.BAD_SETTING,
                 f"the dead letter file {self._path} can't be written: {error.strerror}",
-                next_step="Set dead_letter_path to a file in a folder that is there",
+                next_step="Make room there, or set dead_letter_path to a file in a folder that "
+                "is there",
                 stream=self._stream,
             ) from None
 

@@ -4,6 +4,8 @@ The service never says which blobs a task wrote. With an account each task has a
 its own, and the question does not arise. In a shared container a blob is a task's if its name
 contains the task's id; where no name does, if it arrived since the task was created, was not
 there before, and holds that data type. When in doubt a blob is read twice, never not at all.
+Flat rows of events and errors look alike, so their tasks take turns; what one of them wrote in
+an earlier run can't be told apart any more, and its range is exported again.
 """
 
 from __future__ import annotations
@@ -16,8 +18,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from tap_mobile_engagement.containers import Blob, FolderContainer
-from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
-from tap_mobile_engagement.reading.recognise import data_type_of_blocks, read_blocks
+from tap_mobile_engagement.errors import (
+    Code,
+    DataError,
+    RetryLaterError,
+    SettingsError,
+    TapError,
+)
+from tap_mobile_engagement.reading.recognise import read_blocks, verdict_on_blocks
 from tap_mobile_engagement.sources.base import Check, Part
 
 if TYPE_CHECKING:
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.containers import Container, StorageAccount
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.signatures import Verdict
     from tap_mobile_engagement.tasks.model import TaskRef
 
 BlobKey = tuple[str, str]
@@ -111,7 +120,7 @@ class SharedStorage:
         self._container = container
         self._task_url = task_url
         self._url_checks = checks
-        self._data_types: dict[BlobKey, DataType | None] = {}
+        self._verdicts: dict[BlobKey, Verdict] = {}
         self.sas_ends = sas_ends or {}
         self.may_mix = True
 
@@ -138,16 +147,22 @@ class SharedStorage:
         if not self.may_mix:
             return ()
         since = task.created - _CLOCK_SKEW
-        return _parts(
-            self._container,
-            [
-                blob
-                for blob in blobs
-                if blob.arrived >= since
-                and not (before and (blob.name, blob.etag) in before)
-                and self._may_hold(blob, data_type)
-            ],
-        )
+        found = [
+            blob
+            for blob in blobs
+            if blob.arrived >= since
+            and not (before and (blob.name, blob.etag) in before)
+            and self._may_hold(blob, data_type)
+        ]
+        if before is None and any(self._is_doubtful(blob) for blob in found):
+            raise RetryLaterError(
+                Code.TASK_LOST,
+                "nothing tells which files an export task of an earlier run wrote",
+                next_step="Its range is exported again",
+                stream=data_type.name,
+                task=task.id,
+            )
+        return _parts(self._container, found)
 
     def find_again(self, task: TaskRef, parts: Sequence[Part]) -> tuple[Part, ...]:
         """The blobs that are named after the task; without such names, those found before.
@@ -170,24 +185,33 @@ class SharedStorage:
     def existing(self, data_type: DataType) -> Iterable[Part]:
         """The first blob found that holds the data type."""
         for blob in self._container.list():
-            if self._data_type(blob) is data_type:
+            if self._verdict(blob).data_type is data_type:
                 return _parts(self._container, [blob])
         return ()
 
     def _may_hold(self, blob: Blob, data_type: DataType) -> bool:
         """Whether its content is of that type, or does not tell: in doubt it is read."""
         try:
-            found = self._data_type(blob)
+            verdict = self._verdict(blob)
         except DataError:
             return True  # reading it will say what is wrong
-        return found is None or found is data_type
+        if verdict.alike:
+            return data_type in verdict.alike
+        return verdict.data_type in {None, data_type}
 
-    def _data_type(self, blob: Blob) -> DataType | None:
+    def _is_doubtful(self, blob: Blob) -> bool:
+        """Whether it holds something that does not tell what it is."""
+        try:
+            return bool(self._verdict(blob).reason)
+        except DataError:
+            return False
+
+    def _verdict(self, blob: Blob) -> Verdict:
         key = (blob.name, blob.etag)
-        if key not in self._data_types:
+        if key not in self._verdicts:
             with self._container.open(blob) as chunks:
-                self._data_types[key] = data_type_of_blocks(read_blocks(chunks))
-        return self._data_types[key]
+                self._verdicts[key] = verdict_on_blocks(read_blocks(chunks))
+        return self._verdicts[key]
 
 
 class AccountStorage:

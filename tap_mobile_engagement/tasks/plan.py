@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.tasks.policy import (
     GiveUp,
@@ -163,8 +164,9 @@ class Plan(Generic[Found]):
     Attributes:
         limit: How many tasks may run at once, over all data types and apps.
         schedule: The pace of polling, and of tries after a failure.
-        one_at_a_time: Whether tasks of one data type could be mixed up where they write: then
-            the next one is not created before the blobs of the last one are known.
+        one_at_a_time: Whether tasks of one data type, or of two that look alike, could be mixed
+            up where they write: then the next one is not created before the blobs of the last
+            one are known.
         notes: What the state has to be told, in order; the caller takes them off.
     """
 
@@ -233,14 +235,15 @@ class Plan(Generic[Found]):
                 return errand, None
             wake = _earlier(wake, errand.due_at)
             if self.one_at_a_time:
-                busy.add(errand.key.data_type)
+                busy |= BY_NAME[errand.key.data_type].alike
         return None, wake
 
     def _busy_data_types(self) -> set[str]:
         if not self.one_at_a_time:
             return set()
         writing = {Phase.CREATING, Phase.RUNNING, Phase.WRITTEN}
-        return {errand.key.data_type for errand in self._errands if errand.phase in writing}
+        at_work = {errand.key.data_type for errand in self._errands if errand.phase in writing}
+        return {alike for name in at_work for alike in BY_NAME[name].alike}
 
     # What came of it.
 

@@ -13,12 +13,11 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tap_mobile_engagement.datatypes import DATA_TYPES
 from tap_mobile_engagement.simulator import Options, Simulator
 from tests.faults.upserting import UpsertingTarget
-from tests.support.messages import assert_same, own_fields
 from tests.support.simulated import SMALL, settings_for
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
     from pathlib import Path
 
-    from tap_mobile_engagement.simulator.tasks import Task
+    from tap_mobile_engagement.simulator.tasks import ExportTask
 
 HISTORICAL = {data_type.name for data_type in DATA_TYPES if data_type.historical}
 WINDOW_DAYS = 4
@@ -65,12 +64,27 @@ class Outcome:
         )
 
 
-def survive(seed: int, folder: Path) -> Outcome:
+class Target(Protocol):
+    """Stores what runs of the tap write."""
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """The last state that it knows to be covered by what it stored."""
+
+    def take(self, output: bytes, *, dies: bool = False) -> None:
+        """Take the output of one run; with ``dies`` up to a random moment of its own death."""
+
+    def assert_holds_the_truth(self, simulator: Simulator) -> None:
+        """Hold what it has stored against the truth, all streams of the app "shop"."""
+
+
+def survive(seed: int, folder: Path, target: Target | None = None) -> Outcome:
     """Kill runs of the tap, let one succeed, and hold what the target has against the truth.
 
     Args:
         seed: Decides over everything that is random, save the speed of this machine.
         folder: An empty folder.
+        target: Where the records go; a small one of these tests' own unless given.
 
     Raises:
         AssertionError: If a record is missing, or one is there that should not be.
@@ -92,27 +106,25 @@ def survive(seed: int, folder: Path) -> Outcome:
             max_concurrent_tasks=chance.choice((2, 8, 16)),
             poll_interval_seconds=0.02,
         )
-        target = UpsertingTarget(chance)
+        target = target or UpsertingTarget(chance)
         outcome = Outcome(seed)
         for _ in range(chance.randint(1, MOST_KILLS)):
             outcome.kills.append(_run_and_kill(simulator, settings, target, chance))
         _run_to_the_end(settings, target)
-        for data_type in DATA_TYPES:
-            truth = simulator.truth("shop", data_type.name)
-            assert_same(own_fields(target.rows(data_type.name)), truth)
+        target.assert_holds_the_truth(simulator)
         ranges = [_range(task) for task in simulator.tasks if task.request.start]
         outcome.tasks = len([each for each in ranges if each[0] in HISTORICAL])
         outcome.least = len({each for each in ranges if each[0] in HISTORICAL})
     return outcome
 
 
-def _range(task: Task) -> tuple[str, ...]:
+def _range(task: ExportTask) -> tuple[str, ...]:
     request = task.request
     return request.data_type, str(request.start), str(request.end)
 
 
 def _run_and_kill(
-    simulator: Simulator, settings: dict[str, Any], target: UpsertingTarget, chance: Random
+    simulator: Simulator, settings: dict[str, Any], target: Target, chance: Random
 ) -> str:
     """One run that is killed, unless it is done before; returns how."""
     match chance.randrange(4):
@@ -138,7 +150,7 @@ def _run_and_kill(
     return f"{how} with its target" if dies else how
 
 
-def _run_to_the_end(settings: dict[str, Any], target: UpsertingTarget) -> None:
+def _run_to_the_end(settings: dict[str, Any], target: Target) -> None:
     with _Running(settings, target.state) as run:
         run.wait(_DEADLINE)
         assert run.exit_code == 0, f"the last run ended with {run.exit_code}"

@@ -28,6 +28,7 @@ class Plan:
         settings: Settings of the tap.
         leaps: Whether the tap's clock leaps over pauses; then hours go by in no time, but
             nothing that takes time at the service has a chance to end.
+        lacks_details: Whether a device comes without details, for there are none any more.
     """
 
     faults: tuple[dict[str, Any], ...] = ()
@@ -35,6 +36,7 @@ class Plan:
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     leaps: bool = False
+    lacks_details: bool = False
 
     def faults_for(self, stream: str) -> list[dict[str, Any]]:
         """The plan of faults for a stream."""
@@ -55,16 +57,17 @@ def _answer(status: int, **more: Any) -> Plan:
     return Plan(({**fault, **_CREATION},), ({**fault, **_DEVICES},), leaps=True)
 
 
-def _look(leaps: bool = True, **fault: Any) -> Plan:  # noqa: FBT001, FBT002
+def _look(**fault: Any) -> Plan:
     """A fault of a request that only reads: for a task, or for devices."""
-    return Plan(({**fault, **_LOOK},), ({**fault, **_DEVICES},), leaps=leaps)
+    return Plan(({**fault, **_LOOK},), ({**fault, **_DEVICES},), leaps=True)
 
 
 def _task(**fault: Any) -> Plan:
-    return Plan(({"data_type": "{stream}", **fault},), settings={"task_timeout_minutes": 10})
+    return Plan(({"data_type": "{stream}", **fault},))
 
 
-_SHORT = {"task_timeout_minutes": 10}
+# Little is tried before a stream gives up: two days, and a minute per task.
+_SHORT = {"task_timeout_minutes": 1, "start_date": "2016-05-13"}
 
 
 PLANS: dict[str, Plan] = {
@@ -106,7 +109,7 @@ PLANS: dict[str, Plan] = {
         fault="other_body", body="<html>Welcome</html>", **_FOR_EVER
     ),
     "a device vanishes meanwhile": Plan(
-        devices=({"fault": "error_answer", "status": 404, **_DETAILS},)
+        devices=({"fault": "error_answer", "status": 404, **_DETAILS},), lacks_details=True
     ),
     "the access token is refused": Plan(
         ({"fault": "error_answer", "status": 401, **_LOOK},),
@@ -115,7 +118,9 @@ PLANS: dict[str, Plan] = {
     # Tasks.
     "a task is not visible at first": _task(fault="task_hidden", seconds=0.3),
     "a task fails": _task(fault="task_fails"),
-    "every task fails": _task(fault="task_fails", **_FOR_EVER),
+    "every task fails": Plan(
+        ({"fault": "task_fails", "data_type": "{stream}", **_FOR_EVER},), settings=_SHORT
+    ),
     "a task hangs for a while": _task(fault="task_hangs", seconds=0.3),
     "every task hangs": Plan(
         ({"fault": "task_hangs", "data_type": "{stream}", **_FOR_EVER},),
@@ -150,7 +155,7 @@ PLANS: dict[str, Plan] = {
     ),
     "garbage behind the end": _task(fault="blob_trailing"),
     "something else than an export": _task(fault="blob_replaced", seconds=0.0, text="hello"),
-    "a bad record": _task(fault="bad_element", raw='{"deviceId": 7'),
+    "a bad record": _task(fault="bad_element", raw='{"deviceId": [1]}'),
     "a bad record, with bad_records: skip": Plan(
         ({"fault": "bad_element", "data_type": "{stream}", "raw": '{"deviceId": [1]}'},),
         settings={"bad_records": "skip"},

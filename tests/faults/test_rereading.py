@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,7 +72,7 @@ def while_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path],
                 Part(
                     each.blob_name,
                     each.size,
-                    _disturbed(each.open, lambda each=each: action(folder / each.blob_name)),
+                    _disturbed(each.open, partial(action, folder / str(each.blob_name))),
                     etag=each.etag,
                 )
                 for each in parts

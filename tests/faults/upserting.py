@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
+from tests.support.messages import assert_same, own_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
+
+    from tap_mobile_engagement.simulator import Simulator
 
 Row = dict[str, Any]
 
@@ -33,6 +36,12 @@ class UpsertingTarget:
     def rows(self, stream: str) -> list[Row]:
         """What is stored of a stream."""
         return [*self._stored.get(stream, {}).values()]
+
+    def assert_holds_the_truth(self, simulator: Simulator) -> None:
+        """Hold what is stored against the truth, all streams of the app "shop"."""
+        for data_type in DATA_TYPES:
+            truth = simulator.truth("shop", data_type.name)
+            assert_same(own_fields(self.rows(data_type.name)), truth)
 
     def take(self, output: bytes, *, dies: bool = False) -> None:
         """Take the output of one run, up to its end or to the end of the target's own life.

@@ -169,7 +169,7 @@ def _count_in_blocks(blocks: Iterator[Block]) -> int:
 
 def _count_typed(blocks: Iterator[Block]) -> int:
     reader = TypedReader(BY_NAME["events"])
-    return sum(len(reader.read(block.data) or _refuse("not typed", block)) for block in blocks)
+    return sum(len((reader.read(block) or _refuse("not typed", block))[0]) for block in blocks)
 
 
 def _count_records(blocks: Iterator[Block]) -> int:

@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import gzip
 import uuid
-from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING, Any, cast
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta, Struct
 from singer_sdk.contrib.msgspec import enc_hook
-from singer_sdk.helpers._batch import BatchConfig, SDKBatchMessage
+from singer_sdk.helpers._batch import (
+    BaseBatchFileEncoding,
+    BatchConfig,
+    SDKBatchMessage,
+    StorageTarget,
+)
 
-from tap_mobile_engagement.errors import Code, SettingsError
+from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from singer_sdk.singerlib import Message, RecordMessage
 
@@ -31,27 +38,63 @@ MOST_BYTES = 64 * 1024 * 1024
 
 _GZIP_LEVEL = 1  # the fastest: twice the speed of the default for a tenth more bytes
 
+_EXAMPLE = (
+    "{encoding: {format: jsonl, compression: gzip}, storage: {root: file:///data/batches}}"
+)
 _encoder = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 
 
-def batch_config(config: Mapping[str, Any]) -> BatchConfig:
-    """The batch configuration, with this tap's own default for the size of a batch.
+class _Encoding(Struct, forbid_unknown_fields=True):
+    format: Literal["jsonl"] = "jsonl"
+    compression: Literal["gzip", "none"] | None = "gzip"
+
+
+class _Storage(Struct, forbid_unknown_fields=True):
+    root: str
+    prefix: str | None = None
+    params: dict[str, Any] = {}
+
+
+class _Config(Struct, forbid_unknown_fields=True):
+    """The setting as it is written; the SDK's own classes check nothing."""
+
+    storage: _Storage
+    encoding: _Encoding = msgspec.field(default_factory=_Encoding)
+    batch_size: Annotated[int, Meta(ge=1)] = MOST_RECORDS
+
+
+def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
+    """What the setting ``batch_config`` asks for; all but the storage has a default.
 
     Args:
-        config: What the user configured as ``batch_config``.
+        config: The whole configuration.
+
+    Returns:
+        None where it is not set.
 
     Raises:
-        SettingsError: ``BAD_SETTING`` for an encoding that is not written here.
+        SettingsError: ``BAD_SETTING`` for what is not written here.
     """
-    found = BatchConfig.from_dict({"batch_size": MOST_RECORDS, **config})
-    encoding = found.encoding
-    if encoding.format != "jsonl" or encoding.compression not in {"gzip", "none", None}:
+    wanted = config.get("batch_config")
+    if not wanted:
+        return None
+    try:
+        checked = msgspec.convert(wanted, _Config)
+    except msgspec.ValidationError as error:
         raise SettingsError(
             Code.BAD_SETTING,
-            f"batch_config asks for {encoding.format} with {encoding.compression} compression",
-            next_step="Use encoding: {format: jsonl, compression: gzip}",
-        )
-    return found
+            f"the setting batch_config has no possible value: {error}",
+            next_step=f"Write it like this: batch_config: {_EXAMPLE}",
+        ) from error
+    storage, encoding = checked.storage, checked.encoding
+    for value in storage.params.values():
+        if isinstance(value, str):  # credentials are among them, under names of any storage
+            register_secret(value)
+    return BatchConfig(
+        BaseBatchFileEncoding(encoding.format, encoding.compression),
+        StorageTarget(storage.root, storage.prefix, storage.params),
+        checked.batch_size,
+    )
 
 
 class BatchOutput:
@@ -61,7 +104,6 @@ class BatchOutput:
         config: Where files go, how they are encoded, how many records they may hold.
         name: Beginning of the files' names.
         alias: Name of the stream in messages, for records written in bulk.
-        version: The stream's version for ACTIVATE_VERSION, if it has one.
         write_message: Writes a message.
         messages: Makes the RECORD messages of one record, by the stream's own method of the
             SDK: a stream map may make none or several, under other names.
@@ -74,7 +116,6 @@ class BatchOutput:
         config: BatchConfig,
         name: str,
         alias: str,
-        version: int | None,
         *,
         write_message: Callable[[Message], None],
         messages: Callable[[dict[str, Any]], Iterable[RecordMessage]],
@@ -82,7 +123,6 @@ class BatchOutput:
         self._config = config
         self._name = name
         self._alias = alias
-        self._version = version
         self._write_message = write_message
         self._messages = messages
         self._files: dict[str, _BatchFile] = {}
@@ -138,39 +178,60 @@ class BatchOutput:
                 stream=alias,
                 encoding=self._config.encoding,
                 manifest=[file.url],
-                version=self._version,
             )
         )
 
 
 class _BatchFile:
-    """One file while it is written."""
+    """One file while it is written.
+
+    It is opened without the SDK's help, which would wrap it into a transaction of the whole
+    storage: that ends with the first of several files that are closed.
+    """
 
     def __init__(self, config: BatchConfig, name: str) -> None:
-        storage = config.storage
-        ending = ".jsonl.gz" if config.encoding.compression == "gzip" else ".jsonl"
-        self._filename = f"{storage.prefix or ''}{name}-{uuid.uuid4()}{ending}"
-        self._storage = storage
-        self.url = storage.get_url(self._filename)
+        folder = config.storage._root_path  # noqa: SLF001  (what its own methods build upon)
+        packed = config.encoding.compression == "gzip"
+        ending = ".jsonl.gz" if packed else ".jsonl"
+        self._path = folder / f"{config.storage.prefix or ''}{name}-{uuid.uuid4()}{ending}"
+        self.url = self._path.as_uri()
         self.records = 0
         self.size = 0
-        with ExitStack() as opened:
-            raw = opened.enter_context(storage.open(self._filename, "wb"))
-            if config.encoding.compression == "gzip":
-                packed = gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0)
-                self._file = cast("IO[bytes]", opened.enter_context(packed))
-            else:
-                self._file = raw
+        with _faults_told(self.url), ExitStack() as opened:
+            folder.mkdir(parents=True, exist_ok=True)
+            raw: Any = opened.enter_context(self._path.open("wb"))
+            self._file: IO[bytes] = raw
+            if packed:
+                packer: Any = gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0)
+                self._file = opened.enter_context(packer)
             self._opened = opened.pop_all()
 
     def write(self, lines: bytes, count: int) -> None:
-        self._file.write(lines)
+        with _faults_told(self.url):
+            self._file.write(lines)
         self.records += count
         self.size += len(lines)
 
     def close(self) -> None:
-        self._opened.close()
+        with _faults_told(self.url):
+            self._opened.close()
 
     def remove(self) -> None:
-        self.close()
-        (self._storage._root_path / self._filename).unlink(missing_ok=True)  # noqa: SLF001
+        with suppress(OSError):  # nobody knows of the file, and something else went wrong first
+            self._opened.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _faults_told(url: str) -> Iterator[None]:
+    """Turn what the storage of BATCH files refuses into an error of the tap."""
+    try:
+        yield
+    except OSError as error:
+        raise RetryLaterError(
+            Code.STORAGE_UNAVAILABLE,
+            f"a BATCH file can't be written: {error}",
+            next_step="Check the storage in batch_config and its free space, then run again",
+            file=url,
+        ) from error

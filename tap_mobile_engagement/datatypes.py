@@ -439,6 +439,16 @@ class DataType:
         """The fields of the item itself, without lineage and record id."""
         return fields_of(self.record)
 
+    @cached_property
+    def alike(self) -> frozenset[str]:
+        """Names of the data types, its own among them, that flat rows can't tell apart."""
+        return frozenset(
+            other.name
+            for other in DATA_TYPES
+            if [field.sources for field in other.fields]
+            == [field.sources for field in self.fields]
+        )
+
     @property
     def has_record_id(self) -> bool:
         """Whether its items have no id of their own, so that the tap makes one."""

@@ -3,7 +3,7 @@
 Both take the blocks of a part of an export and write the same records. :class:`FastPath`
 handles whole blocks and is for streams that ask for nothing special. :class:`SdkPath` builds
 each record as a dictionary and hands it to the SDK, which applies whatever was asked for:
-selection, stream maps, flattening, dry runs.
+stream maps, flattening, dry runs.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.records import RecordIds, RecordReader, canonical_lines
+from tap_mobile_engagement.reading.records import RecordIds, RecordReader, canonical_tails
 from tap_mobile_engagement.reading.typed import TypedReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.output import Output
-    from tap_mobile_engagement.reading.arrays import Block
+    from tap_mobile_engagement.reading.arrays import Block, Parse
     from tap_mobile_engagement.reading.rejects import BadRecords
+    from tap_mobile_engagement.reading.typed import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,34 @@ class PartRecords:
         self._bad_records.reject(reason, item, blob=blob, offset=self._offset)
 
 
+def selected_fields(
+    data_type: DataType, mask: Mapping[tuple[str, ...], bool]
+) -> list[str] | None:
+    """Names of the fields to write, in order.
+
+    Args:
+        data_type: What the records are.
+        mask: Whether the place of a breadcrumb is selected, as the SDK reads it off a catalog.
+
+    Returns:
+        None where only the SDK can do what the catalog asks for: it deselects a part of a
+        field, or all fields of the items themselves.
+    """
+    names = [field.name for field in data_type.record_fields if mask["properties", field.name]]
+    has_own = any(field.name in names for field in data_type.fields)
+    whole = all(is_on for place, is_on in mask.items() if place[2:])
+    return names if has_own and whole else None
+
+
 class RecordPath(Protocol):
-    """Writes the records of blocks as messages."""
+    """Writes the records of blocks as messages.
+
+    Attributes:
+        parse: Parses a block as this path needs it, for the reader that cuts the blocks; None
+            if it has no use for that.
+    """
+
+    parse: Parse | None
 
     def emit(self, block: Block, records: PartRecords) -> int:
         """Write the records of a block, in order; return how many there were."""
@@ -115,6 +142,8 @@ class SdkPath:
     Args:
         write: Writes one record by the stream's own methods of the SDK.
     """
+
+    parse: Parse | None = None
 
     def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
         self._write = write
@@ -132,58 +161,130 @@ class FastPath:
     """Writes the records of a block at once, for a stream that asks for nothing special.
 
     A record is encoded once. Those bytes are its content for the record id and, put between
-    what all records of a block have in common, its message. A block that the types don't fit
-    goes by ``slow`` instead, and comes out the same.
+    what all records of a block have in common, its message; only where fields are deselected
+    is the message encoded apart. A block that the types don't fit goes by ``slow`` instead,
+    and comes out the same.
 
     Args:
         data_type: What the records are; one that :class:`TypedReader` can read.
         output: Where the records go.
         slow: The path for blocks that the types don't fit.
+        selected: Names of the fields to write, among them the primary key and a field of the
+            items themselves; None for all.
     """
 
-    def __init__(self, data_type: DataType, *, output: Output, slow: SdkPath) -> None:
+    def __init__(
+        self,
+        data_type: DataType,
+        *,
+        output: Output,
+        slow: SdkPath,
+        selected: Collection[str] | None = None,
+    ) -> None:
         self._data_type = data_type
         self._typed = TypedReader(data_type)
         self._output = output
         self._slow = slow
-        self._common: tuple[Origin, bytes, RecordIds] | None = None
+        self._selected = selected
+        own = {field.name for field in data_type.fields}
+        is_narrow = selected is not None and not own.issubset(selected)
+        self._narrow = _Narrow(data_type, selected or ()) if is_narrow else None
+        self._common: _Common | None = None
+        self.parse: Parse | None = self._typed.parse
 
     def emit(self, block: Block, records: PartRecords) -> int:
         """Write the records of a block, in order; return how many there were."""
-        structs = self._typed.read(block.data) if block.sound else None
-        if structs is None:
+        columns = self._typed.read(block)
+        if columns is None:
             return self._slow.emit(block, records)
-        contents = canonical_lines(structs)
-        beginning, ids = self._common_to(records.origin)
+        if not columns[0]:
+            return 0
+        common = self._common_to(records.origin)
+        tails = canonical_tails(map(self._data_type.record, *columns))
+        ids: list[bytes] = []
+        if common.ids:
+            distinct = common.ids.of_distinct(tails)
+            if distinct is None:  # identical items have to be numbered within their groups
+                return self._slow.emit(block, records)
+            ids = distinct
+        if self._narrow:
+            tails = self._narrow.tails(columns)
         end = self._output.closing() + b"\n"
-        if not self._data_type.has_record_id:
-            lines = b"".join([beginning + content[1:] + end for content in contents])
-        elif len(set(contents)) == len(contents):
-            hashes = ids.of_distinct(contents)
-            lines = b"".join(
-                [
-                    b'%b%b",%b%b' % (beginning, record_id, content[1:], end)
-                    for record_id, content in zip(hashes, contents, strict=True)
-                ]
-            )
-        else:  # identical items have to be numbered within their groups
-            return self._slow.emit(block, records)
-        self._output.write(lines, len(structs))
-        return len(structs)
+        if ids:
+            lines = _interleaved(common.beginning, ids, b'",', tails, end, count=len(tails))
+        else:
+            lines = _interleaved(common.beginning, tails, end, count=len(tails))
+        self._output.write(lines, len(tails))
+        return len(tails)
 
-    def _common_to(self, origin: Origin) -> tuple[bytes, RecordIds]:
-        """How the lines of an origin begin, up to the record id or the first own field."""
-        if self._common is None or self._common[0] is not origin:
+    def _common_to(self, origin: Origin) -> _Common:
+        if self._common is None or self._common.origin is not origin:
             lineage = {
                 "app_name": origin.app_name,
                 "blob_name": origin.blob_name,
                 "exported_until": origin.exported_until,
                 "unknown_fields": None,
             }
-            encoded = msgspec.json.encode(lineage).removesuffix(b"}")
-            beginning = self._output.opening + encoded + b","
+            chosen = {
+                name: value
+                for name, value in lineage.items()
+                if self._selected is None or name in self._selected
+            }
+            beginning = self._output.opening + msgspec.json.encode(chosen).removesuffix(b"}")
+            if chosen:
+                beginning += b","
+            ids = None
             if self._data_type.has_record_id:
                 beginning += b'"record_id":"'
-            ids = RecordIds(origin.app_name, self._data_type)
-            self._common = (origin, beginning, ids)
-        return self._common[1:]
+                ids = RecordIds(origin.app_name, self._data_type)
+            self._common = _Common(origin, beginning, ids)
+        return self._common
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What all records of one origin have in common.
+
+    Attributes:
+        origin: The origin.
+        beginning: How their lines begin, up to the record id or the first own field.
+        ids: Makes their record ids; None where they have ids of their own.
+    """
+
+    origin: Origin
+    beginning: bytes
+    ids: RecordIds | None
+
+
+class _Narrow:
+    """The selected fields of records, encoded as those of whole records are.
+
+    Args:
+        data_type: What the records are.
+        selected: Names of the fields to write.
+    """
+
+    def __init__(self, data_type: DataType, selected: Collection[str]) -> None:
+        fields = [*enumerate(data_type.fields)]
+        self._at = [at for at, field in fields if field.name in selected]
+        self._record = msgspec.defstruct(
+            f"Selected{data_type.record.__name__}",
+            [data_type.fields[at].name for at in self._at],
+            gc=False,
+        )
+
+    def tails(self, columns: Columns) -> list[bytes]:
+        """The canonical JSON of each record, without its opening brace."""
+        return canonical_tails(map(self._record, *(columns[at] for at in self._at)))
+
+
+def _interleaved(*parts: bytes | list[bytes], count: int) -> bytes:
+    """Rows of parts, one row after another: a list gives each row its own, bytes are repeated.
+
+    One list is filled by slices and joined once, so that no row has to be built on its own.
+    """
+    pieces = [part if isinstance(part, bytes) else b"" for part in parts] * count
+    for at, part in enumerate(parts):
+        if isinstance(part, list):
+            pieces[at :: len(parts)] = part
+    return b"".join(pieces)

@@ -19,7 +19,14 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_mobile_engagement.batches import BatchOutput, batch_config
-from tap_mobile_engagement.emit import FastPath, Origin, PartRecords, RecordPath, SdkPath
+from tap_mobile_engagement.emit import (
+    FastPath,
+    Origin,
+    PartRecords,
+    RecordPath,
+    SdkPath,
+    selected_fields,
+)
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.output import MessageWriter, Output, RecordOutput
 from tap_mobile_engagement.reading.recognise import read_blocks
@@ -205,7 +212,12 @@ class ExportStream(Stream):
         if reason:
             self.logger.info("Writing records through the SDK: %s", reason)
             return slow
-        return FastPath(self.data_type, output=output, slow=slow, selected=self._selected())
+        return FastPath(
+            self.data_type,
+            output=output,
+            slow=slow,
+            selected=selected_fields(self.data_type, self.mask),
+        )
 
     def _needs_sdk(self) -> str | None:
         """Why the records of this stream have to go through the SDK; None if nothing asks."""
@@ -214,25 +226,14 @@ class ExportStream(Stream):
         writer = self._tap.message_writer
         reasons = {
             "it is a dry run": self.ABORT_AT_RECORD_COUNT is not None,
-            "parts of fields are deselected": self._are_parts_deselected(),
-            "no field of its items is selected": not self._selected() & self._own_fields(),
+            "its fields are selected in part": selected_fields(self.data_type, self.mask)
+            is None,
             "there is a stream map": is_mapped,
             "records are flattened": any(each.flattening_enabled for each in maps),
             "its elements have nested parts": not TypedReader.fits(self.data_type),
             "the tap was given another writer": not isinstance(writer, MessageWriter),
         }
         return next((reason for reason, holds in reasons.items() if holds), None)
-
-    def _selected(self) -> set[str]:
-        """Names of the fields to write."""
-        return {name for name in self.schema["properties"] if self.mask["properties", name]}
-
-    def _own_fields(self) -> set[str]:
-        return {field.name for field in self.data_type.fields}
-
-    def _are_parts_deselected(self) -> bool:
-        """Whether the catalog deselects what is inside of an object: a tag, an extra."""
-        return not all(on for place, on in self.mask.items() if len(place) > 2)  # noqa: PLR2004
 
     def _partitions(self, context: Context | None) -> list[Context]:
         """What to sync: one partition, or all there are; an empty one is the whole stream."""

@@ -6,24 +6,28 @@ memory is bounded by the block size and the largest single element.
 
 Where to cut is guessed fast and judged exactly. The text between two elements (``]},{`` say)
 is learned from the file itself; its last occurrence in the block is the guess. A prefix that,
-closed with ``]``, parses as a list of raw values was cut right, for a cut inside an element
-leaves a bracket or a string open. When no guess is right, a scanner that follows only strings
-and brackets finds the elements one by one; so one element with bad syntax inside is handed on
-as such, and does not take the rest of the file with it.
+closed with ``]``, parses as an array was cut right, for a cut inside an element leaves a
+bracket or a string open. Whoever is going to parse the blocks anyway may be that judge, so
+that each is parsed once. When no guess is right, a scanner that follows only strings and
+brackets finds the elements one by one; so one element with bad syntax inside is handed on as
+such, and does not take the rest of the file with it.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    Parse = Callable[[bytes], list[Any] | None]
+    """Parses a JSON array; None where it is none, or not of the kind that is wanted."""
 
 BLOCK_SIZE = 64 * 1024
 """Bytes to take at a time: larger blocks cost page faults, smaller ones calls."""
@@ -56,24 +60,29 @@ class Block:
         data: A JSON array of just these elements.
         offset: Where ``data`` stands in the uncompressed content, in bytes.
         sound: Whether it is valid JSON. An unsound block holds exactly one element.
+        parsed: What the reader's ``parse`` made of ``data``, if it was asked already.
     """
 
     data: bytes
     offset: int
     sound: bool = True
+    parsed: list[Any] | None = None
 
     def elements(self) -> list[msgspec.Raw]:
         """The elements of a sound block, undecoded."""
         return _raw_values.decode(self.data)
 
 
-def read_array(chunks: Iterable[bytes], *, block_size: int = BLOCK_SIZE) -> Iterator[Block]:
+def read_array(
+    chunks: Iterable[bytes], *, block_size: int = BLOCK_SIZE, parse: Parse | None = None
+) -> Iterator[Block]:
     """Cut the elements of a top-level array out of its bytes.
 
     Args:
         chunks: The uncompressed content, in pieces of any size. White space around the array
             is legal.
         block_size: Bytes to take at a time.
+        parse: How the blocks are going to be parsed; it then judges the cuts.
 
     Yields:
         All elements in order, each in exactly one block.
@@ -82,7 +91,7 @@ def read_array(chunks: Iterable[bytes], *, block_size: int = BLOCK_SIZE) -> Iter
         DataError: ``BLOB_TRUNCATED`` where the content ends before the array is closed;
             ``BLOB_CORRUPT`` where it is no array, or something follows it.
     """
-    yield from _ArrayReader(rechunk(chunks, block_size)).blocks()
+    yield from _ArrayReader(rechunk(chunks, block_size), parse).blocks()
 
 
 def rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -102,8 +111,9 @@ class _ArrayReader:
     place of the comma before the next element.
     """
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], parse: Parse | None) -> None:
         self._chunks = chunks
+        self._parse = parse
         self._buffer = b""
         self._offset = 0  # of the buffer's first byte in the content
         self._between = b""  # the text between two elements, as it was last seen
@@ -114,10 +124,10 @@ class _ArrayReader:
         wanted = 0
         while True:
             ended = not self._fill(wanted)
-            cut = 0 if ended else self._guess_cut()
-            if cut:
-                yield Block(self._buffer[:cut] + b"]", self._offset)
-                self._drop(cut)
+            block = None if ended else self._guess()
+            if block:
+                yield block
+                self._drop(len(block.data) - 1)
                 wanted = len(self._buffer) + 1
                 continue
             spans, closed = _scan(self._buffer)
@@ -169,20 +179,22 @@ class _ArrayReader:
         self._offset += comma
         self._follows_comma = True
 
-    def _guess_cut(self) -> int:
-        """The position of the comma behind the last whole element; 0 if no guess is right."""
+    def _guess(self) -> Block | None:
+        """All whole elements of the buffer; None if no guess of where they end is right."""
         if not self._between:
-            return 0
+            return None
         to_comma = self._between.index(b",")
         at = len(self._buffer)
         for _ in range(_GUESSES):
             at = self._buffer.rfind(self._between, 1, at)
             if at < 0:
                 break
-            cut = at + to_comma
-            if _is_array(self._buffer[:cut] + b"]"):
-                return cut
-        return 0
+            # Through a view, for slicing and adding would copy the block twice.
+            data = b"".join((memoryview(self._buffer)[: at + to_comma], b"]"))
+            parsed = self._parse(data) if self._parse else None
+            if parsed is not None or _is_array(data):
+                return Block(data, self._offset, parsed=parsed)
+        return None
 
     def _learn(self, spans: list[tuple[int, int]]) -> None:
         """Remember the text between the last element found and the one before it.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.arrays import Block
+    from tap_mobile_engagement.reading.arrays import Block, Parse
 
 _MAGIC_SIZE = 4  # bytes; the longest magic number
 _SAMPLE_SIZES = (16 * 1024, 1 << 20)  # bytes of content: mostly the first ones are enough
@@ -80,11 +80,15 @@ def compression_of(head: bytes) -> Compression:
     return Compression.ZIP if head.startswith(ZIP_MAGICS) else Compression.NONE
 
 
-def read_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
+def read_blocks(chunks: Iterable[bytes], *, parse: Parse | None = None) -> Iterator[Block]:
     """Blocks of whole elements out of a file's bytes, whatever its form.
 
     Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark. In a zip
     file they begin anew with each member.
+
+    Args:
+        chunks: The file as it is stored, in pieces of any size.
+        parse: How the blocks are going to be parsed, so that those of arrays are parsed once.
 
     Raises:
         DataError: ``BLOB_TRUNCATED``, ``BLOB_CORRUPT`` or ``BLOB_UNRECOGNISED``, with the
@@ -92,13 +96,13 @@ def read_blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
     """
     head, chunks = peek(chunks, _MAGIC_SIZE)
     if compression_of(head) is not Compression.ZIP:
-        yield from _read_content(uncompressed(chunks))
+        yield from _read_content(uncompressed(chunks), parse)
         return
     with ZipContent(chunks) as file:
         for member in file.members:
             with file.open(member) as content:
                 try:
-                    yield from _read_content(uncompressed(content))
+                    yield from _read_content(uncompressed(content), parse)
                 except DataError as error:
                     raise error.at(member=member.filename) from error.__cause__
 
@@ -113,21 +117,23 @@ def uncompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
     return gunzip(chunks) if compression_of(head) is Compression.GZIP else chunks
 
 
-def _read_content(chunks: Iterable[bytes]) -> Iterator[Block]:
+def _read_content(chunks: Iterable[bytes], parse: Parse | None) -> Iterator[Block]:
     _, content = to_utf8(chunks)
     white, content = drop_white(content)
     head, content = peek(content, 1)
     if not head.startswith(b"["):
         head, content = peek(content, HEAD_SIZE)
-    yield from shifted(_read_layout(layout_of(head), content), white)
+    yield from shifted(_read_layout(layout_of(head), content, parse), white)
 
 
-def _read_layout(layout: Layout, content: Iterator[bytes]) -> Iterator[Block]:
+def _read_layout(
+    layout: Layout, content: Iterator[bytes], parse: Parse | None = None
+) -> Iterator[Block]:
     match layout.format:
         case Format.EMPTY:
             return iter(())
         case Format.ARRAY:
-            return read_array(content)
+            return read_array(content, parse=parse)
         case Format.OBJECTS:
             return read_objects(content)
         case Format.WRAPPER:
@@ -253,12 +259,12 @@ def _decoded(block: Block) -> Iterator[Any]:
                 continue  # one that can't be read tells nothing
 
 
-def data_type_of(elements: Iterable[Any]) -> DataType | None:
-    """The data type of decoded elements; None where there are none, or that can't be told."""
+def verdict_on_blocks(blocks: Iterable[Block]) -> Verdict:
+    """The verdict on the elements of a file; only the first blocks are read.
+
+    Returns:
+        For a file without any element one with neither data type nor reason.
+    """
+    elements = (element for block in blocks for element in _decoded(block))
     first = [*islice(elements, SAMPLE)]
-    return verdict_on(first).data_type if first else None
-
-
-def data_type_of_blocks(blocks: Iterable[Block]) -> DataType | None:
-    """As :func:`data_type_of`, for the blocks of a file; only the first ones are read."""
-    return data_type_of(element for block in blocks for element in _decoded(block))
+    return verdict_on(first) if first else Verdict(None)

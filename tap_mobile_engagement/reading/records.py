@@ -7,6 +7,8 @@ defines what the item's record is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,7 +18,7 @@ from tap_mobile_engagement.reading.names import list_names, plain
 from tap_mobile_engagement.reading.values import READERS, BadValue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tap_mobile_engagement.datatypes import DataType
 
@@ -25,6 +27,7 @@ _MAX_RUN = 65_536
 """Flat rows of one group that are compared with each other, to number identical ones."""
 
 _canonical = msgspec.json.Encoder(order="deterministic")
+_without_brace = itemgetter(slice(1, None))
 
 
 def canonical(value: Any) -> bytes:
@@ -32,9 +35,13 @@ def canonical(value: Any) -> bytes:
     return _canonical.encode(value)
 
 
-def canonical_lines(records: list[msgspec.Struct]) -> list[bytes]:
-    """The canonical JSON of each record Struct; in bulk, for calls cost more than bytes."""
-    return _canonical.encode_lines(records).split(b"\n")[:-1]
+def canonical_tails(records: Iterable[msgspec.Struct]) -> list[bytes]:
+    """The canonical JSON of each record Struct, without its opening brace.
+
+    One by one, in loops of C alone: to encode all at once and to split that into lines takes
+    longer, for bytes are split byte by byte.
+    """
+    return [*map(_without_brace, map(_canonical.encode, records))]
 
 
 class Leaf(NamedTuple):
@@ -54,9 +61,10 @@ class Leaf(NamedTuple):
 class RecordIds:
     """Makes record ids: a hash over app, data type, content and occurrence number.
 
-    The content is the canonical JSON of the item's record Struct, group key included, and of
-    the unknown fields of the item itself. So an id depends on what an item says, and not on
-    the window, the blob, the order of keys or the spacing in which it came.
+    The content is the canonical JSON of the item's record Struct, group key included, without
+    its opening brace, and of the unknown fields of the item itself. So an id depends on what
+    an item says, and not on the window, the blob, the order of keys or the spacing in which it
+    came.
 
     The hash is XXH3 with 128 bits: nobody gains by a collision here, and a cryptographic hash
     would cost more than all other work on a record.
@@ -70,18 +78,19 @@ class RecordIds:
         """The id of an item.
 
         Args:
-            content: What :func:`canonical` made of it.
+            content: Its content, as the class describes it.
             occurrence: How many identical items of its group came before it.
         """
         if occurrence:
             content = b"%b#%d" % (content, occurrence)
         return xxhash.xxh3_128_hexdigest(content, self._seed)
 
-    def of_distinct(self, contents: list[bytes]) -> list[bytes]:
-        """The ids of items of which no two are identical, as text to put into JSON."""
-        seed = self._seed
-        digest = xxhash.xxh3_128_hexdigest
-        return [digest(content, seed).encode() for content in contents]
+    def of_distinct(self, contents: list[bytes]) -> list[bytes] | None:
+        """The ids of items as text to put into JSON; None if two of them are identical."""
+        digests = [*map(xxhash.xxh3_128_digest, contents, repeat(self._seed))]
+        if len(set(digests)) < len(digests):
+            return None
+        return b"".join(digests).hex("\n", 16).encode().split(b"\n")
 
 
 @dataclass(slots=True)
@@ -182,7 +191,7 @@ class RecordReader:
         self, record: msgspec.Struct, values: list[Any], unknown: Any, *, flat: bool
     ) -> str | None:
         try:
-            content = canonical(record) + (canonical(unknown) if unknown else b"")
+            content = canonical(record)[1:] + (canonical(unknown) if unknown else b"")
         except (TypeError, UnicodeEncodeError, RecursionError) as error:
             raise BadValue(f"it can't be written as JSON: {error}") from None
         if self._ids is None:

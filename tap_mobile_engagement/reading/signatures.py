@@ -26,10 +26,12 @@ class Verdict:
     Attributes:
         data_type: Their data type; None where that can't be told.
         reason: Why it can't be told, for people; empty where it can.
+        alike: The data types that fit alike, where more than one does.
     """
 
     data_type: DataType | None
     reason: str = ""
+    alike: tuple[DataType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,10 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     if len(fitting) == 1:
         return Verdict(fitting[0].data_type)
     if fitting:
-        alike = " and ".join(s.data_type.name for s in fitting)
-        return Verdict(None, f"its fields fit {alike} alike; archive_types can say which")
+        alike = tuple(s.data_type for s in fitting)
+        names_of_alike = " and ".join(data_type.name for data_type in alike)
+        reason = f"its fields fit {names_of_alike} alike; archive_types can say which"
+        return Verdict(None, reason, alike)
     shown = ", ".join([*names.values()][:_SHOWN])
     return Verdict(None, f"its fields ({shown or 'none'}) are not those of an export")
 

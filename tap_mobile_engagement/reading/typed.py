@@ -1,36 +1,46 @@
-"""Whole blocks to record Structs at once: the fast way, for files as they are documented.
+"""Whole blocks to columns of values at once: the fast way, for files as they are documented.
 
-A block is decoded straight into Structs that are derived from the table of data types, and
+A block is parsed straight into Structs that are derived from the table of data types, and
 taken only if nothing in it needs the tolerant way of :mod:`.records`: no field that the types
 don't name, no other type, no time or id to be normalised beyond what is done here in bulk. A
 block that is not taken is read the tolerant way, and comes out the same.
+
+Values are checked column by column, not item by item: a check that is one call of a built-in
+over a list costs a tenth of a Python function called for each value.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from tap_mobile_engagement.datatypes import Field, Kind
 from tap_mobile_engagement.reading import values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.arrays import Block
+
+    Columns = list[Sequence[Any]]
+    """The values of some items: for each field, in the order of the record Struct, a column."""
 
 _PYTHON_TYPES: dict[Kind, Any] = {
     Kind.ID: str,
     Kind.TEXT: str,
     Kind.TIME: str,
-    Kind.INTEGER: int,
+    Kind.INTEGER: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)],
     Kind.BOOLEAN: bool,
     Kind.OBJECT: dict[str, Any],
     Kind.FLAGS: list[str],
 }
+
+_LAST_OF_NO_IDS = max(values.NO_IDS)  # ids that sort behind it are real ones
 
 # A normal time, once every digit is a 0: with 0, 3, 6 or 9 fraction digits.
 _DIGITS = str.maketrans("123456789", "000000000")
@@ -48,85 +58,93 @@ class TypedReader:
     """
 
     def __init__(self, data_type: DataType) -> None:
-        self._record = data_type.record
-        self._group_key = data_type.group_key
-        fields = [f for f in data_type.fields if f.name != data_type.group_key]
-        element = _struct(f"{data_type.record.__name__}Item", fields)
-        if data_type.group_key:
-            key = next(f for f in data_type.fields if f.name == data_type.group_key)
-            assert data_type.group_list  # noqa: S101  (a group has a list)
+        fields = data_type.fields
+        self._group_at = next(
+            (at for at, field in enumerate(fields) if field.name == data_type.group_key), None
+        )
+        own = [field for field in fields if field.name != data_type.group_key]
+        element = _struct(f"{data_type.record.__name__}Item", own)
+        if self._group_at is not None:
             element = msgspec.defstruct(
                 f"{data_type.record.__name__}Group",
                 [("key", str | None), ("items", list[element])],  # type: ignore[valid-type]
-                rename={"key": key.sources[0], "items": data_type.group_list},
+                rename={
+                    "key": fields[self._group_at].sources[0],
+                    "items": data_type.group_list or "",
+                },
                 forbid_unknown_fields=True,
                 gc=False,
             )
         self._decode: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[element]).decode  # type: ignore[valid-type]
-        self._fields = fields
-        self._columns = [(f.name, _COLUMNS.get(f.kind)) for f in data_type.fields]
+        self._normalisers = [_NORMALISERS.get(field.kind) for field in fields]
 
     @classmethod
     def fits(cls, data_type: DataType) -> bool:
         """Whether elements of a data type can be read so: not those with nested parts."""
         return not any("." in field.sources[0] for field in data_type.fields)
 
-    def read(self, block: bytes) -> list[Struct] | None:
-        """The record Structs of a block, in order; None if it needs the tolerant way.
-
-        Args:
-            block: A JSON array of whole elements.
-        """
+    def parse(self, array: bytes) -> list[Any] | None:
+        """The elements of a JSON array; None if it is none, or if the types don't fit."""
         try:
-            elements = self._decode(block)
+            return self._decode(array)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        if self._group_key is None:
+
+    def read(self, block: Block) -> Columns | None:
+        """The values of all items of a block; None if it needs the tolerant way."""
+        elements = self.parse(block.data) if block.parsed is None else block.parsed
+        return None if elements is None else self._columns(elements)
+
+    def _columns(self, elements: list[Any]) -> Columns | None:
+        items: list[Any] = []
+        keys: list[str | None] = []
+        if self._group_at is None:
             items = elements
-            keys: Sequence[Any] = ()
         else:
-            items = [item for group in elements for item in group.items]
-            keys = [group.key for group in elements for _ in group.items]
-        columns = []
+            for group in elements:
+                items += group.items
+                keys += [group.key] * len(group.items)
+        if not items:
+            return [[] for _ in self._normalisers]
+        # Tuples turned on their side: a tenth of the time of as many attribute look-ups.
+        columns: Columns = [*zip(*map(astuple, items), strict=True)]
+        if self._group_at is not None:
+            columns.insert(self._group_at, keys)
         try:
-            for name, normalise in self._columns:
-                if name == self._group_key:
-                    column = keys
-                else:
-                    column = [getattr(item, name) for item in items]
-                if normalise is not None:
-                    column = normalise(column)
-                columns.append(column)
+            return [
+                column if normalise is None else normalise(column)
+                for normalise, column in zip(self._normalisers, columns, strict=True)
+            ]
         except values.BadValue:
             return None
-        return [*map(self._record, *columns)]
 
 
-def _struct(name: str, fields: Sequence[Field]) -> type[Struct]:
+def _struct(name: str, fields: Iterable[Field]) -> type[Struct]:
     """A Struct of the fields under their usual names in the files, and nothing else."""
-    required = [f for f in fields if not f.nullable]
-    optional = [f for f in fields if f.nullable]
     return msgspec.defstruct(
         name,
         [
-            *((f.name, _PYTHON_TYPES[f.kind]) for f in required),
-            *((f.name, _PYTHON_TYPES[f.kind] | None, None) for f in optional),
+            (f.name, _PYTHON_TYPES[f.kind] | None, None)
+            if f.nullable
+            else (f.name, _PYTHON_TYPES[f.kind])
+            for f in fields
         ],
         rename={f.name: f.sources[0] for f in fields},
         forbid_unknown_fields=True,
+        kw_only=True,  # so that fields with a default may stand before others
         gc=False,
     )
 
 
 def _ids(column: Sequence[str | None]) -> Sequence[str | None]:
-    if values.NO_IDS.isdisjoint(column):
+    if all(column) and min(column) > _LAST_OF_NO_IDS:  # type: ignore[type-var, operator]
         return column
     return [None if value is None else values.identifier(value) for value in column]
 
 
 def _times(column: Sequence[str | None]) -> Sequence[str | None]:
     """Times in their normal form: checked in bulk, rewritten only where one is not normal."""
-    present = [value for value in column if value] if None in column else column
+    present = [value for value in column if value is not None] if None in column else column
     together = "\n".join(present)  # type: ignore[arg-type]
     shapes = set(together.translate(_DIGITS).split("\n"))
     if not (shapes <= _NORMAL_SHAPES and _are_times(present)):
@@ -148,12 +166,4 @@ def _are_times(column: Sequence[Any]) -> bool:
     return True
 
 
-def _integers(column: Sequence[int | None]) -> Sequence[int | None]:
-    return [None if value is None else values.integer(value) for value in column]
-
-
-_COLUMNS: dict[Kind, Callable[[Any], Sequence[Any]]] = {
-    Kind.ID: _ids,
-    Kind.TIME: _times,
-    Kind.INTEGER: _integers,
-}
+_NORMALISERS: dict[Kind, Callable[[Any], Sequence[Any]]] = {Kind.ID: _ids, Kind.TIME: _times}

@@ -16,8 +16,12 @@ Faults are injected by a plan that is data: see :mod:`tap_mobile_engagement.simu
 imports this package; of the tap it imports :mod:`tap_mobile_engagement.datatypes` at most.
 """
 
-from tap_mobile_engagement.simulator.options import Options
-from tap_mobile_engagement.simulator.proxy import BlobProxy
-from tap_mobile_engagement.simulator.server import Simulator
+try:
+    from tap_mobile_engagement.simulator.options import Options
+    from tap_mobile_engagement.simulator.proxy import BlobProxy
+    from tap_mobile_engagement.simulator.server import Simulator
+except ModuleNotFoundError as error:
+    what = "The simulator is an extra: pip install 'tap-mobile-engagement[simulator]'"
+    raise ModuleNotFoundError(what, name=error.name) from error
 
 __all__ = ["BlobProxy", "Options", "Simulator"]

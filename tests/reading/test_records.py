@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
-from tap_mobile_engagement.reading.recognise import data_type_of
 from tap_mobile_engagement.reading.records import Leaf, RecordReader
+from tap_mobile_engagement.reading.signatures import verdict_on
 from tests.reading.samples import DEVICE, NO_ID, SAMPLES, SESSION
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def test_every_record_fits_the_schema_of_its_stream(stream: str) -> None:
 
 @pytest.mark.parametrize("stream", BY_NAME)
 def test_the_data_type_of_a_sample_is_recognised(stream: str) -> None:
-    assert data_type_of([SAMPLES[stream].element]) is BY_NAME[stream]
+    assert verdict_on([SAMPLES[stream].element]).data_type is BY_NAME[stream]
 
 
 @pytest.mark.parametrize("stream", [name for name, s in SAMPLES.items() if s.definition])

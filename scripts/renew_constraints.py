@@ -38,10 +38,12 @@ def environments() -> tuple[Environment, ...]:
     """Everything that is pinned; the versions asked for are those in use."""
     meltano = _pinned("meltano", REQUIREMENTS / "meltano.txt")
     target = _pinned("meltanolabs-target-postgres", ROOT / "meltano.yml")
+    snowflake = _pinned("meltanolabs-target-snowflake", ROOT / "meltano.yml")
     return (
         Environment("constraints.txt", ("-e", ".[dev]", "-r", "requirements/pipeline.txt")),
         Environment("meltano.txt", (meltano,), keep_root=True),
         Environment("target-postgres.txt", (target,)),
+        Environment("target-snowflake.txt", (snowflake, "fakesnow"), keep_root=True),
     )
 
 

@@ -420,7 +420,8 @@ def _check_each(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Setting
         values[setting.name] = value
         if value is None:
             continue
-        if setting.secret and isinstance(value, str):
+        # A folder's URL is a place to name in messages, and holds no secret.
+        if setting.secret and isinstance(value, str) and not value.startswith("file:"):
             register_secret(value.strip())
         try:
             values[setting.name] = setting.check(value)

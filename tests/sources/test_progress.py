@@ -81,6 +81,6 @@ def test_on_a_terminal_there_is_a_bar_and_the_log_goes_above_it(
     os.close(ours)
     terminal.close()
     assert isinstance(progress, LiveProgress)
-    assert "2/9" in shown
+    assert "3/9" in shown
     assert "a line of the log" in shown
     assert handler.stream is terminal

@@ -5,6 +5,8 @@
 # .tools, until the files that it was made from change.
 
 PYTHON ?= python3
+# Tests wait for servers more than they compute: more workers than a small machine has cores.
+WORKERS ?= 4
 VENV ?= .venv
 TOOLS ?= .tools
 
@@ -30,7 +32,7 @@ help: ## list the targets
 
 .PHONY: test
 test: setup lint types ## lint, types, and all tests, with Azurite, PostgreSQL and Meltano
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: $(ENVIRONMENT) ## the tests that need no server

@@ -1,0 +1,1 @@
+"""What is measured, and the scripts that measure it; not part of the tests."""

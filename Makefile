@@ -22,6 +22,7 @@ MELTANO := $(TOOLS)/meltano/bin/meltano
 ENVIRONMENT := $(VENV)/.installed
 AZURITE := $(TOOLS)/.azurite-installed
 PLUGINS_INSTALLED := $(TOOLS)/meltano-plugins/.installed
+SNOWFLAKE := $(TOOLS)/target-snowflake/.installed
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -36,7 +37,8 @@ test: setup lint types ## lint, types, and all tests, with Azurite, PostgreSQL a
 
 .PHONY: unit
 unit: $(ENVIRONMENT) ## the tests that need no server
-	$(BIN)/pytest -m "not azurite and not postgres and not meltano" $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_ARGS) -m "not azurite and not postgres and not meltano \
+		and not packaging and not snowflake"
 
 .PHONY: lint
 lint: $(ENVIRONMENT) ## rules and format of the code
@@ -65,7 +67,7 @@ settings: $(ENVIRONMENT) ## renew the settings in meltano.yml and the README
 	$(BIN)/python -m scripts.render_settings
 
 .PHONY: setup setup-demo
-setup: $(ENVIRONMENT) $(AZURITE) $(PLUGINS_INSTALLED) ## everything that the tests need
+setup: $(ENVIRONMENT) $(AZURITE) $(PLUGINS_INSTALLED) $(SNOWFLAKE) ## everything that the tests need
 setup-demo: $(ENVIRONMENT) $(PLUGINS_INSTALLED)
 
 .PHONY: constraints
@@ -109,4 +111,9 @@ $(MELTANO): $(UV) requirements/meltano.txt
 $(PLUGINS_INSTALLED): $(MELTANO) meltano.yml pyproject.toml \
 		requirements/constraints.txt requirements/target-postgres.txt
 	MELTANO_SYS_DIR_ROOT=$(dir $(abspath $@)) $(MELTANO) install $(PLUGINS)
+	touch $@
+
+$(SNOWFLAKE): $(UV) requirements/target-snowflake.txt
+	$(call make-venv,$(@D))
+	$(UV) pip install --quiet --python $(@D)/bin/python -r requirements/target-snowflake.txt
 	touch $@

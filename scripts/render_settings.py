@@ -1,6 +1,7 @@
-"""Write the tap's settings into meltano.yml and the README, from their one definition.
+"""Write the tap's settings into meltano.yml, the hub entry and the README.
 
-Both files hold a block between two markers; everything else in them is written by hand::
+They are defined once. Each file holds a block between two markers; everything else in it is
+written by hand::
 
     python -m scripts.render_settings           # renew the blocks
     python -m scripts.render_settings --check   # exit with 1 when a block is stale
@@ -134,6 +135,13 @@ BLOCKS = (
         "# Rendered from tap_mobile_engagement/settings.py by `make settings`:",
         "# End of the rendered settings.",
         _MELTANO_INDENT,
+        meltano_settings,
+    ),
+    Block(
+        ROOT / "hub" / "tap-mobile-engagement.yml",
+        "# Rendered from tap_mobile_engagement/settings.py by `make settings`:",
+        "# End of the rendered settings.",
+        0,
         meltano_settings,
     ),
     Block(

@@ -1,0 +1,158 @@
+"""The docs: every link resolves, every file is found, and what is listed is what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tap_mobile_engagement.settings import SETTINGS
+from tap_mobile_engagement.simulator import Options
+from tap_mobile_engagement.tap import TapMobileEngagement
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    chain(ROOT.glob("*.md"), ROOT.glob("docs/**/*.md"), ROOT.glob("examples/**/*.md"))
+)
+WORKFLOWS = sorted(
+    chain(ROOT.glob(".github/**/*.yml"), ROOT.glob("examples/**/.github/**/*.yml"))
+)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+MENTION = re.compile(r"`((?:docs|tests|scripts|examples|benchmarks)/[\w./-]+)`")
+SETTING_VARIABLE = re.compile(r"\bTAP_MOBILE_ENGAGEMENT_([A-Z_]+)\b")
+
+
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", CODE.sub("", text_of(path)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(CODE.sub("", text_of(page))):
+        if link.startswith(("https://", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        found = target.is_relative_to(ROOT) and target.exists()
+        if not found or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_are_named_are_there(page: Path) -> None:
+    named = MENTION.findall(text_of(page))
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md" or not page.exists():
+            continue
+        reached.add(page)
+        links = LINK.findall(CODE.sub("", text_of(page)))
+        waiting += [(page.parent / link.partition("#")[0]).resolve() for link in links]
+
+    assert {page for page in PAGES if page.parent.name == "docs"} <= reached
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_and_templates_are_yaml_with_a_name(path: Path) -> None:
+    content = yaml.safe_load(text_of(path))
+
+    assert content.get("name") or path.name == "config.yml"
+
+
+def test_variables_that_the_docs_show_are_settings() -> None:
+    known = {setting.name.upper() for setting in SETTINGS}
+    for path in (*PAGES, *WORKFLOWS):
+        shown = {name for name in SETTING_VARIABLE.findall(text_of(path)) if name}
+        assert {name.strip("_") for name in shown} - known == set(), path
+
+
+def test_the_example_workflow_knows_the_simulator() -> None:
+    # (a workflow can't import the simulator's defaults)
+    path = ROOT / "examples" / "ci" / ".github" / "workflows" / "sync.yml"
+    env = yaml.safe_load(text_of(path))["jobs"]["meltano"]["env"]
+    options = Options()
+
+    for name in ("subscription_id", "resource_group", "app_collection", "tenant_id"):
+        assert env[f"TAP_MOBILE_ENGAGEMENT_{name.upper()}"] == getattr(options, name)
+    assert env["TAP_MOBILE_ENGAGEMENT_CLIENT_ID"] == options.client_id
+    assert env["TAP_MOBILE_ENGAGEMENT_CLIENT_SECRET"] == options.client_secret
+    assert json.loads(env["TAP_MOBILE_ENGAGEMENT_APP_NAMES"]) == [*options.apps]
+
+
+def test_the_example_tests_pass() -> None:
+    scripts = Path(sys.executable).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=ROOT / "examples" / "ci",
+        env={"PATH": f"{scripts}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+# Plugin definitions: this project's own, and the entry for the hub.
+
+
+def definitions() -> list[tuple[str, dict[str, Any]]]:
+    project = yaml.safe_load(text_of(ROOT / "meltano.yml"))["plugins"]["extractors"][0]
+    hub = yaml.safe_load(text_of(ROOT / "hub" / "tap-mobile-engagement.yml"))
+    return [("meltano.yml", project), ("hub", hub)]
+
+
+@pytest.mark.parametrize(("name", "plugin"), definitions(), ids=["meltano.yml", "hub"])
+def test_a_plugin_definition_says_what_the_tap_says_of_itself(
+    name: str, plugin: dict[str, Any]
+) -> None:
+    del name
+    tap = TapMobileEngagement
+    tap.append_builtin_config(tap.config_jsonschema)
+    settings = [setting["name"] for setting in plugin["settings"]]
+
+    assert sorted(plugin["capabilities"]) == sorted(each.value for each in tap.capabilities)
+    assert {*tap.config_jsonschema["properties"]} <= {*settings}
+    assert len(settings) == len({*settings})
+
+
+def test_groups_of_settings_in_the_hub_entry_are_settings() -> None:
+    ((_, hub),) = definitions()[1:]
+    names = {setting["name"] for setting in hub["settings"]}
+
+    for group in hub["settings_group_validation"]:
+        assert {*group} <= names
+
+
+def test_the_readme_lists_the_capabilities() -> None:
+    (shown,) = re.findall(r"capabilities: \[([^\]]+)\]", text_of(ROOT / "README.md"))
+
+    listed = {each.strip() for each in shown.split(",")}
+    assert listed == {each.value for each in TapMobileEngagement.capabilities}

@@ -40,8 +40,6 @@ _PYTHON_TYPES: dict[Kind, Any] = {
     Kind.FLAGS: list[str],
 }
 
-_LAST_OF_NO_IDS = max(values.NO_IDS)  # ids that sort behind it are real ones
-
 # A normal time, once every digit is a 0: with 0, 3, 6 or 9 fraction digits.
 _DIGITS = str.maketrans("123456789", "000000000")
 _NORMAL_SHAPES = frozenset(
@@ -137,7 +135,7 @@ def _struct(name: str, fields: Iterable[Field]) -> type[Struct]:
 
 
 def _ids(column: Sequence[str | None]) -> Sequence[str | None]:
-    if all(column) and min(column) > _LAST_OF_NO_IDS:  # type: ignore[type-var, operator]
+    if values.NO_IDS.isdisjoint(column):
         return column
     return [None if value is None else values.identifier(value) for value in column]
 
@@ -146,8 +144,7 @@ def _times(column: Sequence[str | None]) -> Sequence[str | None]:
     """Times in their normal form: checked in bulk, rewritten only where one is not normal."""
     present = [value for value in column if value is not None] if None in column else column
     together = "\n".join(present)  # type: ignore[arg-type]
-    shapes = set(together.translate(_DIGITS).split("\n"))
-    if not (shapes <= _NORMAL_SHAPES and _are_times(present)):
+    if not (_have_normal_shapes(together, len(present)) and _are_times(present)):
         return [None if value is None else values.time(value) for value in column]
     if _SPARE_ZEROS not in together:
         return column
@@ -155,6 +152,15 @@ def _times(column: Sequence[str | None]) -> Sequence[str | None]:
         values.time(value) if value is not None and value.endswith(_SPARE_ZEROS) else value
         for value in column
     ]
+
+
+def _have_normal_shapes(together: str, count: int) -> bool:
+    """Whether so many texts, a line each, look like times in their normal form."""
+    shapes = together.translate(_DIGITS)
+    usual, _, _ = shapes.partition("\n")
+    if usual in _NORMAL_SHAPES and shapes == "\n".join([usual] * count):
+        return True  # all alike, as most columns are
+    return _NORMAL_SHAPES.issuperset(shapes.split("\n"))
 
 
 def _are_times(column: Sequence[Any]) -> bool:

@@ -79,7 +79,7 @@ class TapMobileEngagement(Tap):
     @cached_property
     def source(self) -> ExportSource:
         """Where exports come from."""
-        from tap_mobile_engagement.sources import open_source  # noqa: PLC0415  (slow to import)
+        from tap_mobile_engagement.sources.opening import open_source  # noqa: PLC0415  (slow to import)
 
         return open_source(self.settings, self.timing)
 

@@ -31,6 +31,15 @@ PERMISSIONS = {
 }
 """The permission letters of a SAS that matter here, and what the Azure portal calls them."""
 
+READ_AND_LIST = frozenset("rl")
+"""What reading export files takes."""
+
+WRITE_AND_LIST = frozenset("wl")
+"""What a task's SAS is made with, as the author of Microsoft's own example asks for."""
+
+DELETE = frozenset("d")
+"""What deleting blobs takes."""
+
 CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web|\$logs")
 """What a container may be called, its whole name."""
 

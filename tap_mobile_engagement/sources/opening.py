@@ -1,0 +1,52 @@
+"""Opens the source that the settings ask for.
+
+Each source is imported only where it is wanted: what talks to Azure takes longer to load than
+a small folder takes to read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tap_mobile_engagement.containers import check_container_url, open_container
+from tap_mobile_engagement.containers.urls import READ_AND_LIST
+from tap_mobile_engagement.settings import SourceKind
+
+if TYPE_CHECKING:
+    from tap_mobile_engagement.containers import Container
+    from tap_mobile_engagement.settings import Settings
+    from tap_mobile_engagement.sources.base import ExportSource
+    from tap_mobile_engagement.tasks.timing import Timing
+
+
+def open_source(settings: Settings, timing: Timing) -> ExportSource:
+    """The source that the settings ask for; nothing is requested yet.
+
+    Raises:
+        SettingsError: ``CONTAINER_URL_INVALID`` if a container URL is none; ``BAD_SETTING``
+            likewise of the connection string. All else is found by the source's checks.
+    """
+    if settings.source is SourceKind.ARCHIVE:
+        from tap_mobile_engagement.sources.archive import ArchiveSource  # noqa: PLC0415
+
+        return ArchiveSource(
+            settings, container=_open_archived(settings, timing), timing=timing
+        )
+    from tap_mobile_engagement.sources.api_opening import open_api  # noqa: PLC0415
+
+    return open_api(settings, timing)
+
+
+def _open_archived(settings: Settings, timing: Timing) -> Container:
+    """The container with export files that are already there."""
+    url = settings.container_url
+    assert url is not None  # noqa: S101  (the settings require it)
+    if not settings.storage_connection_string:
+        check_container_url(url, needs=READ_AND_LIST, now=timing.now(), setting="container_url")
+        return open_container(url)
+    from tap_mobile_engagement.containers import StorageAccount  # noqa: PLC0415
+
+    # The account's key opens the container; its URL, or just its name, says which.
+    name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+    return StorageAccount(settings.storage_connection_string).container(name)

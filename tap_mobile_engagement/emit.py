@@ -1,20 +1,27 @@
-"""Records to Singer messages, by one of two paths.
+"""Records to Singer messages, by one of three paths.
 
-Both take the blocks of a part of an export and write the same records. :class:`FastPath`
-handles whole blocks and is for streams that ask for nothing special. :class:`SdkPath` builds
-each record as a dictionary and hands it to the SDK, which applies whatever was asked for:
-stream maps, flattening, dry runs.
+All take the blocks of a part of an export and write the same records. :class:`FastPath` handles
+whole blocks of files that are as they are documented; :class:`TolerantPath` reads items of any
+form one by one, and writes them together. :class:`SdkPath` hands each record to the SDK, which
+applies whatever was asked for beyond a choice of fields: stream maps, flattening, dry runs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.records import RecordIds, RecordReader, canonical_tails
+from tap_mobile_engagement.reading.records import (
+    RecordIds,
+    RecordReader,
+    canonical_tails,
+    encoded_lines,
+)
 from tap_mobile_engagement.reading.typed import TypedReader
 
 if TYPE_CHECKING:
@@ -25,6 +32,11 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.reading.arrays import Block, Parse
     from tap_mobile_engagement.reading.rejects import BadRecords
     from tap_mobile_engagement.reading.typed import Columns
+
+_AT_ONCE = 500  # records that are encoded together
+
+_encoder = msgspec.json.Encoder()
+_without_newline = itemgetter(slice(-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +134,22 @@ def selected_fields(
     return names if has_own and whole else None
 
 
+def direct_path(data_type: DataType, output: Output, selected: Collection[str]) -> RecordPath:
+    """The fastest path for a stream that asks for nothing special.
+
+    Args:
+        data_type: What the records are.
+        output: Where they go.
+        selected: Names of the fields to write, among them the primary key and a field of the
+            items themselves.
+    """
+    fields = selected if len(selected) < len(data_type.record_fields) else None
+    tolerant = TolerantPath(output, fields)
+    if not TypedReader.fits(data_type):
+        return tolerant
+    return FastPath(data_type, output=output, tolerant=tolerant, selected=fields)
+
+
 class RecordPath(Protocol):
     """Writes the records of blocks as messages.
 
@@ -157,18 +185,48 @@ class SdkPath:
         return count
 
 
+class TolerantPath:
+    """Writes records that were read one by one, for a stream that asks for nothing special.
+
+    Args:
+        output: Where the records go.
+        selected: Names of the fields to write; None for all.
+    """
+
+    parse: Parse | None = None
+
+    def __init__(self, output: Output, selected: Collection[str] | None = None) -> None:
+        self._output = output
+        self._selected = selected
+
+    def emit(self, block: Block, records: PartRecords) -> int:
+        """Write the records of a block, in order; return how many there were."""
+        count = 0
+        rest = records.of(block)
+        # A block is one element where that is large: its records need not be held all at once.
+        while some := [*islice(rest, _AT_ONCE)]:
+            if self._selected is not None:
+                some = [{name: record[name] for name in self._selected} for record in some]
+            rows = [*map(_without_newline, encoded_lines(some, _encoder))]
+            end = self._output.closing() + b"\n"
+            lines = _interleaved(self._output.opening, rows, end, count=len(rows))
+            self._output.write(lines, len(rows))
+            count += len(rows)
+        return count
+
+
 class FastPath:
     """Writes the records of a block at once, for a stream that asks for nothing special.
 
     A record is encoded once. Those bytes are its content for the record id and, put between
     what all records of a block have in common, its message; only where fields are deselected
-    is the message encoded apart. A block that the types don't fit goes by ``slow`` instead,
-    and comes out the same.
+    is the message encoded apart. A block that the types don't fit goes by ``tolerant``
+    instead, and comes out the same.
 
     Args:
         data_type: What the records are; one that :class:`TypedReader` can read.
         output: Where the records go.
-        slow: The path for blocks that the types don't fit.
+        tolerant: The path for blocks that the types don't fit.
         selected: Names of the fields to write, among them the primary key and a field of the
             items themselves; None for all.
     """
@@ -178,13 +236,13 @@ class FastPath:
         data_type: DataType,
         *,
         output: Output,
-        slow: SdkPath,
+        tolerant: RecordPath,
         selected: Collection[str] | None = None,
     ) -> None:
         self._data_type = data_type
         self._typed = TypedReader(data_type)
         self._output = output
-        self._slow = slow
+        self._tolerant = tolerant
         self._selected = selected
         own = {field.name for field in data_type.fields}
         is_narrow = selected is not None and not own.issubset(selected)
@@ -196,7 +254,7 @@ class FastPath:
         """Write the records of a block, in order; return how many there were."""
         columns = self._typed.read(block)
         if columns is None:
-            return self._slow.emit(block, records)
+            return self._tolerant.emit(block, records)
         if not columns[0]:
             return 0
         common = self._common_to(records.origin)
@@ -205,7 +263,7 @@ class FastPath:
         if common.ids:
             distinct = common.ids.of_distinct(tails)
             if distinct is None:  # identical items have to be numbered within their groups
-                return self._slow.emit(block, records)
+                return self._tolerant.emit(block, records)
             ids = distinct
         if self._narrow:
             tails = self._narrow.tails(columns)

@@ -7,9 +7,9 @@ emitted; an export that fails leaves it where it was.
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from singer_sdk import Stream
@@ -20,18 +20,17 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_mobile_engagement.batches import BatchOutput, batch_config
 from tap_mobile_engagement.emit import (
-    FastPath,
     Origin,
     PartRecords,
     RecordPath,
     SdkPath,
+    direct_path,
     selected_fields,
 )
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.output import MessageWriter, Output, RecordOutput
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
-from tap_mobile_engagement.reading.typed import TypedReader
 from tap_mobile_engagement.rereading import (
     MAY_HAVE_CHANGED,
     MOST_READINGS,
@@ -40,10 +39,11 @@ from tap_mobile_engagement.rereading import (
 )
 from tap_mobile_engagement.settings import BadRecords as BadRecordsMode
 from tap_mobile_engagement.sources.readahead import fetched
+from tap_mobile_engagement.tally import Tally
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.metrics import Counter
@@ -54,22 +54,6 @@ if TYPE_CHECKING:
 
 
 _BLOBS_GONE = {Code.BLOB_CHANGED, Code.BLOB_MISSING}  # what a task wrote is not there any more
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was read of one export, for the line that reconciles it."""
-
-    size: int = 0
-    records: int = 0
-    repaired: int = 0
-    counted: int = 0
-
-    def take_new(self) -> int:
-        """How many records came since this was asked last."""
-        new = self.records - self.counted
-        self.counted = self.records
-        return new
 
 
 class ExportStream(Stream):
@@ -89,7 +73,6 @@ class ExportStream(Stream):
         super().__init__(tap, schema=data_type.schema, name=data_type.name)
         self.primary_keys = data_type.keys
         self._bad_records: BadRecords | None = None
-        self._written = 0  # records that went through the SDK
 
     @property
     def partitions(self) -> list[dict[str, Any]] | None:
@@ -200,38 +183,32 @@ class ExportStream(Stream):
         self._tap.stream_failed(error)
 
     def _choose_path(self, output: Output) -> RecordPath:
-        """The fast path where nothing asks for more, otherwise the SDK's."""
+        """The SDK's path where more is asked for than a choice of fields."""
+        selected = selected_fields(self.data_type, self.mask)
+        reason = self._needs_sdk(selected)
+        if selected is not None and reason is None:
+            return direct_path(self.data_type, output, selected)
+
+        written = count()
 
         def write_limited(record: dict[str, Any]) -> None:
-            self._check_max_record_limit(self._written)
+            self._check_max_record_limit(next(written))
             output.write_record(record)
-            self._written += 1
 
-        slow = SdkPath(write_limited)
-        reason = self._needs_sdk()
-        if reason:
-            self.logger.info("Writing records through the SDK: %s", reason)
-            return slow
-        return FastPath(
-            self.data_type,
-            output=output,
-            slow=slow,
-            selected=selected_fields(self.data_type, self.mask),
-        )
+        self.logger.info("Writing records through the SDK: %s", reason)
+        return SdkPath(write_limited)
 
-    def _needs_sdk(self) -> str | None:
+    def _needs_sdk(self, selected: Sequence[str] | None) -> str | None:
         """Why the records of this stream have to go through the SDK; None if nothing asks."""
         maps = self.stream_maps
         is_mapped = len(maps) != 1 or type(maps[0]) is not SameRecordTransform
-        writer = self._tap.message_writer
+        is_own_writer = isinstance(self._tap.message_writer, MessageWriter)
         reasons = {
             "it is a dry run": self.ABORT_AT_RECORD_COUNT is not None,
-            "its fields are selected in part": selected_fields(self.data_type, self.mask)
-            is None,
+            "its fields are selected in part": selected is None,
             "there is a stream map": is_mapped,
             "records are flattened": any(each.flattening_enabled for each in maps),
-            "its elements have nested parts": not TypedReader.fits(self.data_type),
-            "the tap was given another writer": not isinstance(writer, MessageWriter),
+            "the tap was given another writer": not is_own_writer,
         }
         return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -293,7 +270,6 @@ class ExportStream(Stream):
             None if that is all; otherwise its files as they are by now, to be read instead.
         """
         tally = Tally()
-        started = time.monotonic()
         bad_before = self._rejects.count
         try:
             for part in export.parts:
@@ -312,27 +288,14 @@ class ExportStream(Stream):
             if is_outdated(export.parts, now):
                 self._rejects.count = bad_before
                 return now
-        self.logger.info(
-            "Read an export: app=%s range=%s task=%s blobs=%d bytes=%d records=%d bad=%d "
-            "repaired=%d waited=%.1fs read=%.1fs",
-            export.app_name or "-",
-            export.window or "-",
-            export.task_id or "-",
-            len(export.parts),
-            tally.size,
-            tally.records,
-            self._rejects.count - bad_before,
-            tally.repaired,
-            export.waited,
-            time.monotonic() - started,
-        )
+        self.logger.info(tally.line(export, bad=self._rejects.count - bad_before))
         return None
 
     def _emit_part(self, export: Export, part: Part, path: RecordPath, tally: Tally) -> None:
         records = self._records_of(export, part)
         try:
             with (fetched(part) if part.remote else part).open() as chunks:
-                for block in read_blocks(_counted(chunks, tally), parse=path.parse):
+                for block in read_blocks(tally.sized(chunks), parse=path.parse):
                     self._tap.check_stop()
                     self._tap.source.keep_state(self._save_state)
                     tally.records += path.emit(block, records)
@@ -403,9 +366,3 @@ class ListedStream(SnapshotStream):
     """What the service lists beside its data: full-table, and off unless selected."""
 
     selected_by_default = False
-
-
-def _counted(chunks: Iterator[bytes], tally: Tally) -> Iterator[bytes]:
-    for chunk in chunks:
-        tally.size += len(chunk)
-        yield chunk

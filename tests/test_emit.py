@@ -14,7 +14,14 @@ import pytest
 from singer_sdk.singerlib import RecordMessage
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
-from tap_mobile_engagement.emit import FastPath, Origin, PartRecords, SdkPath
+from tap_mobile_engagement.emit import (
+    FastPath,
+    Origin,
+    PartRecords,
+    RecordPath,
+    SdkPath,
+    TolerantPath,
+)
 from tap_mobile_engagement.output import MessageWriter, RecordOutput
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
@@ -29,7 +36,14 @@ TYPED = [data_type.name for data_type in DATA_TYPES if TypedReader.fits(data_typ
 TIME = re.compile(rb',"time_extracted":"[^"]*"')
 
 
-def emit(name: str, content: bytes, *, fast: bool, version: int | None = None) -> list[bytes]:
+def emit(
+    name: str,
+    content: bytes,
+    path: str,
+    *,
+    version: int | None = None,
+    selected: list[str] | None = None,
+) -> list[bytes]:
     """The messages that a path writes for a file, without the time of extraction."""
     writer = MessageWriter()
     out = TextIOWrapper(BytesIO())
@@ -39,11 +53,17 @@ def emit(name: str, content: bytes, *, fast: bool, version: int | None = None) -
 
     data_type = BY_NAME[name]
     output = RecordOutput(name, version, writer=writer, write_record=write)
-    slow = SdkPath(output.write_record)
-    path = FastPath(data_type, output=output, slow=slow)
+    tolerant = TolerantPath(output, selected)
+    chosen: RecordPath
+    match path:
+        case "fast":
+            chosen = FastPath(data_type, output=output, tolerant=tolerant, selected=selected)
+        case "tolerant":
+            chosen = tolerant
+        case _:
+            chosen = SdkPath(output.write_record)
     origin = Origin(data_type, "shop", f"{name} “1”.json", "2016-05-08T00:00:00Z")
     records = PartRecords(origin, BadRecords(name, skip=True, most=1000))
-    chosen = path if fast else slow
     with redirect_stdout(out):
         blocks = read_blocks([content], parse=chosen.parse)
         count = sum(chosen.emit(block, records) for block in blocks)
@@ -87,14 +107,38 @@ OPTIONS = {
 
 @pytest.mark.parametrize("name", TYPED)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
-def test_both_paths_write_the_same(name: str, options: Options, exported: Export) -> None:
+def test_all_paths_write_the_same(name: str, options: Options, exported: Export) -> None:
     content = exported(name, options)
 
-    fast = emit(name, content, fast=True, version=7)
-    slow = emit(name, content, fast=False, version=7)
+    by_sdk = emit(name, content, "sdk", version=7)
 
-    assert len(slow) > 1
-    assert fast == slow
+    assert len(by_sdk) > 1
+    assert emit(name, content, "fast", version=7) == by_sdk
+    assert emit(name, content, "tolerant", version=7) == by_sdk
+
+
+def test_devices_are_written_as_the_sdk_writes_them(exported: Export) -> None:
+    content = exported("devices", OPTIONS["as documented"])
+
+    by_sdk = emit("devices", content, "sdk", version=7)
+
+    assert len(by_sdk) > 1
+    assert emit("devices", content, "tolerant", version=7) == by_sdk
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_choice_of_fields_is_the_same_by_types_and_one_by_one(
+    name: str, exported: Export
+) -> None:
+    content = exported(name, OPTIONS["as documented"])
+    keys = {*BY_NAME[name].keys, "blob_name"}
+    fields = [field.name for field in BY_NAME[name].record_fields]
+    selected = [name for at, name in enumerate(fields) if name in keys or at % 2]
+
+    fast = emit(name, content, "fast", selected=selected)
+
+    assert [*json.loads(fast[0])["record"]] == selected
+    assert fast == emit(name, content, "tolerant", selected=selected)
 
 
 @pytest.mark.parametrize("name", TYPED)
@@ -129,7 +173,7 @@ def test_an_odd_item_comes_out_the_same_among_its_neighbours(event: dict[str, ob
     plain = {"name": "b", "timestamp": "2016-05-01T00:00:01Z"}
     content = json.dumps([{"deviceId": "d", "events": [plain, event, plain]}]).encode()
 
-    fast = emit("events", content, fast=True)
+    fast = emit("events", content, "fast")
 
-    assert fast == emit("events", content, fast=False)
+    assert fast == emit("events", content, "sdk")
     assert len({json.loads(line)["record"]["record_id"] for line in fast[:-1]}) == len(fast) - 1

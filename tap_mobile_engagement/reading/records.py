@@ -40,13 +40,17 @@ def canonical(value: Any) -> bytes:
 
 
 def canonical_tails(records: Iterable[msgspec.Struct]) -> list[bytes]:
-    """The canonical JSON of each record Struct, without its opening brace.
+    """The canonical JSON of each record Struct, without its opening brace."""
+    return [*map(_between_brace_and_newline, encoded_lines([*records], _canonical))]
+
+
+def encoded_lines(values: list[Any], encoder: msgspec.json.Encoder) -> list[bytes]:
+    """The JSON text of each value, with a newline behind it.
 
     All are encoded at once, and the lines taken apart by what reads lines: it looks for the
     ends with ``memchr``, where ``bytes.split`` goes byte by byte.
     """
-    lines = BytesIO(_canonical.encode_lines([*records]))
-    return [*map(_between_brace_and_newline, lines.readlines())]
+    return BytesIO(encoder.encode_lines(values)).readlines()
 
 
 class Leaf(NamedTuple):

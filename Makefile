@@ -62,6 +62,10 @@ demo: setup-demo ## export tasks of a simulated service into PostgreSQL, twice
 demo-archive: setup-demo ## left-over export files into PostgreSQL, twice
 	$(BIN)/python -m scripts.demo.archive
 
+.PHONY: bench
+bench: $(ENVIRONMENT) ## records a second beside the tap's peers, and what no tap can beat
+	$(BIN)/python -m benchmarks.compare $(BENCH_ARGS)
+
 .PHONY: settings
 settings: $(ENVIRONMENT) ## renew the settings in meltano.yml and the README
 	$(BIN)/python -m scripts.render_settings

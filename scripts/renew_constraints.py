@@ -44,6 +44,10 @@ def environments() -> tuple[Environment, ...]:
         Environment("meltano.txt", (meltano,), keep_root=True),
         Environment("target-postgres.txt", (target,)),
         Environment("target-snowflake.txt", (snowflake, "fakesnow"), keep_root=True),
+        Environment("bench-airbyte.txt", ("airbyte-cdk[file-based]",), keep_root=True),
+        Environment("bench-dlt.txt", ("dlt[filesystem,parquet]",), keep_root=True),
+        Environment("bench-floors.txt", ("msgspec", "orjson"), keep_root=True),
+        Environment("bench-singer-python.txt", ("singer-python",), keep_root=True),
     )
 
 

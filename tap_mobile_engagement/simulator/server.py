@@ -39,6 +39,7 @@ class Simulator:
         host: Address to listen on.
         port: Port to listen on; 0 for a free one.
         faults: A plan of faults, see :mod:`~tap_mobile_engagement.simulator.faults`.
+        deliverer: What writes the files of exports, where they shall be others than usual.
 
     Attributes:
         options: As given.
@@ -53,12 +54,13 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
         faults: Sequence[Any] = (),
+        deliverer: type[Deliverer] = Deliverer,
     ) -> None:
         self.options = options or Options()
         self.clock = SimulatorClock(self.options.clock_start, frozen=self.options.frozen)
         self.faults = Faults(faults)
         self._apps = {name: App(self.options, name) for name in self.options.apps}
-        self._deliverer = Deliverer(self.options, self.faults)
+        self._deliverer = deliverer(self.options, self.faults)
         self._board = TaskBoard(
             self.options, self.clock, self._apps, deliverer=self._deliverer, faults=self.faults
         )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.chunks import WHITE, grown, rechunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +37,6 @@ MAX_ELEMENT_SIZE = 256 * 1024 * 1024
 """Bytes that a single element may have; the file of a larger one is taken to be broken."""
 
 _GUESSES = 3  # per block, before the exact scan; each costs a parse of the block
-_WHITE = b" \t\r\n"
 
 # What shapes an array: strings, the quote of a string that the buffer cuts off, brackets and
 # commas. The quantifiers are possessive, so that a quote without its partner costs one pass.
@@ -94,16 +94,6 @@ def read_array(
     yield from _ArrayReader(rechunk(chunks, block_size), parse).blocks()
 
 
-def rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Cut chunks that are larger than ``size`` bytes; smaller ones stay as they are."""
-    for chunk in chunks:
-        if len(chunk) <= size:
-            yield chunk
-        else:
-            for start in range(0, len(chunk), size):
-                yield chunk[start : start + size]
-
-
 class _ArrayReader:
     """One pass over an array: the bytes not yet handed out, and what was learned so far.
 
@@ -153,7 +143,7 @@ class _ArrayReader:
             chunk = next(self._chunks, None)
             if chunk is None:
                 raise DataError(Code.BLOB_CORRUPT, "the content is empty", offset=0)
-            self._buffer = chunk.lstrip(_WHITE)
+            self._buffer = chunk.lstrip(WHITE)
             self._offset += len(chunk) - len(self._buffer)
         if not self._buffer.startswith(b"["):
             what = "the content is no JSON array"
@@ -161,17 +151,8 @@ class _ArrayReader:
 
     def _fill(self, wanted: int) -> bool:
         """Let the buffer grow to some bytes; False where the content has no more to give."""
-        parts = [self._buffer]
-        size = len(self._buffer)
-        while size < wanted:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            parts.append(chunk)
-            size += len(chunk)
-        if len(parts) > 1:
-            self._buffer = b"".join(parts)
-        return size >= wanted
+        self._buffer = grown(self._buffer, self._chunks, wanted)
+        return len(self._buffer) >= wanted
 
     def _drop(self, comma: int) -> None:
         """Forget the elements before that comma."""
@@ -229,7 +210,7 @@ class _ArrayReader:
             yield Block(data, self._offset + start - 1, sound=_is_array(data))
 
     def _is_blank(self, start: int, end: int) -> bool:
-        return not self._buffer[start:end].strip(_WHITE)
+        return not self._buffer[start:end].strip(WHITE)
 
     def _expect_end(self, at: int) -> None:
         """Check the bracket that closes the array, and that only white space follows it."""
@@ -240,7 +221,7 @@ class _ArrayReader:
         rest: bytes | None = self._buffer[at + 1 :]
         offset += 1
         while rest is not None:
-            stripped = rest.lstrip(_WHITE)
+            stripped = rest.lstrip(WHITE)
             if stripped:
                 offset += len(rest) - len(stripped)
                 what = "something follows the end of the array"

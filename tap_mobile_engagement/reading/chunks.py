@@ -28,13 +28,34 @@ def peek(chunks: Iterable[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
         The beginning of the content, and the whole content.
     """
     rest = iter(chunks)
-    taken = []
-    length = 0
-    while length < size and (chunk := next(rest, None)) is not None:
-        taken.append(chunk)
-        length += len(chunk)
-    head = b"".join(taken)
+    head = grown(b"", rest, size)
     return head, itertools.chain([head], rest) if head else rest
+
+
+def grown(buffer: bytes, rest: Iterator[bytes], size: int) -> bytes:
+    """The buffer and so much of the rest that it has some bytes; fewer where there are no more.
+
+    Args:
+        buffer: What was taken already.
+        rest: What follows; is taken from.
+        size: How many bytes to have, at least.
+    """
+    parts = [buffer]
+    length = len(buffer)
+    while length < size and (chunk := next(rest, None)) is not None:
+        parts.append(chunk)
+        length += len(chunk)
+    return b"".join(parts) if len(parts) > 1 else buffer
+
+
+def rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Cut chunks that are larger than ``size`` bytes; smaller ones stay as they are."""
+    for chunk in chunks:
+        if len(chunk) <= size:
+            yield chunk
+        else:
+            for start in range(0, len(chunk), size):
+                yield chunk[start : start + size]
 
 
 def drop(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:

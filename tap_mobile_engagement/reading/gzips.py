@@ -6,7 +6,8 @@ import zlib
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, rechunk
+from tap_mobile_engagement.reading.arrays import BLOCK_SIZE
+from tap_mobile_engagement.reading.chunks import rechunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,9 +18,8 @@ from tap_mobile_engagement.reading.arrays import (
     BLOCK_SIZE,
     MAX_ELEMENT_SIZE,
     Block,
-    rechunk,
 )
-from tap_mobile_engagement.reading.chunks import WHITE
+from tap_mobile_engagement.reading.chunks import WHITE, grown, rechunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,17 +91,8 @@ class _ObjectsReader:
 
     def _fill(self, wanted: int) -> bool:
         """Let the buffer grow to some bytes; False where the content has no more to give."""
-        parts = [self._buffer]
-        size = len(self._buffer)
-        while size < wanted:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            parts.append(chunk)
-            size += len(chunk)
-        if len(parts) > 1:
-            self._buffer = b"".join(parts)
-        return size >= wanted
+        self._buffer = grown(self._buffer, self._chunks, wanted)
+        return len(self._buffer) >= wanted
 
     def _drop(self, end: int) -> None:
         self._buffer = self._buffer[end:]

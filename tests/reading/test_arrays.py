@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading import arrays
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, read_array, rechunk
+from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, read_array
+from tap_mobile_engagement.reading.chunks import rechunk
 from tests.reading.arrays import (
     AWKWARD,
     COMPACT,

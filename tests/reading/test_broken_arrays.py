@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading import arrays
 from tap_mobile_engagement.reading.arrays import Block, read_array
+from tap_mobile_engagement.reading.chunks import rechunk
 from tap_mobile_engagement.reading.elements import decode_element
 from tests.reading.arrays import COMPACT, WRITERS, Writer, chunked, decoded, texts
 
@@ -102,7 +103,7 @@ def test_a_truncation_says_that_it_is_one() -> None:
 def test_what_is_no_array_is_corrupt_however_it_arrives(
     content: bytes, offset: int, chunk_size: int
 ) -> None:
-    chunks = arrays.rechunk([content], chunk_size)
+    chunks = rechunk([content], chunk_size)
 
     with pytest.raises(DataError) as caught:
         [*read_array(chunks)]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, Block, rechunk
+from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, Block
+from tap_mobile_engagement.reading.chunks import rechunk
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tests.reading.arrays import COMPACT, chunked, decoded, texts
 

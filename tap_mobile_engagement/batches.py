@@ -7,12 +7,12 @@ the latest when an export ends; so the STATE that claims the export follows all 
 
 from __future__ import annotations
 
-import gzip
 import uuid
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+from isal import igzip
 from msgspec import Meta, Struct
 from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.helpers._batch import (
@@ -36,7 +36,8 @@ MOST_RECORDS = 50_000
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes per file before compression, for the same reason."""
 
-_GZIP_LEVEL = 1  # the fastest: twice the speed of the default for a tenth more bytes
+_IGzipFile: Any = igzip.IGzipFile  # (its types are incomplete)
+_GZIP_LEVEL = 1  # of 0 to 3; higher ones were slower here, and their files no smaller
 
 _EXAMPLE = (
     "{encoding: {format: jsonl, compression: gzip}, storage: {root: file:///data/batches}}"
@@ -202,7 +203,7 @@ class _BatchFile:
             raw: Any = opened.enter_context(self._path.open("wb"))
             self._file: IO[bytes] = raw
             if packed:
-                packer: Any = gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0)
+                packer: Any = _IGzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0)
                 self._file = opened.enter_context(packer)
             self._opened = opened.pop_all()
 

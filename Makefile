@@ -40,6 +40,10 @@ unit: $(ENVIRONMENT) ## the tests that need no server
 	$(BIN)/pytest $(PYTEST_ARGS) -m "not azurite and not postgres and not meltano \
 		and not packaging and not snowflake"
 
+.PHONY: unit-all
+unit-all: ## the same with every Python that is supported; a missing one fails
+	MAKE="$(MAKE)" $(PYTHON) -m scripts.every_python PYTEST_ARGS="-n $(WORKERS) $(PYTEST_ARGS)"
+
 .PHONY: lint
 lint: $(ENVIRONMENT) ## rules and format of the code
 	$(BIN)/ruff check
@@ -80,7 +84,7 @@ constraints: ## renew the exact versions in requirements/
 
 .PHONY: clean
 clean: ## remove everything that was set up or made
-	rm -rf $(VENV) $(TOOLS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* $(TOOLS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up ----------------------------------------------------------------------------------

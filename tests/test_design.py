@@ -1,0 +1,121 @@
+"""The picture in docs/design.md shows the code as it is: imports go along its arrows."""
+
+from __future__ import annotations
+
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import tap_mobile_engagement
+
+PACKAGE = Path(tap_mobile_engagement.__file__).parent
+PAGE = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
+PICTURE = PAGE.partition("```mermaid\n")[2].partition("```")[0]
+SIMULATOR = "simulator"
+# A stream knows the type of its tap, and nothing else of it.
+UPWARD = {("streams", "tap")}
+NODE = re.compile(r'^ *(?:subgraph )?(\w+)\["([^"<]+)(?:<br>[^"<]+)*"\]$')
+EDGES = re.compile(r"^ *\w+(?: --> \w+)+$")
+
+
+def drawn() -> tuple[dict[str, str], set[tuple[str, str]]]:
+    """The node of each module or folder of the package, and the arrows between nodes."""
+    nodes: dict[str, str] = {}
+    arrows: set[tuple[str, str]] = set()
+    folder: str | None = None
+    first, *lines = PICTURE.splitlines()
+    assert first == "flowchart TD"
+    for line in lines:
+        if line.strip() == "end":
+            folder = None
+        elif EDGES.match(line):
+            arrows |= {*pairwise(line.strip().split(" --> "))}
+        else:
+            node = NODE.match(line)
+            assert node, f"no line of a flowchart as this page has them: {line}"
+            if folder is not None:  # a part of a folder that is drawn around it
+                arrows |= {(folder, node[1]), (node[1], folder)}
+                names = [f"{folder}/{name}" for name in node[2].split(" · ")]
+                assert all((PACKAGE / name).exists() for name in names), line
+                continue
+            if line.lstrip().startswith("subgraph"):
+                folder = node[1]
+            for name in node[2].partition(":")[0].split(" · "):
+                assert (PACKAGE / name).exists(), line
+                nodes[name.removesuffix(".py").rstrip("/")] = node[1]
+    return nodes, arrows
+
+
+def below(node: str, arrows: set[tuple[str, str]]) -> set[str]:
+    """The node and all that arrows lead to from it."""
+    reached, waiting = set[str](), {node}
+    while waiting:
+        here = waiting.pop()
+        reached.add(here)
+        waiting |= {end for start, end in arrows if start == here} - reached
+    return reached
+
+
+def imported(path: Path) -> set[str]:
+    """What a file imports of the package: its modules and folders, for types too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.ImportFrom(module="tap_mobile_engagement", names=found):
+                names |= {each.name for each in found}
+            case ast.ImportFrom(module=str(module)):
+                found_in = module.split(".")
+                if found_in[0] == "tap_mobile_engagement":
+                    names.add(found_in[1])
+            case ast.Import(names=found):
+                parts = [each.name.split(".") for each in found]
+                names |= {part[1] for part in parts if part[0] == "tap_mobile_engagement"}
+    return names
+
+
+def parts() -> list[str]:
+    """The modules and folders of the package."""
+    return sorted(
+        path.stem
+        for path in PACKAGE.iterdir()
+        if path.stem != "__init__" and (path.suffix == ".py" or (path / "__init__.py").exists())
+    )
+
+
+def files_of(part: str) -> list[Path]:
+    folder = PACKAGE / part
+    return [*folder.rglob("*.py")] if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+def test_every_part_of_the_package_is_in_the_picture() -> None:
+    nodes, _ = drawn()
+
+    assert sorted([*nodes, SIMULATOR]) == parts()
+
+
+@pytest.mark.parametrize("part", [part for part in parts() if part != SIMULATOR])
+def test_imports_go_along_the_arrows(part: str) -> None:
+    nodes, arrows = drawn()
+    may_know = below(nodes[part], arrows)
+
+    for path in files_of(part):
+        for name in imported(path):
+            known = (part, name) in UPWARD or nodes.get(name) in may_know
+            assert known, f"{path.relative_to(PACKAGE)} imports {name}"
+
+
+def test_no_arrow_leads_back_up() -> None:
+    nodes, arrows = drawn()
+
+    for start, end in arrows:
+        inside = {(start, end), (end, start)} <= arrows
+        assert inside or start not in below(end, arrows), f"{start} --> {end}"
+    assert {*nodes.values()} <= below("tap", arrows)
+
+
+def test_the_simulator_imports_the_data_types_at_most() -> None:
+    for path in files_of(SIMULATOR):
+        assert imported(path) <= {SIMULATOR, "datatypes"}, path

@@ -23,6 +23,7 @@ ENVIRONMENT := $(VENV)/.installed
 AZURITE := $(TOOLS)/.azurite-installed
 PLUGINS_INSTALLED := $(TOOLS)/meltano-plugins/.installed
 SNOWFLAKE := $(TOOLS)/target-snowflake/.installed
+JSONL := $(TOOLS)/target-jsonl/.installed
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -75,7 +76,7 @@ settings: $(ENVIRONMENT) ## renew the settings in meltano.yml and the README
 	$(BIN)/python -m scripts.render_settings
 
 .PHONY: setup setup-demo
-setup: $(ENVIRONMENT) $(AZURITE) $(PLUGINS_INSTALLED) $(SNOWFLAKE) ## everything that the tests need
+setup: $(ENVIRONMENT) $(AZURITE) $(PLUGINS_INSTALLED) $(SNOWFLAKE) $(JSONL) ## everything that the tests need
 setup-demo: $(ENVIRONMENT) $(PLUGINS_INSTALLED)
 
 .PHONY: constraints
@@ -121,7 +122,8 @@ $(PLUGINS_INSTALLED): $(MELTANO) meltano.yml pyproject.toml \
 	MELTANO_SYS_DIR_ROOT=$(dir $(abspath $@)) $(MELTANO) install $(PLUGINS)
 	touch $@
 
-$(SNOWFLAKE): $(UV) requirements/target-snowflake.txt
+# Targets beside Meltano's, each in an environment of its own: what they need does not go together.
+$(SNOWFLAKE) $(JSONL): $(TOOLS)/%/.installed: $(UV) requirements/%.txt
 	$(call make-venv,$(@D))
-	$(UV) pip install --quiet --python $(@D)/bin/python -r requirements/target-snowflake.txt
+	$(UV) pip install --quiet --python $(@D)/bin/python -r requirements/$*.txt
 	touch $@

@@ -39,11 +39,13 @@ def environments() -> tuple[Environment, ...]:
     meltano = _pinned("meltano", REQUIREMENTS / "meltano.txt")
     target = _pinned("meltanolabs-target-postgres", ROOT / "meltano.yml")
     snowflake = _pinned("meltanolabs-target-snowflake", ROOT / "meltano.yml")
+    jsonl = _pinned("target-jsonl", ROOT / "meltano.yml")
     return (
         Environment("constraints.txt", ("-e", ".[dev]", "-r", "requirements/pipeline.txt")),
         Environment("meltano.txt", (meltano,), keep_root=True),
         Environment("target-postgres.txt", (target,)),
         Environment("target-snowflake.txt", (snowflake, "fakesnow"), keep_root=True),
+        Environment("target-jsonl.txt", (jsonl,), keep_root=True),
         Environment("bench-airbyte.txt", ("airbyte-cdk[file-based]",), keep_root=True),
         Environment("bench-dlt.txt", ("dlt[filesystem,parquet]",), keep_root=True),
         Environment("bench-floors.txt", ("msgspec", "orjson"), keep_root=True),

@@ -39,7 +39,7 @@ test: setup lint types ## lint, types, and all tests, with Azurite, PostgreSQL a
 .PHONY: unit
 unit: $(ENVIRONMENT) ## the tests that need no server
 	$(BIN)/pytest $(PYTEST_ARGS) -m "not azurite and not postgres and not meltano \
-		and not packaging and not snowflake"
+		and not packaging and not snowflake and not targets"
 
 .PHONY: unit-all
 unit-all: ## the same with every Python that is supported; a missing one fails

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 pytest_plugins = [
     "tests.support.azurite",
     "tests.support.meltano",
+    "tests.support.packaging",
     "tests.support.postgres",
     "tests.support.simulated",
 ]

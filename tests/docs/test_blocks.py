@@ -1,0 +1,197 @@
+"""Every block of code on every page: it parses, and what it names exists or was run.
+
+Pages that are run from their first command to their last have tests of their own; for the
+others a command is looked up: its target, its options, its package, or the test that runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tap_mobile_engagement import inspect
+from tap_mobile_engagement.simulator.__main__ import main as simulator_command
+from tap_mobile_engagement.tap import TapMobileEngagement
+from tests.docs.pages import PAGES, ROOT, Command, blocks, commands, commands_on
+from tests.support.messages import assert_contains, bookmark, own_fields
+from tests.support.simulated import settings_for, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import click
+
+    from tap_mobile_engagement.simulator import Simulator
+
+RUN_AS_THEY_STAND = {
+    "docs/start.md": "tests/docs/test_start.py",
+    "docs/settings.md": "tests/docs/test_settings_page.py",
+    "docs/simulator.md": "tests/simulator/test_docs.py",
+}
+MELTANO = {
+    "meltano config test tap-mobile-engagement": "tests/faults/test_checks.py",
+    "meltano run tap-mobile-engagement target-postgres": "tests/meltano/test_pipeline.py",
+}
+MELTANO_PAGE = "docs/meltano.md"  # tests/warehouse/test_meltano.py runs its commands
+LANGUAGES = {"console", "json", "yaml", "python", "mermaid"}
+OUR_PACKAGE = re.compile(r"tap-mobile-engagement(?:\[(\w+)\])?")
+
+
+def looked_up() -> list[tuple[str, Command]]:
+    return [
+        (block.page, command)
+        for block in blocks("console")
+        if block.page not in RUN_AS_THEY_STAND
+        for command in commands(block)
+    ]
+
+
+@pytest.mark.parametrize("test", [*RUN_AS_THEY_STAND.values(), *MELTANO.values()])
+def test_the_tests_that_are_named_are_there(test: str) -> None:
+    assert (ROOT / test).exists()
+
+
+def test_every_block_says_its_language() -> None:
+    for page in PAGES:
+        fences = re.findall(r"^```(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert {*fences[::2]} <= LANGUAGES | {"text"}, page.name
+        assert {*fences[1::2]} <= {""}, page.name
+
+
+@pytest.mark.parametrize(("page", "command"), looked_up(), ids=str)
+def test_a_command_is_known(page: str, command: Command) -> None:
+    for part in command.text.partition("#")[0].split("|"):
+        words = shlex.split(part)
+        check = CHECKS.get(words[0])
+        assert check, f"{page}: what is {words[0]}?"
+        check(page, words)
+
+
+def _make(_: str, words: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert {*words[1:]} <= {*re.findall(r"^([\w-]+):.*##", makefile, re.MULTILINE)}
+
+
+def _pip(_: str, words: list[str]) -> None:
+    assert words[1] == "install"
+    for word in words[2:]:
+        package = OUR_PACKAGE.fullmatch(word)
+        assert package or word in {"pytest", "meltano[azure]"}, word
+        if package and package[1]:
+            pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+            assert re.search(rf"^{package[1]} = \[", pyproject, re.MULTILINE)
+
+
+def _program(command: click.Command) -> Callable[[str, list[str]], None]:
+    options = {name for each in command.params for name in each.opts}
+
+    def check(_: str, words: list[str]) -> None:
+        given = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
+        assert given <= options | {"--help", "--version"}, words
+
+    return check
+
+
+def _target(_: str, words: list[str]) -> None:
+    assert words[0] in {each["name"] for each in _project()["plugins"]["loaders"]}
+
+
+def _project() -> Any:
+    return yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+
+
+def _meltano(page: str, words: list[str]) -> None:
+    assert page == MELTANO_PAGE or shlex.join(words) in MELTANO, words
+
+
+def _quoted(page: str, _: list[str]) -> None:
+    # Microsoft's; the page says that no test can run them.
+    assert page == "docs/archive.md"
+
+
+def _harmless(_: str, words: list[str]) -> None:
+    # (the names of variables are looked at in tests/test_docs.py)
+    assert words
+
+
+CHECKS: dict[str, Callable[[str, list[str]], None]] = {
+    "make": _make,
+    "pip": _pip,
+    "tap-mobile-engagement": _program(TapMobileEngagement.cli),
+    "tap-mobile-engagement-inspect": _program(inspect.main),
+    "mobile-engagement-simulator": _program(simulator_command),
+    "target-jsonl": _target,
+    "meltano": _meltano,
+    "az": _quoted,
+    "azcopy": _quoted,
+    "export": _harmless,
+    "mkdir": _harmless,
+    "pytest": _harmless,
+}
+
+
+# Data.
+
+
+@pytest.mark.parametrize("block", blocks("json"), ids=lambda block: block.page)
+def test_json_is_json(block: Any) -> None:
+    assert json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: block.page)
+def test_yaml_is_yaml_and_names_settings_of_the_tap(block: Any) -> None:
+    content = yaml.safe_load(block.text)
+    alone = [{"config": content.get("config")}]
+    extractors = content.get("plugins", {}).get("extractors", alone)
+    known = {setting["name"] for setting in _project()["plugins"]["extractors"][0]["settings"]}
+
+    for extractor in extractors:
+        assert {*(extractor.get("config") or {})} <= known
+
+
+def test_the_readme_and_meltano_yml_leave_out_the_same_streams() -> None:
+    shown = [
+        extractor["select"]
+        for page in ("README.md", "docs/streams.md")
+        for block in blocks("yaml", page=page)
+        for extractor in yaml.safe_load(block.text).get("plugins", {}).get("extractors", [])
+    ]
+
+    assert shown == [_project()["plugins"]["extractors"][0]["select"]] * 2
+
+
+def test_the_state_that_is_shown_is_taken_up(simulator: Simulator, folder: Path) -> None:
+    (block,) = blocks("json", page="docs/state.md")
+    state = json.loads(block.text)
+    # (the day behind the range of its task: that one is unknown here, and made anew)
+    settings = settings_for(simulator, folder, lookback_days=0)
+
+    messages = sync(settings, state=state).checked()
+
+    assert bookmark(state, "events") == "2016-05-08T00:00:00Z"
+    assert bookmark(messages.state, "events") == "2016-05-15T00:00:00Z"
+    truth = simulator.truth("shop", "events")
+    new = [record for record in truth if record["timestamp"] >= "2016-05-08"]
+    assert_contains(own_fields(messages.records("events")), new)
+    tasks = [task.request for task in simulator.tasks if task.request.data_type == "events"]
+    assert min(str(request.start) for request in tasks) == "2016-05-08"
+
+
+# The index.
+
+
+def test_the_index_leads_to_every_page_and_back() -> None:
+    index = ROOT / "docs" / "README.md"
+    pages = sorted({*(ROOT / "docs").glob("*.md")} - {index})
+    linked = re.findall(r"^\| \[(\w+\.md)\]\(\1\) \|", index.read_text("utf-8"), re.MULTILINE)
+
+    assert sorted(linked) == [page.name for page in pages]
+    for page in pages:
+        assert "](README.md)" in page.read_text(encoding="utf-8"), page.name
+    assert commands_on("docs/README.md") == []

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -76,6 +77,23 @@ def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
         waiting += [(page.parent / link.partition("#")[0]).resolve() for link in links]
 
     assert {page for page in PAGES if page.parent.name == "docs"} <= reached
+
+
+def test_badges_say_what_is_so() -> None:
+    # (each is a picture of its own words: none asks a service that this project has not got)
+    badge = re.compile(
+        r"^\[!\[([^\]]+)\]\(https://img\.shields\.io/badge/\S+\)\]", re.MULTILINE
+    )
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    name = "Programming Language :: Python :: "
+    versions = [each.removeprefix(name) for each in project["classifiers"] if name in each]
+
+    assert badge.findall(text_of(ROOT / "README.md")) == [
+        f"Python {', '.join(versions)}",
+        f"Licence {project['license']}",
+        "Built with the Singer SDK",
+    ]
+    assert any(each.startswith("singer-sdk") for each in project["dependencies"])
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

@@ -50,6 +50,7 @@ class ExportTask:
         app: App resource name.
         request: What it was asked for.
         created: By the calendar.
+        created_at: The same on the timers.
         starts_at: When it leaves the queue.
         ends_at: When it writes its files.
         completed: By the calendar; None while it is not.
@@ -67,6 +68,7 @@ class ExportTask:
     app: str
     request: ExportRequest
     created: datetime
+    created_at: float
     starts_at: float
     ends_at: float
     completed: datetime | None = None
@@ -169,6 +171,7 @@ class TaskBoard:
                 app=app,
                 request=request,
                 created=self._clock.now(),
+                created_at=timer,
                 starts_at=starts_at,
                 ends_at=starts_at + self._draw(self._options.run_seconds),
             )

@@ -137,6 +137,7 @@ class ApiSource:
     ) -> Iterator[Export]:
         """Yield the exports that are due as soon as their tasks are done, in commit order."""
         if data_type.task_path is None:
+            self._fleet.start()  # a list may take long, and tasks need not wait for it
             yield self._listing(data_type, app_name)
             return
         self.prepare(data_type, app_name, state)

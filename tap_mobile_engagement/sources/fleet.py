@@ -117,7 +117,7 @@ class Fleet:
                     self._plan.abandon(key)
                     assert errand.error is not None  # noqa: S101  (its phase is FAILED)
                     raise errand.error
-                self._ensure_running()
+                self.start()
                 self._changed.wait(_READER_NAP)
             self._timing.pause(0)
 
@@ -160,7 +160,8 @@ class Fleet:
         if self._thread is not None:
             self._thread.join(_FAREWELL)
 
-    def _ensure_running(self) -> None:
+    def start(self) -> None:
+        """Begin with what is planned by now, unless that is under way already."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="export-tasks", daemon=True)
             self._thread.start()

@@ -38,7 +38,7 @@ it for the next run.
 """
 
 _ENDLESS = datetime.max.replace(tzinfo=UTC)
-_MAX_DOUBLINGS = 64  # enough to grow from a nanosecond to centuries without an overflow
+_MOST_STEPS = 250  # enough to grow from a nanosecond to centuries by a fifth each time
 
 
 class TaskState(StrEnum):
@@ -119,7 +119,8 @@ class PollingSchedule:
         first: Seconds before the first look; also the least that a ``Retry-After`` can ask
             for, so that no answer makes the tap spin.
         largest: Seconds that a pause grows to.
-        growth: By how much each pause is longer than the one before.
+        growth: By how much each pause is longer than the one before. Until the largest is
+            reached, an end is seen late by at most ``growth - 1`` of the time that it took.
         jitter: Changes a pause (not one that the service asked for), so that many clients
             don't come back at the same moment. Leaves it as it is unless told otherwise.
 
@@ -129,7 +130,7 @@ class PollingSchedule:
 
     first: float
     largest: float
-    growth: float = 1.5
+    growth: float = 1.2
     jitter: Callable[[float], float] = _unchanged
 
     def __post_init__(self) -> None:
@@ -145,7 +146,7 @@ class PollingSchedule:
         """
         if retry_after is not None:
             return max(retry_after, self.first)
-        grown = self.first * self.growth ** min(step, _MAX_DOUBLINGS)
+        grown = self.first * self.growth ** min(step, _MOST_STEPS)
         return self.jitter(min(grown, self.largest))
 
 

@@ -28,7 +28,7 @@ from tap_mobile_engagement.windows import Window
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-SCHEDULE = PollingSchedule(first=5, largest=300)
+SCHEDULE = PollingSchedule(first=5, largest=300, growth=1.5)
 WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
 HALVES = (
     Window(date(2016, 5, 1), date(2016, 5, 4)),
@@ -103,6 +103,17 @@ class TestPollingSchedule:
         schedule = PollingSchedule(first=2, largest=10, growth=2)
 
         assert [schedule.pause(step) for step in range(5)] == [2, 4, 8, 10, 10]
+
+    @given(seconds=st.floats(30, 1500))
+    def test_an_end_is_seen_soon_in_proportion_to_what_it_took(self, seconds: float) -> None:
+        # With the pauses of the settings' defaults, before they reach the largest.
+        schedule = PollingSchedule(first=5, largest=300)
+        seen_at, step = 0.0, 0
+        while seen_at < seconds:
+            seen_at += schedule.pause(step)
+            step += 1
+
+        assert seen_at - seconds <= 0.2 * seconds + 5
 
     def test_retry_after_wins_in_both_directions(self) -> None:
         assert SCHEDULE.pause(0, retry_after=1000) == 1000

@@ -232,17 +232,14 @@ class Fleet:
             campaign_type=order.campaign_type,
         )
         try:
-            task = self._runner.submit(
-                key.app, request, container=place.container, patient=False
-            )
+            task = self._runner.submit(key.app, request, container=place.container)
         except TaskRefusedError as refusal:
             with self._changed:
-                pause = self._plan.refused(
-                    errand, self._timing.now(), retry_after=refusal.retry_after
-                )
-            log.info(
-                "%s; fewer at a time, and none for %.0f s", refusal.what, pause.total_seconds()
-            )
+                pause = self._plan.refused(errand, refusal, self._timing.now())
+                self._changed.notify_all()
+            if pause is not None:
+                seconds = pause.total_seconds()
+                log.info("%s; fewer at a time, and none for %.0f s", refusal.what, seconds)
             return
         self._timeline.created(_label(errand), task.id)
         watch = self._runner.watch(key.app, key.data_type, task)

@@ -64,6 +64,20 @@ def of_creation(answer: Answer, retry_after: float | None) -> TapError:
             return of_any(answer, rejected=Code.TASK_REJECTED)
 
 
+def service_given_up(refusal: TapError) -> TapError:
+    """The error for a service that refuses tasks for ever, with none of ours under way.
+
+    Args:
+        refusal: The last refusal.
+    """
+    return RetryLaterError(
+        refusal.code,
+        refusal.what,
+        next_step="No task of this run is under way that could be why: find out what else "
+        "exports, or run again later",
+    )
+
+
 def creation_uncertain(trouble: str) -> TapError:
     """The error for a creation whose outcome nobody knows."""
     return RetryLaterError(

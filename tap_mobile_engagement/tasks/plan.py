@@ -8,17 +8,19 @@ it, reports what came of it, and asks again. So the same rules run with real req
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code
+from tap_mobile_engagement.tasks import failures
 from tap_mobile_engagement.tasks.policy import (
+    TASK_IS_OVER,
     GiveUp,
     Halve,
+    Intake,
     PollingSchedule,
     TryAgain,
     Watch,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tap_mobile_engagement.errors import TapError
+    from tap_mobile_engagement.tasks.failures import TaskRefusedError
     from tap_mobile_engagement.tasks.model import TaskRef
     from tap_mobile_engagement.windows import Window
 
@@ -36,13 +39,6 @@ LOOK_AGAIN_FOR = timedelta(minutes=1)
 """How long after the success of a task its blobs are looked for, before it counts as empty."""
 
 _BLOB_PAUSES = PollingSchedule(first=1, largest=20, growth=2)
-
-_ENDS_OF_TASKS = {
-    Code.TASK_FAILED,
-    Code.TASK_LOST,
-    Code.TASK_TIMEOUT,
-    Code.UNKNOWN_TASK_STATE,
-}  # after any other failure a task is still worth waiting for, by another run
 
 Found = TypeVar("Found")
 """What was found of a finished task; the plan only hands it on."""
@@ -175,9 +171,8 @@ class Plan(Generic[Found]):
     one_at_a_time: bool = False
     notes: deque[Remember | Forget] = field(default_factory=deque)
     _errands: list[Errand[Found]] = field(default_factory=list)
-    _room: int = 0  # how many tasks the service seems to allow; 0 while it never refused one
-    _refusals: int = 0
-    _closed_until: datetime | None = None  # no creation before, after a refusal
+    _intake: Intake = field(default_factory=Intake)
+    _put_off: Counter[Key] = field(default_factory=Counter)  # refused with nothing under way
     _done: int = 0  # how many tasks of this run have succeeded
     _time_of_done: timedelta = timedelta()  # how long they took, all together
 
@@ -221,22 +216,26 @@ class Plan(Generic[Found]):
     def _next_to_create(self, now: datetime) -> tuple[Errand[Found] | None, datetime | None]:
         """The first errand that may have its task created now; or when one may."""
         running = sum(e.phase in {Phase.CREATING, Phase.RUNNING} for e in self._errands)
-        limit = min(self.limit, self._room) if self._room else self.limit
-        if running >= limit:
+        if running >= self.limit:
             return None, None
-        if self._closed_until and now < self._closed_until:
-            return None, self._closed_until
+        opens_at = self._intake.opens_at(running)
+        if opens_at and now < opens_at:
+            return None, opens_at
+        candidates = []
         wake: datetime | None = None
         busy = self._busy_data_types()
         for errand in self._errands:
             if errand.phase is not Phase.DUE or errand.key.data_type in busy:
                 continue
             if errand.due_at is None or errand.due_at <= now:
-                return errand, None
-            wake = _earlier(wake, errand.due_at)
+                candidates.append(errand)
+            else:
+                wake = _earlier(wake, errand.due_at)
             if self.one_at_a_time:
                 busy |= BY_NAME[errand.key.data_type].alike
-        return None, wake
+        # One export that alone is refused, time and again, must not keep the others from it.
+        by_turns = min(candidates, key=lambda each: self._put_off[each.key], default=None)
+        return by_turns, wake
 
     def _busy_data_types(self) -> set[str]:
         if not self.one_at_a_time:
@@ -261,25 +260,37 @@ class Plan(Generic[Found]):
         errand.task, errand.asked_at = watch.ref, now
         self.resume(errand, watch)
         self.notes.append(Remember(errand.key, watch.ref))
-        self._refusals = 0
-        if self._room:
-            self._room += 1  # the service takes tasks again: feel the way up
+        self._intake = self._intake.taken()
+        self._put_off.clear()
 
     def refused(
-        self, errand: Errand[Found], now: datetime, *, retry_after: float | None
-    ) -> timedelta:
+        self, errand: Errand[Found], refusal: TaskRefusedError, now: datetime
+    ) -> timedelta | None:
         """The service takes no further task for now: fewer at a time, and a pause.
 
         Returns:
-            How long no task is created.
+            How long no task is created; None if the service is given up. Then all that has no
+            task yet has failed.
         """
         errand.phase = Phase.DUE
         running = sum(e.phase is Phase.RUNNING for e in self._errands)
-        self._room = max(1, running)
-        pause = timedelta(seconds=self.schedule.pause(self._refusals, retry_after=retry_after))
-        self._refusals += 1
-        self._closed_until = now + pause
-        return pause
+        self._intake = intake = self._intake.refused(
+            now, running=running, schedule=self.schedule, retry_after=refusal.retry_after
+        )
+        if not running:
+            self._put_off[errand.key] += 1
+        if intake.is_hopeless:
+            self._give_up_creating(refusal)
+            return None
+        assert intake.closed_until is not None  # noqa: S101  (it has just refused one)
+        return intake.closed_until - now
+
+    def _give_up_creating(self, error: TapError) -> None:
+        due = [errand for errand in self._errands if errand.phase is Phase.DUE]
+        for errand in {errand.key: errand for errand in reversed(due)}.values():
+            where = {"app": errand.key.app, "stream": errand.key.data_type}
+            failure = failures.service_given_up(error)
+            self._give_up(errand, failure.at(**where, range=errand.order.window))
 
     def looked(self, errand: Errand[Found], watch: Watch, now: datetime, *, done: bool) -> None:
         """A task was asked about: it goes on, or has succeeded."""
@@ -328,12 +339,16 @@ class Plan(Generic[Found]):
                     Errand(errand.key, Order(second, kind)),
                 ]
             case GiveUp():
-                if error.code in _ENDS_OF_TASKS:
+                if error.code in TASK_IS_OVER:
                     self._drop_task(errand)
-                errand.phase, errand.error = Phase.FAILED, error
-                self._errands = [
-                    e for e in self._errands if e.key != errand.key or e.phase is not Phase.DUE
-                ]
+                self._give_up(errand, error)
+
+    def _give_up(self, errand: Errand[Found], error: TapError) -> None:
+        """Let it fail; nothing behind it is created any more, for it could not be read."""
+        errand.phase, errand.error = Phase.FAILED, error
+        self._errands = [
+            e for e in self._errands if e.key != errand.key or e.phase is not Phase.DUE
+        ]
 
     def _drop_task(self, errand: Errand[Found]) -> None:
         if errand.task is not None:

@@ -37,6 +37,9 @@ After any other failure (the service is down, say) the task may go on well, and 
 it for the next run.
 """
 
+REFUSAL_LIMIT = timedelta(hours=1)
+"""How long a service is asked that takes no task though none of ours is under way."""
+
 _ENDLESS = datetime.max.replace(tzinfo=UTC)
 _MOST_STEPS = 250  # enough to grow from a nanosecond to centuries by a fifth each time
 
@@ -252,6 +255,69 @@ def observe(
         warned=watch.warned or verdict is Verdict.WAIT_UNKNOWN,
     )
     return seen, verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Whether the service takes new tasks, by what it answered to those asked for so far.
+
+    Attributes:
+        room: How many tasks it seems to allow at once; 0 where no bound is known.
+        refusals: How often in a row it refused one though none of ours was under way.
+        closed_until: Until then it is asked for none; None if it may be asked at any time.
+        full_until: Until then it is asked for none beyond ``room``.
+        idle_since: Since when it refuses though no task of ours is under way; None if there
+            is one, which may well be why.
+    """
+
+    room: int = 0
+    refusals: int = 0
+    closed_until: datetime | None = None
+    full_until: datetime | None = None
+    idle_since: datetime | None = None
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it has had its time: it is not asked again."""
+        if self.closed_until is None or self.idle_since is None:
+            return False
+        return self.closed_until - self.idle_since > REFUSAL_LIMIT
+
+    def opens_at(self, running: int) -> datetime | None:
+        """When it may be asked for a task beside so many that run; None for at any time."""
+        return self.full_until if running >= self.room else self.closed_until
+
+    def taken(self) -> Intake:
+        """After it took a task: the way up is felt, one more at a time."""
+        return Intake(room=self.room + 1 if self.room else 0)
+
+    def refused(
+        self,
+        now: datetime,
+        *,
+        running: int,
+        schedule: PollingSchedule,
+        retry_after: float | None = None,
+    ) -> Intake:
+        """After it refused one: none for a moment, and for a while not more than now run.
+
+        Args:
+            now: When it did.
+            running: How many tasks of ours are under way. When one of them ends, another may
+                be taken, so pauses only grow while there is none.
+            schedule: The pace of asking.
+            retry_after: Seconds that it asked for.
+        """
+        refusals = 0 if running else self.refusals
+        pause = schedule.pause(refusals, retry_after=retry_after)
+        longest = max(pause, schedule.largest) if running else pause
+        return Intake(
+            room=running,
+            refusals=refusals + 1,
+            closed_until=_later(now, timedelta(seconds=pause)),
+            full_until=_later(now, timedelta(seconds=longest)),
+            idle_since=None if running else self.idle_since or now,
+        )
 
 
 @dataclass(frozen=True, slots=True)

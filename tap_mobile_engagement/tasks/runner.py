@@ -13,7 +13,6 @@ import msgspec
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.tasks.answers import one_line
-from tap_mobile_engagement.tasks.failures import TaskRefusedError
 from tap_mobile_engagement.tasks.marks import RunMark, find_orphan
 from tap_mobile_engagement.tasks.model import TaskRef
 from tap_mobile_engagement.tasks.policy import Verdict, Watch, begin_watch, known_state, observe
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 ORPHAN_GRACE = timedelta(minutes=1)
 """How long after a lost answer its task may take to be listed (an assumption)."""
-
-REFUSAL_LIMIT = timedelta(hours=1)
-"""How long a service is asked that takes no further task for now."""
 
 LOST_ANSWERS = 3
 """So many creations in a row without an answer or a task, and no more is tried."""
@@ -50,7 +46,7 @@ class TaskRunner:
 
     Args:
         client: The REST API.
-        schedule: The pace of looks, and of tries after a refusal.
+        schedule: The pace of looks.
         timeout: How long a task may take, from its creation.
         timing: The clock and the stop flag.
         run_id: Names this run in the marks; a random one unless given.
@@ -75,12 +71,7 @@ class TaskRunner:
         self._asked_pauses: dict[str, float] = {}
 
     def submit(
-        self,
-        app: str,
-        request: TaskRequest,
-        *,
-        container: str | None = None,
-        patient: bool = True,
+        self, app: str, request: TaskRequest, *, container: str | None = None
     ) -> TaskRef:
         """Create an export task, and hand back what the state has to remember of it.
 
@@ -88,14 +79,11 @@ class TaskRunner:
             app: App resource name.
             request: What to export; its description is replaced by the run's mark.
             container: Name of the container that the task has for itself, if it has one.
-            patient: Whether to ask again for as long as the service takes no further task;
-                otherwise its first refusal is raised.
 
         Raises:
-            TaskRefusedError: If not ``patient``.
-            RetryLaterError: ``SERVICE_UNAVAILABLE`` if the service kept refusing;
-                ``TASK_CREATION_UNCERTAIN`` if answers were lost time and again, and no task
-                showed up.
+            TaskRefusedError: If the service takes no further task now.
+            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` if answers were lost time and again,
+                and no task showed up.
             SettingsError: As :meth:`.ServiceClient.create_task`.
             RunStopped: If the run is stopped meanwhile.
         """
@@ -104,14 +92,18 @@ class TaskRunner:
         since: datetime | None = None
         lost: list[RetryLaterError] = []
         while len(lost) < LOST_ANSWERS:
-            asked_at, result = self._post(app, marked, patient=patient)
+            asked_at = self._timing.now()
             # A task that shows up late may stem from the first request that got no answer.
             since = since or asked_at
-            if isinstance(result, RetryLaterError):
-                lost.append(result)
+            task: ExportTask | None
+            try:
+                task = self._client.create_task(app, marked)
+            except RetryLaterError as error:
+                if error.code is not Code.TASK_CREATION_UNCERTAIN:
+                    raise
+                log.warning("app %s: %s; looking for it", app, error.what)
+                lost.append(error)
                 task = self._find(app, mark, asked_at)
-            else:
-                task = result
             if task is not None:
                 log.info("app %s: export task %s created: %s", app, task.id, mark)
                 if task.retry_after is not None:
@@ -172,34 +164,6 @@ class TaskRunner:
                 return seen, None
             case Verdict.FAILED | Verdict.TIMED_OUT | Verdict.UNKNOWN_TOO_LONG | Verdict.LOST:
                 raise _failure(seen, verdict, task, timeout=self._timeout)
-
-    def _post(
-        self, app: str, request: TaskRequest, *, patient: bool
-    ) -> tuple[datetime, ExportTask | RetryLaterError]:
-        """Ask for a task, again for as long as the service refuses it for now.
-
-        Returns:
-            When it was asked for, and the task; or the error where the answer was lost.
-        """
-        began_at = self._timing.now()
-        refusals = 0
-        while True:
-            asked_at = self._timing.now()
-            try:
-                return asked_at, self._client.create_task(app, request)
-            except TaskRefusedError as refusal:
-                pause = self.schedule.pause(refusals, retry_after=refusal.retry_after)
-                refusals += 1
-                too_late = asked_at + timedelta(seconds=pause) > began_at + REFUSAL_LIMIT
-                if too_late or not patient:
-                    raise
-                log.info("app %s: %s; again in %.0f s", app, refusal.what, pause)
-                self._timing.pause(pause)
-            except RetryLaterError as error:
-                if error.code is not Code.TASK_CREATION_UNCERTAIN:
-                    raise
-                log.warning("app %s: %s; looking for it", app, error.what)
-                return asked_at, error
 
     def _ask(self, watch: Watch) -> ExportTask | None:
         try:

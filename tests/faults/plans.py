@@ -84,6 +84,9 @@ PLANS: dict[str, Plan] = {
     "409 to a creation": Plan(
         ({"fault": "error_answer", "status": 409, "times": 2, **_CREATION},), leaps=True
     ),
+    "429 to every creation": Plan(
+        ({"fault": "error_answer", "status": 429, **_CREATION, **_FOR_EVER},), leaps=True
+    ),
     "413 to a creation": Plan(({"fault": "error_answer", "status": 413, **_CREATION},)),
     "400 to a creation": Plan(({"fault": "error_answer", "status": 400, **_CREATION},)),
     "403 to a request": _answer(403, **_FOR_EVER),

@@ -15,6 +15,7 @@ from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.simulator import Options, Simulator
 from tap_mobile_engagement.tasks.auth import TokenProvider
 from tap_mobile_engagement.tasks.client import CAMPAIGN_KINDS, ServiceClient
+from tap_mobile_engagement.tasks.failures import TaskRefusedError
 from tap_mobile_engagement.tasks.model import TaskRef, TaskRequest
 from tap_mobile_engagement.tasks.policy import PollingSchedule
 from tap_mobile_engagement.tasks.runner import TaskRunner
@@ -146,13 +147,16 @@ def test_a_lost_answer_makes_no_second_task(tmp_path: Path, fault: dict[str, Any
 
 
 @pytest.mark.parametrize("status", [409, 429])
-def test_a_limit_of_the_service_is_waited_out(tmp_path: Path, status: Any) -> None:
-    options = Options(devices=5, run_seconds=0.2, max_tasks=1, too_many_status=status)
+def test_a_limit_of_the_service_is_told_from_a_failure(tmp_path: Path, status: Any) -> None:
+    options = Options(devices=5, run_seconds=60, max_tasks=1, too_many_status=status)
     with running(options) as (simulator, _, runner):
-        refs = [runner.submit("shop", request_for("jobs", tmp_path)) for _ in range(3)]
-        for ref in refs:
-            runner.wait("shop", "jobs", ref)
-        assert len(simulator.tasks) == 3
+        first = runner.submit("shop", request_for("jobs", tmp_path))
+        with pytest.raises(TaskRefusedError):
+            runner.submit("shop", request_for("jobs", tmp_path))
+        simulator.clock.advance(seconds=61)
+        runner.wait("shop", "jobs", first)
+        runner.submit("shop", request_for("jobs", tmp_path))
+        assert len(simulator.tasks) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, RetryLaterError
+from tap_mobile_engagement.tasks.answers import Answer
+from tap_mobile_engagement.tasks.failures import TaskRefusedError
 from tap_mobile_engagement.tasks.model import ExportTask, TaskRef
 from tap_mobile_engagement.tasks.plan import (
     Create,
@@ -31,6 +34,8 @@ from tap_mobile_engagement.windows import Window, tile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tap_mobile_engagement.errors import TapError
+
 SCHEDULE = PollingSchedule(first=5, largest=300)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST_DAY, END_DAY = date(2016, 5, 1), date(2016, 5, 29)
@@ -49,12 +54,20 @@ class Service:
     fates: Iterator[tuple[float, bool]]
     room: int = 1_000
     doomed: Key | None = None  # tasks of a single day of this key always fail
+    roomy_from: float = math.inf  # seconds until there is room for any number
+    unwanted: Key | None = None  # tasks of this key are always refused
     now: datetime = START
     ends: dict[str, tuple[datetime, bool]] = field(default_factory=dict)
+    refused_at: list[datetime] = field(default_factory=list)
 
     @property
     def unfinished(self) -> int:
         return sum(end > self.now for end, _ in self.ends.values())
+
+    @property
+    def is_full(self) -> bool:
+        is_roomy = (self.now - START).total_seconds() >= self.roomy_from
+        return self.unfinished >= self.room and not is_roomy
 
     def create(self, errand: Errand[str]) -> TaskRef:
         seconds, fails = next(self.fates, (60.0, False))
@@ -75,13 +88,19 @@ class Service:
         return ExportTask(id=task_id, state=state)
 
 
+def refusal(retry_after: float | None = None) -> TaskRefusedError:
+    answer = Answer(429, {"Content-Type": "text/plain"}, b"busy", "https://api.example/")
+    return TaskRefusedError(answer, retry_after)
+
+
 def act(plan: Plan[str], service: Service, action: Create | Look | Search) -> None:
     """Do one action, as the thread of the fleet does."""
     errand, now = action.errand, service.now
     match action:
         case Create():
-            if service.unfinished >= service.room:
-                plan.refused(errand, now, retry_after=None)
+            if service.is_full or errand.key == service.unwanted:
+                service.refused_at.append(now)
+                plan.refused(errand, refusal(), now)
                 return
             ref = service.create(errand)
             watch = begin_watch(
@@ -113,6 +132,7 @@ class Run:
 
     taken: dict[Key, list[Window | None]] = field(default_factory=dict)
     failed: set[Key] = field(default_factory=set)
+    errors: list[TapError] = field(default_factory=list)
     most_running: int = 0
     seconds: float = 0.0
 
@@ -132,6 +152,8 @@ def run(plan: Plan[str], service: Service) -> Run:
             else:
                 if head is not None:
                     seen.failed.add(keys[0])
+                    assert head.error is not None
+                    seen.errors.append(head.error)
                     plan.abandon(keys[0])
                 keys.pop(0)
         if not keys:
@@ -227,6 +249,53 @@ def test_a_refusing_service_gets_fewer_tasks_at_a_time_and_none_is_lost() -> Non
     assert not seen.failed
     assert seen.most_running == 3
     assert len(service.ends) == 13
+
+
+def test_a_service_that_takes_no_task_for_an_hour_fails_all_streams() -> None:
+    plan = new_plan(8)
+    service = Service(iter([]), room=0)
+
+    seen = run(plan, service)
+
+    assert seen.failed == {*KEYS}
+    assert 3000 < seen.seconds <= 3600
+    assert {error.code for error in seen.errors} == {Code.SERVICE_UNAVAILABLE}
+    assert all("No task of this run is under way" in str(error) for error in seen.errors)
+    assert {error.where["app"] for error in seen.errors} == {"shop", "blog"}
+
+
+def test_refusals_do_not_count_while_a_task_is_under_way() -> None:
+    # Given a service that takes one task at a time, each for five hours
+    plan = new_plan(8)
+    service = Service(iter([(18_000.0, False)] * 13), room=1)
+
+    seen = run(plan, service)
+
+    assert len(service.refused_at) > 12
+    assert not seen.failed
+    assert len(service.ends) == 13
+
+
+def test_a_busy_moment_of_the_service_does_not_slow_down_the_whole_run() -> None:
+    # Given a service that is full for its first minute, and tasks of ten hours
+    plan = new_plan(13)
+    service = Service(iter([(36_000.0, False)] * 13), room=1, roomy_from=60)
+
+    seen = run(plan, service)
+
+    assert seen.most_running == 13
+    assert seen.seconds < 36_000 + 3 * SCHEDULE.largest
+
+
+def test_a_stream_whose_tasks_alone_are_refused_keeps_no_other_from_it() -> None:
+    # Given a service that refuses what is wanted first
+    plan = new_plan(4)
+    service = Service(iter([]), unwanted=KEYS[0])
+
+    seen = run(plan, service)
+
+    assert seen.failed == {KEYS[0]}
+    assert all(len(seen.taken[key]) == (1 if key == KEYS[3] else 4) for key in KEYS[1:])
 
 
 def test_the_state_is_told_of_every_task_and_of_those_that_came_to_nothing() -> None:

@@ -13,6 +13,7 @@ from tap_mobile_engagement.tasks.policy import (
     VISIBLE_WITHIN,
     GiveUp,
     Halve,
+    Intake,
     PollingSchedule,
     TaskState,
     TryAgain,
@@ -241,6 +242,63 @@ class TestWatch:
         assert verdict is Verdict.WAIT_UNKNOWN
         assert watch.warned
         assert watch.next_look == NOON + timedelta(seconds=7.5)
+
+
+class TestIntake:
+    """What follows from refusals, up to the end of patience."""
+
+    def refused(self, *retry_after: float | None, running: int, before: Intake) -> Intake:
+        """After refusals in a row, each of them when the service may be asked again."""
+        intake = before
+        for seconds in retry_after:
+            now = intake.closed_until or NOON
+            intake = intake.refused(
+                now, running=running, schedule=SCHEDULE, retry_after=seconds
+            )
+        return intake
+
+    def test_pauses_grow_and_the_service_may_set_them(self) -> None:
+        intake = self.refused(None, None, 33, running=0, before=Intake())
+
+        assert intake.closed_until == NOON + timedelta(seconds=5 + 7.5 + 33)
+        assert intake.opens_at(0) == intake.closed_until
+
+    def test_it_is_not_asked_for_more_than_it_allowed_for_a_while(self) -> None:
+        intake = self.refused(None, None, running=2, before=Intake())
+
+        moments = {running: intake.opens_at(running) for running in (1, 2, 3)}
+        full_until = NOON + timedelta(seconds=5 + SCHEDULE.largest)
+        assert moments == {1: NOON + timedelta(seconds=10), 2: full_until, 3: full_until}
+
+    def test_after_each_task_taken_one_more_is_asked_for(self) -> None:
+        intake = self.refused(None, running=2, before=Intake())
+
+        assert intake.taken() == Intake(room=3)
+        assert intake.taken().opens_at(3) is None
+        assert Intake().taken() == Intake(), "no bound is known"
+
+    @pytest.mark.parametrize(("times", "hopeless"), [(6, False), (7, True)])
+    def test_an_hour_of_refusals_without_a_task_of_ours_ends_it(
+        self, times: int, *, hopeless: bool
+    ) -> None:
+        intake = self.refused(*[600] * times, running=0, before=Intake())
+
+        assert intake.is_hopeless is hopeless
+
+    def test_a_task_of_ours_may_be_why(self) -> None:
+        assert not self.refused(*[600] * 99, running=1, before=Intake()).is_hopeless
+
+    def test_the_hour_begins_anew_with_each_task(self) -> None:
+        almost = self.refused(*[600] * 6, running=0, before=Intake())
+
+        with_one_running = self.refused(600, running=1, before=almost)
+        after_one_taken = almost.taken()
+
+        for intake in (with_one_running, after_one_taken):
+            assert not self.refused(*[600] * 6, running=0, before=intake).is_hopeless
+
+    def test_a_pause_longer_than_that_is_not_waited_for(self) -> None:
+        assert self.refused(3601, running=0, before=Intake()).is_hopeless
 
 
 class TestAfterFailure:

@@ -114,27 +114,12 @@ class TestSubmit:
         first, second = (body["description"] for body in service.bodies)
         assert first != second
 
-    def test_a_refusal_for_now_is_waited_out_at_a_growing_pace(self) -> None:
-        scene = Scene(Reply(429), Reply(409), Reply(429, "", {"Retry-After": "33"}), accepted())
+    @pytest.mark.parametrize("status", [409, 429])
+    def test_a_refusal_for_now_is_raised_at_once(self, status: int) -> None:
+        scene = Scene(Reply(status, "busy", {"Retry-After": "9"}))
 
-        ref = scene.submit()
-
-        assert scene.time.pauses == [5, 10, 33]
-        assert ref.created == START + timedelta(seconds=48)
-
-    def test_a_service_that_refuses_for_an_hour_is_given_up(self) -> None:
-        scene = Scene(*[Reply(429, "busy", {"Retry-After": "600"})] * 7)
-
-        with pytest.raises(RetryLaterError, match=r"SERVICE_UNAVAILABLE.*busy"):
+        with pytest.raises(TaskRefusedError, match=r"SERVICE_UNAVAILABLE.*busy") as caught:
             scene.submit()
-
-        assert scene.time.now == START + timedelta(hours=1)
-
-    def test_a_refusal_is_raised_at_once_where_nobody_has_patience(self) -> None:
-        scene = Scene(Reply(429, "busy", {"Retry-After": "9"}))
-
-        with pytest.raises(TaskRefusedError) as caught:
-            scene.runner.submit("shop", EVENTS, patient=False)
 
         assert caught.value.retry_after == 9
         assert scene.time.pauses == []
@@ -349,8 +334,8 @@ class TestStop:
 
         scene.service.assert_done()
 
-    def test_a_stop_ends_a_refusal(self) -> None:
-        scene = Scene(Reply(429))
+    def test_a_stop_ends_the_search_for_a_task(self) -> None:
+        scene = Scene(cut_off(), EMPTY_LIST)
         scene.time.stop_at = START + timedelta(seconds=1)
 
         with pytest.raises(RunStopped):

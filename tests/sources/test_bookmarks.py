@@ -71,7 +71,8 @@ class Target:
     failures: dict[Key, str] = field(default_factory=dict)
 
     def take_records(self, key: Key, export: Export) -> None:
-        """All records of an export."""
+        """All records of an export; there are some in each."""
+        assert export.parts, "what was written late has been taken as nothing"
         for part in export.parts:
             with part.open() as chunks:
                 self.journal[key].append(b"".join(chunks).decode())
@@ -136,6 +137,7 @@ def run(
             kind, values = BY_NAME[key.data_type], PartitionState(state[key])
             try:
                 for export in source.exports(kind, key.app, values, save):
+                    save()  # as a signal may ask for at any time
                     target.take_records(key, export)
                     export.commit()
                     save()

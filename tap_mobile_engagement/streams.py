@@ -31,6 +31,7 @@ from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapEr
 from tap_mobile_engagement.output import MessageWriter, Output, RecordOutput
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
+from tap_mobile_engagement.reconciling import Tally, report
 from tap_mobile_engagement.rereading import (
     MAY_HAVE_CHANGED,
     MOST_READINGS,
@@ -39,7 +40,6 @@ from tap_mobile_engagement.rereading import (
 )
 from tap_mobile_engagement.settings import BadRecords as BadRecordsMode
 from tap_mobile_engagement.sources.readahead import fetched
-from tap_mobile_engagement.tally import Tally
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ class ExportStream(Stream):
             if is_outdated(export.parts, now):
                 self._rejects.count = bad_before
                 return now
-        self.logger.info(tally.line(export, bad=self._rejects.count - bad_before))
+        report(export, tally, bad=self._rejects.count - bad_before, logger=self.logger)
         return None
 
     def _emit_part(self, export: Export, part: Part, path: RecordPath, tally: Tally) -> None:

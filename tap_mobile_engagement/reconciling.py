@@ -1,0 +1,99 @@
+"""What became of an export: the line that reconciles its counts, and its times as metrics."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import metrics
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable, Iterator
+
+    from tap_mobile_engagement.sources.base import Export
+
+WAIT = "export_wait"
+"""Job type of the seconds that the tap had nothing to do but wait for an export task."""
+
+READ = "export_read"
+"""Job type of the seconds from the first byte of an export to its last record."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one export.
+
+    Attributes:
+        size: Bytes, as they came out of the container.
+        records: Records that were emitted.
+        repaired: Elements in which characters had to be replaced.
+    """
+
+    size: int = 0
+    records: int = 0
+    repaired: int = 0
+    _counted: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    def sized(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same chunks; their bytes are counted as they pass."""
+        for chunk in chunks:
+            self.size += len(chunk)
+            yield chunk
+
+    def take_new(self) -> int:
+        """How many records came since this was asked last."""
+        new = self.records - self._counted
+        self._counted = self.records
+        return new
+
+    @property
+    def seconds(self) -> float:
+        """How long the reading has taken."""
+        return time.monotonic() - self._began
+
+
+def report(export: Export, tally: Tally, *, bad: int, logger: logging.Logger) -> None:
+    """Tell of an export whose records are all out.
+
+    Args:
+        export: The export.
+        tally: What was read of it.
+        bad: How many bad records it had.
+        logger: The stream's logger, for the line that reconciles it.
+    """
+    seconds = tally.seconds
+    logger.info(
+        "Read an export: app=%s range=%s task=%s blobs=%d bytes=%d records=%d bad=%d "
+        "repaired=%d waited=%.1fs read=%.1fs",
+        export.app_name or "-",
+        export.window or "-",
+        export.task_id or "-",
+        len(export.parts),
+        tally.size,
+        tally.records,
+        bad,
+        tally.repaired,
+        export.waited,
+        seconds,
+    )
+    if export.task_id is not None:
+        _log_timer(export, WAIT, export.waited)
+    _log_timer(export, READ, seconds)
+
+
+def _log_timer(export: Export, job_type: str, seconds: float) -> None:
+    """Log a timer as the SDK's own would, which can only time what runs inside of it."""
+    tags: dict[str, Any] = {
+        metrics.Tag.STREAM: export.data_type.name,
+        metrics.Tag.JOB_TYPE: job_type,
+        metrics.Tag.STATUS: metrics.Status.SUCCEEDED,
+        metrics.Tag.PID: os.getpid(),
+    }
+    if export.app_name:
+        tags[metrics.Tag.CONTEXT] = {"app_name": export.app_name}
+    point = metrics.Point("timer", metrics.Metric.JOB_DURATION, seconds, tags)
+    metrics.log(metrics.get_metrics_logger(), point)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.side_by_side
     python -m benchmarks.side_by_side --limits 16 --apps 3 --place account
-    python -m benchmarks.side_by_side --limits 8 --run 1,9
+    python -m benchmarks.side_by_side --limits 8 --run 1,9 --timeline timeline.svg
 
 The simulator queues each task for some seconds and runs it for some more; six historical
 streams have eight date ranges each, and the snapshots come on top: 54 tasks per app. The tap
@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queue", type=_seconds, default=2.0, help="N or MIN,MAX")
     parser.add_argument("--run", type=_seconds, default=5.0, help="N or MIN,MAX")
     parser.add_argument("--poll", type=float, nargs=2, default=[0.2, 0.3], help="pauses")
+    parser.add_argument("--devices", type=int, default=SMALL["devices"], help="per app")
+    parser.add_argument("--timeline", type=Path, help="a file for the picture of the last run")
     parser.add_argument("--log", type=Path, help="a file for what the runs log")
     options = parser.parse_args(arguments)
     print(_HEAD, flush=True)
@@ -134,7 +136,8 @@ def _run(options: argparse.Namespace, place: str, limit: int) -> Seen:
     )
     changes: dict[str, Any] = {
         "start": start,
-        "apps": tuple(f"app-{number}" for number in range(options.apps)),
+        "devices": options.devices,
+        "apps": tuple(f"shop-{number + 1}" for number in range(options.apps)),
         "queue_seconds": options.queue,
         "run_seconds": options.run,
     }
@@ -149,6 +152,8 @@ def _run(options: argparse.Namespace, place: str, limit: int) -> Seen:
             poll_interval_seconds=options.poll[0],
             poll_max_interval_seconds=options.poll[1],
         )
+        if options.timeline:
+            settings["timeline_path"] = str(options.timeline.resolve())
         if place == "account":
             azurite = stack.enter_context(Azurite())
             settings["storage_connection_string"] = azurite.connection_string

@@ -30,6 +30,7 @@ _PHASES = {
     "reading": ("#54a24b", "read by the tap"),
     "failed": ("#e45756", "failed"),
 }
+_LEAST_WIDTHS = {"reading": 2.0, "failed": 3.0}  # pixels; so that a short end is seen at all
 
 
 @dataclass(slots=True)
@@ -138,7 +139,7 @@ class Timeline:
                 f"{escape(bar.label)}</text>"
             )
             for name, start, until in bar.phases(end):
-                width = max(x(until) - x(start), 3.0 if name == "failed" else 0.5)
+                width = max(x(until) - x(start), _LEAST_WIDTHS.get(name, 0.5))
                 color = _PHASES[name][0]
                 parts.append(
                     f'<rect x="{x(start)}" y="{y + 2}" width="{width:.1f}" '

@@ -287,7 +287,8 @@ def test_no_log_of_any_library_holds_the_signature(
 
 def test_the_azure_sdk_is_not_loaded_before_it_is_needed() -> None:
     program = (
-        "import sys, tap_mobile_engagement.containers as c; "
+        "import sys, tap_mobile_engagement.tap, tap_mobile_engagement.containers as c; "
+        "import tap_mobile_engagement.sources.opening; "
         "c.open_container('file:///'); "
         "assert 'azure.storage.blob' not in sys.modules; "
         "c.AzureContainer; "

@@ -37,7 +37,11 @@ _DEADLINE = 120.0  # seconds, for a run that is not killed
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
-    ["tap_mobile_engagement.tap", "tap_mobile_engagement.sources", "tests.faults.killing"]
+    [
+        "tap_mobile_engagement.tap",
+        "tap_mobile_engagement.sources.opening",
+        "tests.faults.killing",
+    ]
 )
 
 

@@ -223,7 +223,9 @@ class Fleet:
 
     def _create(self, errand: Errand[Parts]) -> None:
         key, order = errand.key, errand.order
-        place = self._storage.new_place()
+        place = errand.place  # a container of its own, from a try that was refused
+        if place is None or place.container is None:
+            place = self._storage.new_place()
         request = TaskRequest(
             data_type=key.data_type,
             container_url=place.url,
@@ -235,6 +237,7 @@ class Fleet:
             task = self._runner.submit(key.app, request, container=place.container)
         except TaskRefusedError as refusal:
             with self._changed:
+                errand.place = place
                 pause = self._plan.refused(errand, refusal, self._timing.now())
                 self._changed.notify_all()
             if pause is not None:

@@ -287,7 +287,8 @@ class Plan(Generic[Found]):
 
     def _give_up_creating(self, error: TapError) -> None:
         due = [errand for errand in self._errands if errand.phase is Phase.DUE]
-        for errand in {errand.key: errand for errand in reversed(due)}.values():
+        first_of_each = {errand.key: errand for errand in reversed(due)}
+        for errand in first_of_each.values():
             where = {"app": errand.key.app, "stream": errand.key.data_type}
             failure = failures.service_given_up(error)
             self._give_up(errand, failure.at(**where, range=errand.order.window))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,14 @@ from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError
 from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.sources.api import ApiSource
-from tap_mobile_engagement.sources.storage import SharedStorage
+from tap_mobile_engagement.sources.storage import Place, SharedStorage
 from tap_mobile_engagement.tasks.model import TaskRef
 from tap_mobile_engagement.tasks.policy import PollingSchedule
+from tap_mobile_engagement.tasks.runner import TaskRunner
 from tap_mobile_engagement.tasks.timing import Timing
 from tap_mobile_engagement.windows import PartitionState
+from tests.sources.invented import Service as Invented
+from tests.support.simulated import LeapingTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +90,44 @@ def test_tasks_are_begun_while_the_devices_are_listed(tmp_path: Path) -> None:
 
     # then the tasks of other streams have not waited for them.
     assert listed == b'[{"deviceId":"d1"}]'
+
+
+@dataclass
+class Account(Invented):
+    """A service whose tasks get a container each; counts them."""
+
+    containers: int = 0
+
+    def new_place(self) -> Place:
+        self.containers += 1
+        return Place(f"https://storage.example/{self.containers}", f"own-{self.containers}")
+
+
+def test_a_task_that_is_refused_keeps_the_container_that_was_made_for_it() -> None:
+    # Given a service that takes one task at a time
+    clock = LeapingTime()
+    service: Any = Account(1, clock.now, room=1)
+    source = ApiSource(
+        parse(CONFIG | {"window_days": 1}, today=date(2016, 6, 1)),
+        client=service,
+        runner=TaskRunner(
+            client=service,
+            schedule=PollingSchedule(first=5, largest=300),
+            timeout=timedelta(days=1),
+            timing=clock.timing,
+        ),
+        storage=service,
+        timing=clock.timing,
+    )
+
+    # when a week of events is exported, day by day
+    exports = source.exports(BY_NAME["events"], "shop", PartitionState({}), lambda: None)
+    days = len([*exports])
+    source.close()
+
+    # then there are no more containers than tasks.
+    assert days == len(service.tasks) == 7
+    assert service.containers == 7
 
 
 @pytest.mark.parametrize("names_tell", [True, False])

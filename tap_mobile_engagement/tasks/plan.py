@@ -180,10 +180,6 @@ class Plan(Generic[Found]):
         """Put exports at the end of the plan: what is added first is wanted first."""
         self._errands += [Errand(key, order, task=order.task) for order in orders]
 
-    def knows(self, key: Key) -> bool:
-        """Whether there is anything left of that data type and app."""
-        return any(errand.key == key for errand in self._errands)
-
     @property
     def phases(self) -> dict[Phase, int]:
         """How many errands are in each phase."""
@@ -200,18 +196,30 @@ class Plan(Generic[Found]):
     # What to do next.
 
     def next_action(self, now: datetime) -> Action:
-        """The most urgent action: looks that are due come first, for they make room."""
+        """The most urgent action.
+
+        First what lets the reader go on, then what fills the room that there is. Looks come
+        last, the one first that is due for longest: so with many tasks, or a service that
+        answers slowly, neither a new task nor another look is put off for ever.
+        """
+        looks = []
         wake: datetime | None = None
         for errand in self._errands:
-            if errand.phase in {Phase.RUNNING, Phase.WRITTEN}:
-                if errand.due_at is None or errand.due_at <= now:
-                    return (Look if errand.phase is Phase.RUNNING else Search)(errand)
+            if errand.phase not in {Phase.RUNNING, Phase.WRITTEN}:
+                continue
+            if errand.due_at and errand.due_at > now:
                 wake = _earlier(wake, errand.due_at)
+            elif errand.phase is Phase.WRITTEN:
+                return Search(errand)
+            else:
+                looks.append(errand)
         candidate, opens_at = self._next_to_create(now)
-        if candidate is None:
-            return Rest(_earlier(wake, opens_at))
-        candidate.phase = Phase.CREATING
-        return Create(candidate)
+        if candidate is not None:
+            candidate.phase = Phase.CREATING
+            return Create(candidate)
+        if looks:
+            return Look(min(looks, key=lambda each: each.due_at or now))
+        return Rest(_earlier(wake, opens_at))
 
     def _next_to_create(self, now: datetime) -> tuple[Errand[Found] | None, datetime | None]:
         """The first errand that may have its task created now; or when one may."""

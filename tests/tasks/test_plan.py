@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -53,12 +54,14 @@ class Service:
 
     fates: Iterator[tuple[float, bool]]
     room: int = 1_000
+    latency: float = 0.0  # seconds that an answer takes
     doomed: Key | None = None  # tasks of a single day of this key always fail
     roomy_from: float = math.inf  # seconds until there is room for any number
     unwanted: Key | None = None  # tasks of this key are always refused
     now: datetime = START
     ends: dict[str, tuple[datetime, bool]] = field(default_factory=dict)
     refused_at: list[datetime] = field(default_factory=list)
+    most_unfinished: int = 0
 
     @property
     def unfinished(self) -> int:
@@ -80,6 +83,7 @@ class Service:
             end=window.end if window else None,
         )
         self.ends[ref.id] = (self.now + timedelta(seconds=seconds), fails)
+        self.most_unfinished = max(self.most_unfinished, self.unfinished)
         return ref
 
     def answer(self, task_id: str) -> ExportTask:
@@ -95,6 +99,7 @@ def refusal(retry_after: float | None = None) -> TaskRefusedError:
 
 def act(plan: Plan[str], service: Service, action: Create | Look | Search) -> None:
     """Do one action, as the thread of the fleet does."""
+    service.now += timedelta(seconds=service.latency)
     errand, now = action.errand, service.now
     match action:
         case Create():
@@ -140,7 +145,7 @@ class Run:
 def run(plan: Plan[str], service: Service) -> Run:
     """Run a plan to its end, with a reader that takes key after key."""
     seen = Run(taken={key: [] for key in KEYS})
-    keys = [key for key in KEYS if plan.knows(key)]
+    keys = [key for key in KEYS if plan.head(key)]
     for _ in range(100_000):
         while keys:
             head = plan.head(keys[0])
@@ -240,6 +245,32 @@ def test_tasks_overlap_as_far_as_the_limit_allows(limit: int) -> None:
     assert seen.most_running == limit
 
 
+def test_a_service_that_answers_slowly_gets_all_tasks_first_and_is_asked_about_each() -> None:
+    # Given looks that take longer, all together, than the pause between two of them
+    plan = new_plan(13)
+    service = Service(iter([(200.0, False)] * 13), latency=1.0)
+
+    # when the first two minutes have gone by
+    looks: Counter[str] = Counter()
+    created = []
+    while service.now < START + timedelta(minutes=2):
+        action = plan.next_action(service.now)
+        if isinstance(action, Rest):
+            assert action.until
+            service.now = action.until
+            continue
+        act(plan, service, action)
+        if isinstance(action, Create):
+            created.append((service.now - START).total_seconds())
+        elif action.errand.task:
+            looks[action.errand.task.id] += 1
+
+    # then no look has come before a task that could be created, and none was passed over.
+    assert created == [float(second) for second in range(1, 14)]
+    assert len(looks) == 13
+    assert max(looks.values()) - min(looks.values()) <= 1
+
+
 def test_a_refusing_service_gets_fewer_tasks_at_a_time_and_none_is_lost() -> None:
     plan = new_plan(8)
     service = Service(iter([]), room=3)
@@ -247,7 +278,7 @@ def test_a_refusing_service_gets_fewer_tasks_at_a_time_and_none_is_lost() -> Non
     seen = run(plan, service)
 
     assert not seen.failed
-    assert seen.most_running == 3
+    assert service.most_unfinished == 3
     assert len(service.ends) == 13
 
 

@@ -225,7 +225,7 @@ class Fleet:
         key, order = errand.key, errand.order
         place = errand.place  # a container of its own, from a try that was refused
         if place is None or place.container is None:
-            place = self._storage.new_place()
+            place = self._storage.new_place(key.data_type)
         request = TaskRequest(
             data_type=key.data_type,
             container_url=place.url,

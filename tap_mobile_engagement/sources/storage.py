@@ -2,8 +2,9 @@
 
 The service never says which blobs a task wrote. With an account each task has a container of
 its own, and the question does not arise. In a shared container a blob is a task's if its name
-contains the task's id; where no name does, if it arrived since the task was created, was not
-there before, and holds that data type. When in doubt a blob is read twice, never not at all.
+contains the task's id; where no name of that data type does, if it arrived since the task was
+created, was not there before, and holds that data type. When in doubt a blob is read twice,
+never not at all.
 Flat rows of events and errors look alike, so their tasks take turns; what one of them wrote in
 an earlier run can't be told apart any more, and its range is exported again.
 """
@@ -18,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from tap_mobile_engagement.containers import Blob, FolderContainer
+from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -63,8 +65,8 @@ class Place:
 class TaskStorage(Protocol):
     """Gives each task a place to write, and finds what it wrote."""
 
-    may_mix: bool
-    """Whether tasks of one data type could be mixed up if they ran at the same time."""
+    may_mix: frozenset[str]
+    """Data types of which two tasks could be mixed up if they ran at the same time."""
 
     sas_ends: Mapping[str, datetime]
     """When the SAS in each setting ends, aware, where it says so."""
@@ -73,8 +75,8 @@ class TaskStorage(Protocol):
     def checks(self) -> Sequence[Check]:
         """What has to hold before a task may write there."""
 
-    def new_place(self) -> Place:
-        """A place for a task that is about to be created."""
+    def new_place(self, data_type: str) -> Place:
+        """A place for a task of that data type that is about to be created."""
 
     def find(
         self, task: TaskRef, data_type: DataType, before: frozenset[BlobKey] | None
@@ -122,16 +124,17 @@ class SharedStorage:
         self._url_checks = checks
         self._verdicts: dict[BlobKey, Verdict] = {}
         self.sas_ends = sas_ends or {}
-        self.may_mix = True
+        self._told: set[str] = set()  # blobs whose names say whose they are
+        self.may_mix = frozenset(BY_NAME)
 
     @property
     def checks(self) -> Sequence[Check]:
         """That its URLs allow what is needed, and that it can be listed."""
         return (*self._url_checks, Check("listing of the container", self._container.check))
 
-    def new_place(self) -> Place:
+    def new_place(self, data_type: str) -> Place:
         """The container, with a note of what is in it now, unless names tell in any case."""
-        if not self.may_mix:
+        if data_type not in self.may_mix:
             return Place(self._task_url)
         before = frozenset((blob.name, blob.etag) for blob in self._container.list())
         return Place(self._task_url, before=before)
@@ -143,16 +146,18 @@ class SharedStorage:
         blobs = [*self._container.list()]
         named = [blob for blob in blobs if _is_named_after(task.id, blob.name)]
         if named:
-            # Names that tell once tell always: tasks can't be mixed up any more.
-            self.may_mix = False
+            # Names that tell once tell always; but nobody knows of another data type's names.
+            self.may_mix -= {data_type.name}
+            self._told.update(blob.name for blob in named)
             return _parts(self._container, named)
-        if not self.may_mix:
+        if data_type.name not in self.may_mix:
             return ()
         since = task.created - _CLOCK_SKEW
         found = [
             blob
             for blob in blobs
             if blob.arrived >= since
+            and blob.name not in self._told
             and not (before and (blob.name, blob.etag) in before)
             and self._may_hold(blob, data_type)
         ]
@@ -224,7 +229,7 @@ class AccountStorage:
         task_timeout: How long a task may run; its SAS has to last longer.
     """
 
-    may_mix = False
+    may_mix: frozenset[str] = frozenset()
     sas_ends: Mapping[str, datetime] = MappingProxyType({})  # each task gets a SAS of its own
 
     def __init__(self, account: StorageAccount, task_timeout: timedelta) -> None:
@@ -239,8 +244,9 @@ class AccountStorage:
     def _list_containers(self) -> None:
         next(iter(self._account.list_containers("")), None)
 
-    def new_place(self) -> Place:
+    def new_place(self, data_type: str) -> Place:
         """A new container, with a SAS that lasts longer than any task."""
+        del data_type  # all are alike to it
         name = f"mobile-engagement-{secrets.token_hex(8)}"
         made = self._account.new_task_container(name, lifetime=self._lifetime)
         return Place(made.task_url, container=name)

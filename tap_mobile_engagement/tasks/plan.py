@@ -77,6 +77,9 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
+_WRITING = frozenset({Phase.CREATING, Phase.RUNNING, Phase.WRITTEN})
+
+
 @dataclass(eq=False, slots=True)
 class Errand(Generic[Found]):
     """One order on its way.
@@ -160,15 +163,15 @@ class Plan(Generic[Found]):
     Attributes:
         limit: How many tasks may run at once, over all data types and apps.
         schedule: The pace of polling, and of tries after a failure.
-        one_at_a_time: Whether tasks of one data type, or of two that look alike, could be mixed
-            up where they write: then the next one is not created before the blobs of the last
-            one are known.
+        one_at_a_time: Data types whose tasks could be mixed up, with each other or with those
+            of a data type that looks alike, where they write: the next one is not created
+            before the blobs of the last one are known.
         notes: What the state has to be told, in order; the caller takes them off.
     """
 
     limit: int
     schedule: PollingSchedule
-    one_at_a_time: bool = False
+    one_at_a_time: frozenset[str] = frozenset()
     notes: deque[Remember | Forget] = field(default_factory=deque)
     _errands: list[Errand[Found]] = field(default_factory=list)
     _intake: Intake = field(default_factory=Intake)
@@ -231,26 +234,25 @@ class Plan(Generic[Found]):
             return None, opens_at
         candidates = []
         wake: datetime | None = None
-        busy = self._busy_data_types()
+        at_work = {e.key.data_type for e in self._errands if e.phase in _WRITING}
         for errand in self._errands:
-            if errand.phase is not Phase.DUE or errand.key.data_type in busy:
+            data_type = errand.key.data_type
+            if errand.phase is not Phase.DUE or self._may_mix(data_type, at_work):
                 continue
             if errand.due_at is None or errand.due_at <= now:
                 candidates.append(errand)
             else:
                 wake = _earlier(wake, errand.due_at)
-            if self.one_at_a_time:
-                busy |= BY_NAME[errand.key.data_type].alike
+            if data_type in self.one_at_a_time:
+                at_work.add(data_type)  # the first of them it is
         # One export that alone is refused, time and again, must not keep the others from it.
         by_turns = min(candidates, key=lambda each: self._put_off[each.key], default=None)
         return by_turns, wake
 
-    def _busy_data_types(self) -> set[str]:
-        if not self.one_at_a_time:
-            return set()
-        writing = {Phase.CREATING, Phase.RUNNING, Phase.WRITTEN}
-        at_work = {errand.key.data_type for errand in self._errands if errand.phase in writing}
-        return {alike for name in at_work for alike in BY_NAME[name].alike}
+    def _may_mix(self, data_type: str, at_work: set[str]) -> bool:
+        """Whether a task of it could be mixed up with one of those that are at work."""
+        near = BY_NAME[data_type].alike & at_work
+        return bool(near if data_type in self.one_at_a_time else near & self.one_at_a_time)
 
     # What came of it.
 

@@ -73,7 +73,7 @@ class Service:
         now: The clock.
         odds: How likely what is.
         room: How many unfinished tasks it allows.
-        may_mix: Whether tasks of one data type could be mixed up.
+        may_mix: Data types whose tasks could be mixed up.
         tasks: All that were ever created.
     """
 
@@ -81,7 +81,7 @@ class Service:
     now: Callable[[], datetime]
     odds: Odds = Odds()
     room: int = 1_000
-    may_mix: bool = False
+    may_mix: frozenset[str] = frozenset()
     tasks: dict[str, Task] = field(default_factory=dict)
     checks: Sequence[Any] = ()
     sas_ends: Mapping[str, datetime] = field(default_factory=dict)
@@ -138,7 +138,8 @@ class Service:
 
     # What the source asks of its storage.
 
-    def new_place(self) -> Place:
+    def new_place(self, data_type: str) -> Place:
+        del data_type
         return Place("https://storage.example/container?sig=c2ln")
 
     def find(self, task: TaskRef, *_: Any) -> tuple[Part, ...]:

@@ -98,7 +98,8 @@ class Account(Invented):
 
     containers: int = 0
 
-    def new_place(self) -> Place:
+    def new_place(self, data_type: str) -> Place:
+        del data_type
         self.containers += 1
         return Place(f"https://storage.example/{self.containers}", f"own-{self.containers}")
 
@@ -143,8 +144,29 @@ def test_a_shared_container_is_listed_before_a_task_only_until_names_tell(
     container.listings = 0
 
     # when the next one is given its place
-    place = storage.new_place()
+    place = storage.new_place("tags")
 
     # then what was there before is noted only if it is needed.
     assert container.listings == (0 if names_tell else 1)
     assert (place.before is None) == names_tell
+    assert storage.new_place("tokens").before is not None  # their names are not known yet
+
+
+def test_names_that_tell_of_one_data_type_tell_nothing_of_another(tmp_path: Path) -> None:
+    # Given a service that names events after their task, and tags after nothing
+    events = TaskRef(id="0b1f4d1e-64c4-4a26-bbd7-000000000001", created=datetime.now(UTC))
+    tags = TaskRef(id="0b1f4d1e-64c4-4a26-bbd7-000000000002", created=datetime.now(UTC))
+    storage = SharedStorage(FolderContainer(tmp_path), tmp_path.as_uri())
+    (tmp_path / f"{events.id}.json").write_text("[]")
+    assert storage.find(events, BY_NAME["events"], frozenset())
+    before = storage.new_place("tags").before
+
+    # when tags are written
+    (tmp_path / "some.json").write_text('[{"deviceId":"d1","tags":{"plan":"gold"}}]')
+
+    # then they are found, and what is known to be events is not taken for tags,
+    found = storage.find(tags, BY_NAME["tags"], before)
+    assert [part.blob_name for part in found] == ["some.json"]
+    # while an export of events that wrote nothing is not given what others wrote.
+    later = TaskRef(id="0b1f4d1e-64c4-4a26-bbd7-000000000003", created=datetime.now(UTC))
+    assert storage.find(later, BY_NAME["events"], None) == ()

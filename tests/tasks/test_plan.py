@@ -92,9 +92,9 @@ class Service:
         return ExportTask(id=task_id, state=state)
 
 
-def refusal(retry_after: float | None = None) -> TaskRefusedError:
+def refusal() -> TaskRefusedError:
     answer = Answer(429, {"Content-Type": "text/plain"}, b"busy", "https://api.example/")
-    return TaskRefusedError(answer, retry_after)
+    return TaskRefusedError(answer, retry_after=None)
 
 
 def act(plan: Plan[str], service: Service, action: Create | Look | Search) -> None:

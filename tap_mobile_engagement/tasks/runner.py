@@ -40,9 +40,9 @@ class TaskRunner:
     Creating is exactly-once as far as the service allows: each request carries a mark, and
     when its answer is lost, the task is looked for by that mark before another is made.
 
-    Waiting is a loop of *looks*. What a look means, and when the next one is due, is decided
-    in :mod:`.policy` on a :class:`.policy.Watch`; so one loop may as well keep many watches
-    and always :meth:`look` at the one that is due first.
+    Waiting is a loop of *looks*, and the caller's. What a look means, and when the next one is
+    due, is decided in :mod:`.policy` on a :class:`.policy.Watch`; so one loop keeps many
+    watches, and looks at the one that is due first.
 
     Args:
         client: The REST API.
@@ -111,28 +111,6 @@ class TaskRunner:
                 return TaskRef.of(task, request, asked_at=since, container=container)
         raise lost[-1]
 
-    def wait(self, app: str, data_type: str, ref: TaskRef) -> ExportTask:
-        """Wait until a task's files are written.
-
-        Args:
-            app: App resource name.
-            data_type: Name of the data type.
-            ref: The task, of this run or of an earlier one.
-
-        Raises:
-            RetryLaterError: ``TASK_FAILED``, ``TASK_TIMEOUT``, ``UNKNOWN_TASK_STATE`` (at
-                the deadline) or ``TASK_LOST``; also ``SERVICE_UNAVAILABLE``, after which the
-                task is still worth waiting for.
-            SettingsError: As every method of the client.
-            RunStopped: If the run is stopped meanwhile.
-        """
-        watch = self.watch(app, data_type, ref)
-        while True:
-            self._timing.pause((watch.next_look - self._timing.now()).total_seconds())
-            watch, task = self.look(watch)
-            if task is not None:
-                return task
-
     def watch(self, app: str, data_type: str, ref: TaskRef) -> Watch:
         """Begin to watch a task; no request is sent yet."""
         return begin_watch(
@@ -152,7 +130,11 @@ class TaskRunner:
             The watch as it stands now, and the task if it has succeeded.
 
         Raises:
-            RetryLaterError: As :meth:`wait`.
+            RetryLaterError: ``TASK_FAILED``, ``TASK_TIMEOUT``, ``UNKNOWN_TASK_STATE`` (at
+                the deadline) or ``TASK_LOST``; also ``SERVICE_UNAVAILABLE``, after which the
+                task is still worth waiting for.
+            SettingsError: As every method of the client.
+            RunStopped: If the run is stopped meanwhile.
         """
         task = self._ask(watch)
         seen, verdict = observe(watch, task, now=self._timing.now(), schedule=self.schedule)

@@ -24,6 +24,9 @@ from tap_mobile_engagement.tasks.transport import Transport
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tap_mobile_engagement.tasks.model import ExportTask, TaskRef
+    from tap_mobile_engagement.tasks.runner import TaskRunner
+
 API_URL = "https://api.example"
 AUTHORITY_URL = "https://login.example"
 APP_URL = (
@@ -208,3 +211,13 @@ def failing(service: FakeService, verb: str, *arguments: Any) -> TapError:
 def call(client: ServiceClient, verb: str, *arguments: Any) -> object:
     result = getattr(client, verb)("shop", *arguments)
     return [*result] if verb.startswith("list") else result
+
+
+def wait(runner: TaskRunner, data_type: str, ref: TaskRef) -> ExportTask:
+    """Look at a task of the app "shop" whenever a look is due, until it has succeeded."""
+    watch = runner.watch("shop", data_type, ref)
+    while True:
+        runner._timing.pause((watch.next_look - runner._timing.now()).total_seconds())
+        watch, task = runner.look(watch)
+        if task is not None:
+            return task

@@ -22,6 +22,8 @@ from tap_mobile_engagement.tasks.runner import TaskRunner
 from tap_mobile_engagement.tasks.transport import Retries, Transport, new_session
 from tap_mobile_engagement.windows import Window
 
+from .fakes import wait
+
 FAST = PollingSchedule(first=0.02, largest=0.1)
 WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
 SMALL = Options(devices=5, sessions_per_device=0.2)
@@ -98,7 +100,7 @@ def test_every_export_is_created_and_waited_for(
     )
     with running(options) as (_, client, runner):
         ref = runner.submit("shop", request_for(name, tmp_path, campaign_type))
-        task = runner.wait("shop", name, ref)
+        task = wait(runner, name, ref)
         listed = [*client.list_tasks("shop")]
 
     (kind,) = (kind for kind in DATA_TYPES if kind.name == name)
@@ -117,7 +119,7 @@ def test_a_task_is_taken_up_by_another_run(tmp_path: Path) -> None:
             timeout=timedelta(minutes=10),
             timing=runner._timing,
         )
-        task = later.wait("shop", "events", TaskRef.from_state(saved))
+        task = wait(later, "events", TaskRef.from_state(saved))
 
     assert task.id == saved["id"]
     assert files_in(tmp_path)
@@ -139,7 +141,7 @@ def test_a_lost_answer_makes_no_second_task(tmp_path: Path, fault: dict[str, Any
         # Others' tasks, before and after, that must not be adopted.
         runner.submit("shop", request_for("jobs", tmp_path))
         ref = runner.submit("shop", request_for("events", tmp_path))
-        runner.wait("shop", "events", ref)
+        wait(runner, "events", ref)
         created = simulator.tasks
 
     assert len(created) == 2
@@ -154,7 +156,7 @@ def test_a_limit_of_the_service_is_told_from_a_failure(tmp_path: Path, status: A
         with pytest.raises(TaskRefusedError):
             runner.submit("shop", request_for("jobs", tmp_path))
         simulator.clock.advance(seconds=61)
-        runner.wait("shop", "jobs", first)
+        wait(runner, "jobs", first)
         runner.submit("shop", request_for("jobs", tmp_path))
         assert len(simulator.tasks) == 2
 
@@ -172,7 +174,7 @@ def test_a_task_that_fails_is_an_error(
     with running(SMALL, fault) as (_, _, runner):
         ref = runner.submit("shop", request_for("events", tmp_path))
         with pytest.raises(RetryLaterError) as caught:
-            runner.wait("shop", "events", ref)
+            wait(runner, "events", ref)
 
     assert caught.value.code is code
     assert str(fault.get("error_details", "")) in str(caught.value)
@@ -192,7 +194,7 @@ def test_a_task_that_is_odd_for_a_while_is_waited_for(
 ) -> None:
     with running(SMALL, fault) as (_, _, runner):
         ref = runner.submit("shop", request_for("events", tmp_path))
-        task = runner.wait("shop", "events", ref)
+        task = wait(runner, "events", ref)
 
     assert task.state == "Succeeded"
 
@@ -250,7 +252,7 @@ def test_a_token_that_expires_is_renewed(tmp_path: Path) -> None:
     options = Options(devices=5, token_seconds=0.2, queue_seconds=0.5)
     with running(options) as (_, _, runner):
         ref = runner.submit("shop", request_for("jobs", tmp_path))
-        task = runner.wait("shop", "jobs", ref)
+        task = wait(runner, "jobs", ref)
 
     assert task.state == "Succeeded"
 
@@ -292,7 +294,7 @@ def test_logs_at_debug_level_show_no_secret(
     with caplog.at_level(logging.DEBUG), running() as (_, client, runner):
         token = client._auth.token()
         client.check_app("shop")
-        runner.wait("shop", "tags", runner.submit("shop", request))
+        wait(runner, "tags", runner.submit("shop", request))
 
     assert "/exportTasks" in caplog.text  # urllib3 tells of each request
     for secret in (token, SMALL.client_secret, "bWFya2Vk"):

@@ -23,6 +23,7 @@ from .fakes import (
     client_of,
     cut_off,
     task_json,
+    wait,
 )
 
 SAS_URL = "https://a.blob.core.windows.net/c?sv=2020&sp=wl&sig=c2ln"
@@ -66,13 +67,13 @@ class Scene:
         return ref
 
     def wait(self, ref: TaskRef = REF) -> str:
-        task = self.runner.wait("shop", "events", ref)
+        task = wait(self.runner, "events", ref)
         self.service.assert_done()
         return task.state
 
     def waiting_fails(self, ref: TaskRef = REF) -> TapError:
         with pytest.raises(TapError) as caught:
-            self.runner.wait("shop", "events", ref)
+            wait(self.runner, "events", ref)
         self.service.assert_done()
         return caught.value
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -32,7 +33,13 @@ _INSTALLER = Path(__file__).resolve().parents[2] / "scripts" / "install_azurite.
 _HOST = "127.0.0.1"
 _READY_WITHIN = timedelta(seconds=60)  # one or two seconds on an idle machine
 _STOPPED_WITHIN_SECONDS = 10
+_TRIES = 5  # each on another port
+_SERVER = "Azurite"  # as it begins to call itself in its answers
 _AN_HOUR = timedelta(hours=1)
+
+
+class _PortTakenError(RuntimeError):
+    """Another server was faster to take the port that had been free."""
 
 
 class Azurite:
@@ -65,28 +72,19 @@ class Azurite:
         Raises:
             RuntimeError: If it ended or did not answer in time; with all that it printed.
         """
-        self.port = _free_port()
-        storage = (
-            ["--location", str(self._location)] if self._location else ["--inMemoryPersistence"]
-        )
-        self._output = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [
-                *_command(),
-                *("--blobHost", _HOST, "--blobPort", str(self.port)),
-                *storage,
-                *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"},
-        )
-        try:
-            self._wait_until_it_answers()
-        except BaseException:
-            self._stop()
-            raise
+        for tries_left in reversed(range(_TRIES)):
+            self._start()
+            try:
+                self._wait_until_it_answers()
+            except _PortTakenError:
+                self._stop()
+                if not tries_left:
+                    raise
+            except BaseException:
+                self._stop()
+                raise
+            else:
+                break
         return self
 
     def __exit__(
@@ -153,18 +151,41 @@ class Azurite:
         )
         return f"{self.endpoint}/{container}?{sas}"
 
+    def _start(self) -> None:
+        self.port = _free_port()
+        storage = (
+            ["--location", str(self._location)] if self._location else ["--inMemoryPersistence"]
+        )
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the server)
+        self._process = subprocess.Popen(
+            [
+                *_command(),
+                *("--blobHost", _HOST, "--blobPort", str(self.port)),
+                *storage,
+                *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"},
+        )
+
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + _READY_WITHIN.total_seconds()
         while True:
-            try:
-                socket.create_connection((_HOST, self.port), timeout=1).close()
-            except OSError:
-                assert self._process is not None
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"Azurite did not start:\n{self._printed()}") from None
-                time.sleep(0.05)
-            else:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                printed = self._printed()
+                kind = _PortTakenError if "EADDRINUSE" in printed else RuntimeError
+                raise kind(f"Azurite did not start:\n{printed}")
+            server = _server_at(self.port)
+            if server is not None:
+                if not server.startswith(_SERVER):
+                    raise _PortTakenError(f"{server!r} answers in the place of Azurite")
                 return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Azurite did not start:\n{self._printed()}")
+            time.sleep(0.05)
 
     def _printed(self) -> str:
         assert self._output is not None
@@ -192,7 +213,20 @@ def _command() -> list[str]:
     return command
 
 
+def _server_at(port: int) -> str | None:
+    """What an HTTP server says that it is; None where none answers."""
+    connection = HTTPConnection(_HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().getheader("Server", "")
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 def _free_port() -> int:
+    """A port that nobody listens on now; by the time that it is used, somebody may."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]

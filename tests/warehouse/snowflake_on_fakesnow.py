@@ -19,6 +19,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -102,6 +103,9 @@ _ROWS = "LATERAL FLATTEN(input => PARSE_JSON(:rows_)) f"
 
 def main(databases: str, command: str, *arguments: str) -> None:
     """Run the target, or queries, against the databases in a folder."""
+    # The target writes its batches below the system's temporary folder, under a name that all
+    # users of a machine share.
+    tempfile.tempdir = str(Path(databases).parent)
     with fakesnow.patch(db_path=databases, nop_regexes=[_FILE_FORMATS]):
         if command == "load":
             sink: Any = TargetSnowflake.default_sink_class

@@ -382,24 +382,3 @@ def test_a_success_without_blobs_is_looked_at_again_for_a_minute() -> None:
     assert len(looks) > 3
     assert head is not None
     assert head.found is None
-
-
-@pytest.mark.parametrize(("first", "second"), [("events", "errors"), ("errors", "events")])
-def test_data_types_that_look_alike_take_turns_while_one_of_them_could_be_mixed_up(
-    first: str, second: str
-) -> None:
-    # Given a container in which the names of events tell whose they are, those of errors not
-    plan: Plan[str] = Plan(limit=99, schedule=SCHEDULE, one_at_a_time=frozenset({"errors"}))
-    for data_type in (first, second, "jobs"):
-        plan.add(
-            Key(data_type, "shop"), [Order(window) for window in tile(FIRST_DAY, END_DAY, 7)]
-        )
-
-    # when tasks are created until there is nothing to do
-    created = []
-    while isinstance(action := plan.next_action(START), Create):
-        created.append(action.errand.key.data_type)
-
-    # then none of the second is beside the first, and others are not kept from it.
-    assert second not in created
-    assert "jobs" in created

@@ -22,6 +22,7 @@ from singer_sdk.helpers._batch import (
     StorageTarget,
 )
 
+from tap_mobile_engagement.emit import Envelope
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import register_secret
 
@@ -110,7 +111,7 @@ class BatchOutput:
             SDK: a stream map may make none or several, under other names.
     """
 
-    opening = b""
+    envelope = Envelope()  # a line is a record
 
     def __init__(
         self,
@@ -127,10 +128,6 @@ class BatchOutput:
         self._write_message = write_message
         self._messages = messages
         self._files: dict[str, _BatchFile] = {}
-
-    def closing(self) -> bytes:
-        """Nothing: a line is a record."""
-        return b""
 
     def write(self, lines: bytes, count: int) -> None:
         """Write records as whole lines."""

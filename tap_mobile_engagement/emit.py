@@ -9,6 +9,7 @@ applies whatever was asked for beyond a choice of fields: stream maps, flattenin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,6 +38,41 @@ _AT_ONCE = 500  # records that are encoded together
 
 _encoder = msgspec.json.Encoder()
 _without_newline = itemgetter(slice(-1))
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What stands around a record in its line.
+
+    Attributes:
+        opening: What stands before it.
+        ending: What stands behind it, up to the time of extraction; None where a line is the
+            record and nothing else.
+    """
+
+    opening: bytes = b""
+    ending: bytes | None = None
+
+    @classmethod
+    def of_messages(cls, stream: str, version: int | None) -> Envelope:
+        """That of RECORD messages.
+
+        Args:
+            stream: Name of the stream.
+            version: Its version for ACTIVATE_VERSION, if it has one.
+        """
+        name = msgspec.json.encode(stream)
+        return cls(
+            b'{"type":"RECORD","stream":%b,"record":' % name,
+            b"" if version is None else b',"version":%d' % version,
+        )
+
+    def closing(self) -> bytes:
+        """What stands behind a record at this moment, with the end of the line."""
+        if self.ending is None:
+            return b"\n"
+        now = datetime.now(UTC).isoformat().encode()
+        return b'%b,"time_extracted":"%b"}\n' % (self.ending, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +244,8 @@ class TolerantPath:
             if self._selected is not None:
                 some = [{name: record[name] for name in self._selected} for record in some]
             rows = [*map(_without_newline, encoded_lines(some, _encoder))]
-            end = self._output.closing() + b"\n"
-            lines = _interleaved(self._output.opening, rows, end, count=len(rows))
+            around = self._output.envelope
+            lines = _interleaved(around.opening, rows, around.closing(), count=len(rows))
             self._output.write(lines, len(rows))
             count += len(rows)
         return count
@@ -267,7 +303,7 @@ class FastPath:
             ids = distinct
         if self._narrow:
             tails = self._narrow.tails(columns)
-        end = self._output.closing() + b"\n"
+        end = self._output.envelope.closing()
         if ids:
             lines = _interleaved(common.beginning, ids, b'",', tails, end, count=len(tails))
         else:
@@ -288,7 +324,8 @@ class FastPath:
                 for name, value in lineage.items()
                 if self._selected is None or name in self._selected
             }
-            beginning = self._output.opening + msgspec.json.encode(chosen).removesuffix(b"}")
+            beginning = self._output.envelope.opening
+            beginning += msgspec.json.encode(chosen).removesuffix(b"}")
             if chosen:
                 beginning += b","
             ids = None

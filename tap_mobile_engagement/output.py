@@ -9,7 +9,6 @@ right behind them.
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -17,6 +16,8 @@ from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message
+
+from tap_mobile_engagement.emit import Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,16 +75,13 @@ class Output(Protocol):
     """Where the records of one stream go.
 
     Attributes:
-        opening: What stands before a record in its line.
+        envelope: What stands around a record in its line.
     """
 
-    opening: bytes
-
-    def closing(self) -> bytes:
-        """What stands behind a record in its line, at this moment."""
+    envelope: Envelope
 
     def write(self, lines: bytes, count: int) -> None:
-        """Write records as whole lines, each between the opening and the closing."""
+        """Write records as whole lines, each in its envelope."""
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write one record through the SDK: selection, stream maps, flattening."""
@@ -113,16 +111,9 @@ class RecordOutput:
         writer: MessageWriter,
         write_record: Callable[[dict[str, Any]], None],
     ) -> None:
-        name = msgspec.json.encode(stream)
-        self.opening = b'{"type":"RECORD","stream":%b,"record":' % name
-        self._version = b"" if version is None else b',"version":%d' % version
+        self.envelope = Envelope.of_messages(stream, version)
         self._writer = writer
         self._write_record = write_record
-
-    def closing(self) -> bytes:
-        """The version, the time of extraction, and the end of the message."""
-        now = datetime.now(UTC).isoformat().encode()
-        return b'%b,"time_extracted":"%b"}' % (self._version, now)
 
     def write(self, lines: bytes, count: int) -> None:
         """Write records that are messages already."""

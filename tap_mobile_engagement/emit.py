@@ -8,6 +8,7 @@ applies whatever was asked for beyond a choice of fields: stream maps, flattenin
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -26,13 +27,16 @@ from tap_mobile_engagement.reading.records import (
 from tap_mobile_engagement.reading.typed import TypedReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.output import Output
     from tap_mobile_engagement.reading.arrays import Block, Parse
     from tap_mobile_engagement.reading.rejects import BadRecords
     from tap_mobile_engagement.reading.typed import Columns
+
+    Counts = Generator[int, None, None]
+    """Yields how many records were written since the last time; ends when it is closed."""
 
 _AT_ONCE = 500  # records that are encoded together
 
@@ -170,7 +174,7 @@ def selected_fields(
     return names if has_own and whole else None
 
 
-def direct_path(data_type: DataType, output: Output, selected: Collection[str]) -> RecordPath:
+def direct_path(data_type: DataType, output: Output, selected: Collection[str]) -> BlockPath:
     """The fastest path for a stream that asks for nothing special.
 
     Args:
@@ -196,23 +200,45 @@ class RecordPath(Protocol):
 
     parse: Parse | None
 
-    def emit(self, block: Block, records: PartRecords) -> int:
+    def emit(self, blocks: Iterable[Block], records: PartRecords) -> Counts:
+        """Write the records of the blocks of one part, in order.
+
+        Args:
+            blocks: The blocks, in the order in which they stand in the part.
+            records: Reads those that have to be read one by one.
+
+        Raises:
+            TapError: What reading the blocks raised, behind all records before it; or what a
+                bad record means.
+        """
+
+
+class BlockPath(ABC):
+    """Writes one block after the other."""
+
+    parse: Parse | None = None
+
+    def emit(self, blocks: Iterable[Block], records: PartRecords) -> Counts:
+        """Write the records of the blocks of one part, in order; see :class:`RecordPath`."""
+        for block in blocks:
+            yield self.emit_block(block, records)
+
+    @abstractmethod
+    def emit_block(self, block: Block, records: PartRecords) -> int:
         """Write the records of a block, in order; return how many there were."""
 
 
-class SdkPath:
+class SdkPath(BlockPath):
     """Writes records one by one through the SDK, which does all that a user may ask for.
 
     Args:
         write: Writes one record by the stream's own methods of the SDK.
     """
 
-    parse: Parse | None = None
-
     def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
         self._write = write
 
-    def emit(self, block: Block, records: PartRecords) -> int:
+    def emit_block(self, block: Block, records: PartRecords) -> int:
         """Write the records of a block, in order; return how many there were."""
         count = 0
         for record in records.of(block):
@@ -221,7 +247,7 @@ class SdkPath:
         return count
 
 
-class TolerantPath:
+class TolerantPath(BlockPath):
     """Writes records that were read one by one, for a stream that asks for nothing special.
 
     Args:
@@ -229,13 +255,11 @@ class TolerantPath:
         selected: Names of the fields to write; None for all.
     """
 
-    parse: Parse | None = None
-
     def __init__(self, output: Output, selected: Collection[str] | None = None) -> None:
         self._output = output
         self._selected = selected
 
-    def emit(self, block: Block, records: PartRecords) -> int:
+    def emit_block(self, block: Block, records: PartRecords) -> int:
         """Write the records of a block, in order; return how many there were."""
         count = 0
         rest = records.of(block)
@@ -251,7 +275,7 @@ class TolerantPath:
         return count
 
 
-class FastPath:
+class FastPath(BlockPath):
     """Writes the records of a block at once, for a stream that asks for nothing special.
 
     A record is encoded once. Those bytes are its content for the record id and, put between
@@ -272,7 +296,7 @@ class FastPath:
         data_type: DataType,
         *,
         output: Output,
-        tolerant: RecordPath,
+        tolerant: BlockPath,
         selected: Collection[str] | None = None,
     ) -> None:
         self._data_type = data_type
@@ -284,13 +308,13 @@ class FastPath:
         is_narrow = selected is not None and not own.issubset(selected)
         self._narrow = _Narrow(data_type, selected or ()) if is_narrow else None
         self._common: _Common | None = None
-        self.parse: Parse | None = self._typed.parse
+        self.parse = self._typed.parse
 
-    def emit(self, block: Block, records: PartRecords) -> int:
+    def emit_block(self, block: Block, records: PartRecords) -> int:
         """Write the records of a block, in order; return how many there were."""
         columns = self._typed.read(block)
         if columns is None:
-            return self._tolerant.emit(block, records)
+            return self._tolerant.emit_block(block, records)
         if not columns[0]:
             return 0
         common = self._common_to(records.origin)
@@ -299,7 +323,7 @@ class FastPath:
         if common.ids:
             distinct = common.ids.of_distinct(tails)
             if distinct is None:  # identical items have to be numbered within their groups
-                return self._tolerant.emit(block, records)
+                return self._tolerant.emit_block(block, records)
             ids = distinct
         if self._narrow:
             tails = self._narrow.tails(columns)

@@ -7,7 +7,7 @@ emitted; an export that fails leaves it where it was.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
@@ -295,10 +295,12 @@ class ExportStream(Stream):
         records = self._records_of(export, part)
         try:
             with (fetched(part) if part.remote else part).open() as chunks:
-                for block in read_blocks(tally.sized(chunks), parse=path.parse):
-                    self._tap.check_stop()
-                    self._tap.source.keep_state(self._save_state)
-                    tally.records += path.emit(block, records)
+                blocks = read_blocks(tally.sized(chunks), parse=path.parse)
+                with closing(path.emit(blocks, records)) as written:
+                    for number in written:
+                        tally.records += number
+                        self._tap.check_stop()
+                        self._tap.source.keep_state(self._save_state)
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
         tally.repaired += records.repaired

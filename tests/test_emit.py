@@ -66,7 +66,7 @@ def emit(
     records = PartRecords(origin, BadRecords(name, skip=True, most=1000))
     with redirect_stdout(out):
         blocks = read_blocks([content], parse=chosen.parse)
-        count = sum(chosen.emit(block, records) for block in blocks)
+        count = sum(chosen.emit(blocks, records))
         writer.flush()
     lines = TIME.sub(b"", out.buffer.getvalue()).split(b"\n")
     assert count == len(lines) - 1

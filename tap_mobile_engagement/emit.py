@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.output import Output
     from tap_mobile_engagement.reading.arrays import Block, Parse
     from tap_mobile_engagement.reading.rejects import BadRecords
     from tap_mobile_engagement.reading.typed import Columns
@@ -77,6 +76,19 @@ class Envelope:
             return b"\n"
         now = datetime.now(UTC).isoformat().encode()
         return b'%b,"time_extracted":"%b"}\n' % (self.ending, now)
+
+
+class LineOutput(Protocol):
+    """Where lines of records go.
+
+    Attributes:
+        envelope: What stands around a record in its line.
+    """
+
+    envelope: Envelope
+
+    def write(self, lines: bytes, count: int) -> None:
+        """Write records as whole lines, each in its envelope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +150,27 @@ class PartRecords:
                 record.update(msgspec.structs.asdict(leaf.record))
                 yield record
 
+    @property
+    def depend_on_order(self) -> bool:
+        """Whether a record so far has an id that depends on what came before it."""
+        return self._reader.flat_rows > 0
+
+    @property
+    def end_a_run(self) -> bool:
+        """Whether there was a group so far, which no flat row goes on from."""
+        return self._reader.groups > 0
+
+    def passed_over(self, *, repaired: int, end_a_run: bool) -> None:
+        """Take note of a block that was read elsewhere.
+
+        Args:
+            repaired: Elements of it in which characters had to be replaced.
+            end_a_run: What :attr:`end_a_run` was of it.
+        """
+        self.repaired += repaired
+        if end_a_run:
+            self._reader.end_run()
+
     def _elements(self, block: Block) -> Iterator[bytes]:
         if not block.sound:
             yield block.data[1:-1]
@@ -174,7 +207,9 @@ def selected_fields(
     return names if has_own and whole else None
 
 
-def direct_path(data_type: DataType, output: Output, selected: Collection[str]) -> BlockPath:
+def direct_path(
+    data_type: DataType, output: LineOutput, selected: Collection[str]
+) -> BlockPath:
     """The fastest path for a stream that asks for nothing special.
 
     Args:
@@ -255,7 +290,7 @@ class TolerantPath(BlockPath):
         selected: Names of the fields to write; None for all.
     """
 
-    def __init__(self, output: Output, selected: Collection[str] | None = None) -> None:
+    def __init__(self, output: LineOutput, selected: Collection[str] | None = None) -> None:
         self._output = output
         self._selected = selected
 
@@ -295,7 +330,7 @@ class FastPath(BlockPath):
         self,
         data_type: DataType,
         *,
-        output: Output,
+        output: LineOutput,
         tolerant: BlockPath,
         selected: Collection[str] | None = None,
     ) -> None:

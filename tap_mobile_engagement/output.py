@@ -17,7 +17,7 @@ from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message
 
-from tap_mobile_engagement.emit import Envelope
+from tap_mobile_engagement.emit import Envelope, LineOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,17 +71,8 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
         out.flush()
 
 
-class Output(Protocol):
-    """Where the records of one stream go.
-
-    Attributes:
-        envelope: What stands around a record in its line.
-    """
-
-    envelope: Envelope
-
-    def write(self, lines: bytes, count: int) -> None:
-        """Write records as whole lines, each in its envelope."""
+class Output(LineOutput, Protocol):
+    """Where the records of one stream go."""
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write one record through the SDK: selection, stream maps, flattening."""

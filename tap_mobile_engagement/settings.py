@@ -67,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     bad_records: BadRecords
     dead_letter_path: str | None
     max_bad_records: int
+    read_workers: int
     archive_pattern: str
     archive_types: tuple[checks.ArchiveType, ...]
     timeline_path: str | None
@@ -301,6 +302,11 @@ SETTINGS: tuple[Setting, ...] = (
     _integer(
         "max_bad_records", "Bad records at most",
         "With `bad_records: skip`: more bad records than this in one stream fail it.", 1000, 0,
+    ),
+    _integer(
+        "read_workers", "Processes for reading",
+        "How many processes decode large files at once; with 1 the tap does it by itself. More "
+        "than there are cores left beside the tap and its target gain nothing.", 1, 1,
     ),
     _string(
         "archive_pattern", "Archive pattern",

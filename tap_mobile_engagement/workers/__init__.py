@@ -1,0 +1,1 @@
+"""Blocks decoded in processes of their own, their records put back in order."""

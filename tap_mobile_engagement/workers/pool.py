@@ -29,7 +29,7 @@ DEPTH = 3
 
 _NAME = "tap-mobile-engagement"
 _logger = logging.getLogger(_NAME)
-_MODULE = "tap_mobile_engagement.workers.worker"
+_MODULE = "tap_mobile_engagement.workers"
 _PATIENCE = 5.0  # seconds; a worker that nobody talks to ends at once
 
 _decoder = msgspec.msgpack.Decoder(Answer)

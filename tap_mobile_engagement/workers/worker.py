@@ -132,13 +132,13 @@ def _done(job: Job, encoder: BlockEncoder, memory: mmap.mmap) -> Answer:
     return Answer(encoded)
 
 
-def main() -> None:
-    """Run as a process whose argument is the file descriptor of the memory."""
+def main(memory: int) -> None:
+    """Work as a process: jobs come by standard input, answers go to standard output.
+
+    Args:
+        memory: File descriptor of the memory that is shared with the tap.
+    """
     try:
-        work(mmap.mmap(int(sys.argv[1]), 0), sys.stdin.buffer, sys.stdout.fileno())
+        work(mmap.mmap(memory, 0), sys.stdin.buffer, sys.stdout.fileno())
     except BrokenPipeError:
         os._exit(0)  # the tap is gone, and there is nobody to tell
-
-
-if __name__ == "__main__":
-    main()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,6 +144,23 @@ def test_exports_of_tasks_are_the_same(
         truth = simulator.truth("shop", stream)
         assert len(messages.upserted(stream)) == len(truth), stream
     assert {*jobs} == {*STREAMS}
+
+
+def test_a_worker_loads_no_sdk() -> None:
+    line = [sys.executable, "-X", "importtime", "-m", "tap_mobile_engagement.workers"]
+    with TemporaryFile() as memory:
+        memory.truncate(4096)
+        descriptor = memory.fileno()
+        done = subprocess.run(
+            [*line, str(descriptor)],
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=True,
+        )
+
+    assert b"tap_mobile_engagement.emit" in done.stderr
+    assert b"singer_sdk" not in done.stderr
 
 
 # As a process: with files that are large enough for jobs of the usual size.

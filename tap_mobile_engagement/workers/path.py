@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.workers.pool import WorkerPool
 
 JOB_SIZE = 512 * 1024
-"""Bytes of blocks that a worker gets at once, for that it is woken less often than by blocks.
+"""Bytes of blocks that a worker gets at once, so that it is woken less often than by each.
 
-The rest of a part that is less is read here, while the workers do theirs.
+What is less is decoded here, unless a worker is at it anyway.
 """
 
 
@@ -94,7 +94,7 @@ class ParallelPath:
                 for some in _jobs(blocks):
                     if len(waiting) == self._pool.capacity:
                         yield waiting.popleft()
-                    is_job = sum(len(block.data) for block in some) >= JOB_SIZE
+                    is_job = waiting or sum(len(block.data) for block in some) >= JOB_SIZE
                     waiting.append(self._pool.hand_out(setup, some) if is_job else Handed(some))
             except TapError:
                 while waiting:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.reading.arrays import Block
     from tap_mobile_engagement.workers.jobs import Encoded, Setup
 
-DEPTH = 3
-"""Jobs that a worker may have, so that it need not wait when the tap waits for the target."""
+DEPTH = 2
+"""Jobs that a worker may have: one to do, and one to go on with at once."""
 
 _NAME = "tap-mobile-engagement"
 _logger = logging.getLogger(_NAME)

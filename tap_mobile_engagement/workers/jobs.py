@@ -16,11 +16,12 @@ from msgspec import Struct
 Message = TypeVar("Message")
 
 SLOT_SIZE = 4 * 1024 * 1024
-"""Bytes for the blocks of one job, and then for the lines of its records, which are longer.
+"""Bytes for the blocks of one job, with the lines of its records behind them.
 
 Memory is taken up only so far as a job needs it.
 """
 
+_KEPT = 16 * 1024 * 1024  # bytes; some jobs with their lines
 _LENGTH_SIZE = 4  # bytes that say how long a message is
 
 
@@ -64,8 +65,7 @@ class Encoded(Struct, array_like=True):
     """The records of one block, as lines.
 
     Attributes:
-        size: Bytes of the lines. Those of a job's blocks lie one behind the other, from where
-            the job's blocks began.
+        size: Bytes of the lines. Those of a job lie behind its blocks, one behind the other.
         count: How many records there are.
         repaired: Elements in which characters had to be replaced.
         end_a_run: As in :class:`~tap_mobile_engagement.emit.PartRecords`.
@@ -116,3 +116,13 @@ def receive(pipe: IO[bytes], decoder: msgspec.msgpack.Decoder[Message]) -> Messa
     size = int.from_bytes(pipe.read(_LENGTH_SIZE))
     content = pipe.read(size)
     return decoder.decode(content) if content and len(content) == size else None
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep memory that it frees, for the next job.
+
+    Otherwise glibc returns that of each job to the system, and has to get it again. It stops
+    doing so for sizes up to that of a large block which was once freed (``M_MMAP_THRESHOLD``
+    in mallopt(3)). Elsewhere this does nothing.
+    """
+    bytes(_KEPT)

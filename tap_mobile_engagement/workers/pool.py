@@ -16,7 +16,14 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tap_mobile_engagement.workers.jobs import SLOT_SIZE, Answer, Job, receive, send
+from tap_mobile_engagement.workers.jobs import (
+    SLOT_SIZE,
+    Answer,
+    Job,
+    keep_freed_memory,
+    receive,
+    send,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,6 +121,7 @@ class WorkerPool:
         if os.name != "posix":
             _logger.warning("This system has no memory to share: read_workers is taken as 1")
             return workers
+        keep_freed_memory()
         try:
             while len(workers) < self._count:
                 workers.append(_Worker())
@@ -145,7 +153,7 @@ class _Worker:
         assert self._process.stdout  # noqa: S101
         self._jobs, self._answers = self._process.stdin, self._process.stdout
         self._free = deque(range(0, SLOT_SIZE * DEPTH, SLOT_SIZE))
-        self._taken: deque[int] = deque()
+        self._taken: deque[tuple[int, int]] = deque()  # slots, and where blocks end in them
         self._setup: Setup | None = None
         self._lost = False
 
@@ -156,14 +164,13 @@ class _Worker:
 
     def take(self, setup: Setup, blocks: Sequence[Block]) -> bool:
         """Let it encode some blocks; return whether it could be told."""
-        at = self._free.popleft()
-        self._taken.append(at)
-        end = at
+        slot = end = self._free.popleft()
         for block in blocks:
             start, end = end, end + len(block.data)
             self._memory[start:end] = block.data
+        self._taken.append((slot, end))
         sizes = [len(block.data) for block in blocks]
-        job = Job(at, sizes, None if setup is self._setup else setup)
+        job = Job(slot, sizes, None if setup is self._setup else setup)
         self._setup = setup
         try:
             send(self._jobs.fileno(), job)
@@ -178,8 +185,8 @@ class _Worker:
         if answer is None:
             self._lose()
             return None
-        at = self._taken.popleft()
-        self._free.append(at)
+        slot, at = self._taken.popleft()
+        self._free.append(slot)
         found: list[Lines | None] = []
         for block in answer.blocks:
             if block is None:

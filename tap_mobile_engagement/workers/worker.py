@@ -24,6 +24,7 @@ from tap_mobile_engagement.workers.jobs import (
     Encoded,
     Job,
     Setup,
+    keep_freed_memory,
     receive,
     send,
 )
@@ -112,22 +113,19 @@ def work(memory: mmap.mmap, jobs: IO[bytes], answers: int) -> None:
 
 
 def _done(job: Job, encoder: BlockEncoder, memory: mmap.mmap) -> Answer:
-    at = job.at
-    blocks = []
-    for size in job.sizes:
-        blocks.append(memory[at : at + size])
-        at += size
-    at = job.at
-    end = at + SLOT_SIZE
+    block_at = job.at
+    lines_at = job.at + sum(job.sizes)
+    end = job.at + SLOT_SIZE
     encoded: list[Encoded | None] = []
-    for data in blocks:
-        found = encoder.encode(data, end - at)
+    for size in job.sizes:
+        found = encoder.encode(memory[block_at : block_at + size], end - lines_at)
+        block_at += size
         if found is None:
             encoded.append(None)
             continue
         lines, block = found
-        memory[at : at + block.size] = lines
-        at += block.size
+        memory[lines_at : lines_at + block.size] = lines
+        lines_at += block.size
         encoded.append(block)
     return Answer(encoded)
 
@@ -138,6 +136,7 @@ def main(memory: int) -> None:
     Args:
         memory: File descriptor of the memory that is shared with the tap.
     """
+    keep_freed_memory()
     try:
         work(mmap.mmap(memory, 0), sys.stdin.buffer, sys.stdout.fileno())
     except BrokenPipeError:

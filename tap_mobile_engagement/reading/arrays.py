@@ -36,6 +36,8 @@ BLOCK_SIZE = 64 * 1024
 MAX_ELEMENT_SIZE = 256 * 1024 * 1024
 """Bytes that a single element may have; the file of a larger one is taken to be broken."""
 
+_FIRST_LOOK = 16 * 1024  # bytes, to learn from what stands between two elements
+_BLANK = 64  # bytes; more white space than files have before an element
 _GUESSES = 3  # per block, before the exact scan; each costs a parse of the block
 
 # What shapes an array: strings, the quote of a string that the buffer cuts off, brackets and
@@ -111,12 +113,14 @@ class _ArrayReader:
 
     def blocks(self) -> Iterator[Block]:
         self._find_start()
-        wanted = 0
+        wanted = len(self._buffer) + 1
         while True:
             ended = not self._fill(wanted)
-            block = None if ended else self._guess()
+            block = self._rest() if ended else self._guess()
             if block:
                 yield block
+                if ended:
+                    return
                 self._drop(len(block.data) - 1)
                 wanted = len(self._buffer) + 1
                 continue
@@ -162,6 +166,9 @@ class _ArrayReader:
 
     def _guess(self) -> Block | None:
         """All whole elements of the buffer; None if no guess of where they end is right."""
+        if not self._between and not self._follows_comma:
+            spans, _ = _scan(self._buffer[:_FIRST_LOOK])
+            self._learn(spans)
         if not self._between:
             return None
         to_comma = self._between.index(b",")
@@ -172,10 +179,26 @@ class _ArrayReader:
                 break
             # Through a view, for slicing and adding would copy the block twice.
             data = b"".join((memoryview(self._buffer)[: at + to_comma], b"]"))
-            parsed = self._parse(data) if self._parse else None
-            if parsed is not None or _is_array(data):
-                return Block(data, self._offset, parsed=parsed)
+            block = self._block(data)
+            if block:
+                return block
         return None
+
+    def _rest(self) -> Block | None:
+        """The last elements with the array's end; None if that is not all there is.
+
+        What begins with much white space may be empty, and is looked at more closely.
+        """
+        data = self._buffer.rstrip(WHITE)
+        begins_blank = self._is_blank(1, min(len(data) - 1, _BLANK))
+        return None if begins_blank or not data.endswith(b"]") else self._block(data)
+
+    def _block(self, data: bytes) -> Block | None:
+        """A block with the beginning of the buffer; None if that is no array."""
+        parsed = self._parse(data) if self._parse else None
+        if parsed is None and not _is_array(data):
+            return None
+        return Block(data, self._offset, parsed=parsed)
 
     def _learn(self, spans: list[tuple[int, int]]) -> None:
         """Remember the text between the last element found and the one before it.
@@ -183,7 +206,7 @@ class _ArrayReader:
         It reaches from the last closing brackets of the one to the first key of the other:
         the more of it, the rarer it is inside of elements.
         """
-        if len(spans) == 1:
+        if len(spans) < 2:  # noqa: PLR2004
             return
         (start, end), (following, _) = spans[-2:]
         ending = _ENDING.search(self._buffer, max(start, end - 256), end)

@@ -305,8 +305,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _integer(
         "read_workers", "Processes for reading",
-        "How many processes decode large files; with 1 the tap does it by itself. More pay where "
-        "cores are idle and the target keeps up.", 1, 1,
+        "How many processes decode large files; with 1 the tap does it by itself. More of them "
+        "pay where cores are idle and the target keeps up.", 1, 1,
     ),
     _string(
         "archive_pattern", "Archive pattern",

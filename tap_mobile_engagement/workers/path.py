@@ -25,6 +25,12 @@ JOB_SIZE = 512 * 1024
 What is less is decoded here, unless a worker is at it anyway.
 """
 
+MOST_BLOCKS = 1_000
+"""Blocks in one job, so that what is said of them fits into a pipe.
+
+Beside an element that is no JSON each element is a block of its own.
+"""
+
 
 class ParallelPath:
     """Writes the records of blocks that workers decode, in the order of the blocks.
@@ -115,7 +121,7 @@ def _jobs(blocks: Iterable[Block]) -> Iterator[list[Block]]:
         for block in blocks:
             some.append(block)
             size += len(block.data)
-            if size >= JOB_SIZE:
+            if size >= JOB_SIZE or len(some) == MOST_BLOCKS:
                 yield some
                 some, size = [], 0
     except TapError:

@@ -275,6 +275,29 @@ def test_workers_do_all_but_the_rest(
     assert sum(sizes) < JOB < len(FILES[name])
 
 
+def test_a_job_of_tiny_blocks_fits_into_a_pipe(
+    pool: WatchedPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    hand_out = WorkerPool.hand_out
+
+    def watched(self: WorkerPool, setup: Setup, blocks: Sequence[Block]) -> Handed:
+        sizes.append(len(blocks))
+        return hand_out(self, setup, blocks)
+
+    monkeypatch.setattr(WorkerPool, "hand_out", watched)
+    monkeypatch.setattr(parallel, "JOB_SIZE", 60_000)
+    large, tiny = Block(array(*GROUPS), 1), Block(b'[{"events":[]}]', 1)
+    blocks = [large, *[tiny] * 5_500]
+    reading = Reading(tmp_path)
+
+    with_workers = reading.of_blocks(lambda _: blocks, pool)
+
+    assert with_workers == reading.of_blocks(lambda _: blocks)
+    assert sizes[:2] == [1, parallel.MOST_BLOCKS]
+    assert max(sizes) == parallel.MOST_BLOCKS
+
+
 def test_a_small_file_is_not_worth_a_worker(tmp_path: Path) -> None:
     with closing(WatchedPool(2)) as pool:
         Reading(tmp_path).of(FILES["small"], pool)

@@ -19,16 +19,10 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_mobile_engagement.batches import BatchOutput, batch_config
-from tap_mobile_engagement.emit import (
-    Origin,
-    PartRecords,
-    RecordPath,
-    SdkPath,
-    direct_path,
-    selected_fields,
-)
+from tap_mobile_engagement.emit import RecordPath, SdkPath, direct_path, selected_fields
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.output import MessageWriter, Output, RecordOutput
+from tap_mobile_engagement.reading.parts import Origin, PartRecords
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.reconciling import Tally, report

@@ -14,15 +14,9 @@ import pytest
 from singer_sdk.singerlib import RecordMessage
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
-from tap_mobile_engagement.emit import (
-    FastPath,
-    Origin,
-    PartRecords,
-    RecordPath,
-    SdkPath,
-    TolerantPath,
-)
+from tap_mobile_engagement.emit import FastPath, RecordPath, SdkPath, TolerantPath
 from tap_mobile_engagement.output import MessageWriter, RecordOutput
+from tap_mobile_engagement.reading.parts import Origin, PartRecords
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.reading.typed import TypedReader

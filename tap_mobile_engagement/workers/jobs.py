@@ -30,7 +30,7 @@ class Setup(Struct, frozen=True, array_like=True):
 
     Attributes:
         data_type: Name of the data type.
-        app_name: As in :class:`~tap_mobile_engagement.emit.Origin`, like the next two.
+        app_name: As in :class:`~tap_mobile_engagement.reading.parts.Origin`, like the next two.
         blob_name: Likewise.
         exported_until: Likewise.
         selected: Names of the fields to write.
@@ -68,7 +68,7 @@ class Encoded(Struct, array_like=True):
         size: Bytes of the lines. Those of a job lie behind its blocks, one behind the other.
         count: How many records there are.
         repaired: Elements in which characters had to be replaced.
-        end_a_run: As in :class:`~tap_mobile_engagement.emit.PartRecords`.
+        end_a_run: As in :class:`~tap_mobile_engagement.reading.parts.PartRecords`.
     """
 
     size: int

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.emit import Counts, LineOutput, PartRecords
+    from tap_mobile_engagement.emit import Counts, LineOutput
     from tap_mobile_engagement.reading.arrays import Block, Parse
+    from tap_mobile_engagement.reading.parts import PartRecords
     from tap_mobile_engagement.workers.pool import WorkerPool
 
 JOB_SIZE = 512 * 1024

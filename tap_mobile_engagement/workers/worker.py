@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
-from tap_mobile_engagement.emit import Envelope, Origin, PartRecords, direct_path
+from tap_mobile_engagement.emit import Envelope, direct_path
 from tap_mobile_engagement.reading.arrays import Block
+from tap_mobile_engagement.reading.parts import Origin, PartRecords
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.workers.jobs import (
     SLOT_SIZE,

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.emit import Origin, PartRecords
 from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.parts import Origin, PartRecords
 from tap_mobile_engagement.reading.recognise import read_blocks, recognise
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tests.archive.forms import FORMS

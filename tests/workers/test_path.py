@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
-from tap_mobile_engagement.emit import Envelope, FastPath, Origin, PartRecords, direct_path
+from tap_mobile_engagement.emit import Envelope, FastPath, direct_path
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.reading.arrays import Block
+from tap_mobile_engagement.reading.parts import Origin, PartRecords
 from tap_mobile_engagement.reading.recognise import read_blocks
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.simulator import Options, Simulator

@@ -109,12 +109,18 @@ def write_again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("stream", ["events", "tokens"])
+@pytest.mark.parametrize("piece", [100, 1_000_000], ids=["records are out", "none is out"])
 def test_a_blob_that_changes_under_the_reader_is_read_again(
     start_simulator: StartSimulator,
     folder: Path,
     while_reading: Callable[[Callable[[Path], None]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
     stream: str,
+    piece: int,
 ) -> None:
+    monkeypatch.setattr("tap_mobile_engagement.containers.folder.CHUNK_BYTES", piece)
     simulator = start_simulator()
     settings = settings_for(simulator, folder, **WHOLE_RANGE)
     while_reading(write_again)
@@ -122,7 +128,9 @@ def test_a_blob_that_changes_under_the_reader_is_read_again(
     messages = sync(settings, catalog=catalog_of(settings, stream)).checked()
 
     assert_same(own_fields(messages.upserted(stream)), simulator.truth("shop", stream))
-    assert len(messages.records(stream)) > len(messages.upserted(stream))
+    come_twice = len(messages.records(stream)) > len(messages.upserted(stream))
+    assert come_twice is (piece == 100)
+    assert "changed while they were read: it is read again" in caplog.text
     assert len(simulator.tasks) == 1
 
 

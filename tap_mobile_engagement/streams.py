@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from singer_sdk.metrics import Counter
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.arrays import Block
     from tap_mobile_engagement.sources.base import Export, Part
     from tap_mobile_engagement.tap import TapMobileEngagement
 
@@ -292,15 +293,23 @@ class ExportStream(Stream):
         records = self._records_of(export, part)
         try:
             with (fetched(part) if part.remote else part).open() as chunks:
-                blocks = read_blocks(tally.sized(chunks), parse=path.parse)
+                blocks = self._attended(read_blocks(tally.sized(chunks), parse=path.parse))
                 with closing(path.emit(blocks, records)) as written:
                     for number in written:
                         tally.records += number
-                        self._tap.check_stop()
-                        self._tap.source.keep_state(self._save_state)
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
         tally.repaired += records.repaired
+
+    def _attended(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The same blocks; before each a stop is heeded and the state brought up to date.
+
+        Not behind the last: a state there would still hold a task whose records are all out.
+        """
+        for block in blocks:
+            self._tap.check_stop()
+            self._tap.source.keep_state(self._save_state)
+            yield block
 
     def _records_of(self, export: Export, part: Part) -> PartRecords:
         origin = Origin(self.data_type, export.app_name, part.blob_name, export.exported_until)

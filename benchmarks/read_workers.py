@@ -22,7 +22,7 @@ from benchmarks.archives import archive, installed_tap
 from benchmarks.data_types import elements, write_repeated
 from benchmarks.environments import ROOT
 from benchmarks.events import EVENTS_PER_GROUP, make_groups, write_array
-from benchmarks.runs import Run, interleaved, machine, run
+from benchmarks.runs import Run, interleaved, machine, median_ratio, run
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.simulator import Options, Simulator
 
@@ -133,10 +133,10 @@ def print_row(form: Form, reader: str, started: Sequence[Run], runs: list[list[R
     start = statistics.median(each.seconds for each in started)
     net = [[each.seconds - start for each in some] for some in runs]
     alone, *others = net
-    cells = [f"{statistics.median(alone):.2f} s"]
-    for other in others:
-        ratio = statistics.median(b / a for a, b in zip(alone, other, strict=True))
-        cells.append(f"{statistics.median(other):.2f} s ({ratio:.2f})")
+    cells = [f"{statistics.median(alone):.2f} s"] + [
+        f"{statistics.median(other):.2f} s ({median_ratio(alone, other):.2f})"
+        for other in others
+    ]
     print(f"| {form.name} | {reader} | {' | '.join(cells)} |", flush=True)
 
 

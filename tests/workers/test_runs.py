@@ -23,6 +23,7 @@ from tests.support.simulated import catalog_of, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from subprocess import Popen
 
     from tap_mobile_engagement.reading.arrays import Block
     from tap_mobile_engagement.workers.jobs import Setup
@@ -175,26 +176,24 @@ def large_archive(folder: Path) -> dict[str, Any]:
     return {"source": "archive", "container_url": folder.as_uri(), "read_workers": 2}
 
 
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started and that are still there."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            _, _, rest = stat.read_text().rpartition(")")
-        except OSError:
-            continue  # ended meanwhile
-        state, parent, *_ = rest.split()
-        if int(parent) == pid and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
-def is_gone(pid: int) -> bool:
+def parent_of(pid: int) -> int | None:
+    """Who started a process; None if it is gone."""
     try:
         _, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except OSError:
-        return True
-    return rest.split()[0] == "Z"
+        return None
+    state, parent, *_ = rest.split()
+    return None if state == "Z" else int(parent)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that are still there."""
+    there = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [each for each in there if parent_of(each) == pid]
+
+
+def is_gone(pid: int) -> bool:
+    return parent_of(pid) is None
 
 
 def wait_until(holds: Any, what: str) -> None:
@@ -202,6 +201,12 @@ def wait_until(holds: Any, what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
+
+
+def workers_of(process: Popen[bytes]) -> list[int]:
+    """The workers of a tap, as soon as both are there."""
+    wait_until(lambda: len(children_of(process.pid)) == 2, "no workers")
+    return children_of(process.pid)
 
 
 needs_proc = pytest.mark.skipif(not PROC.exists(), reason="children are found in /proc")
@@ -213,8 +218,7 @@ def test_a_signal_to_all_processes_cuts_no_line(
     large_archive: dict[str, Any], command: Command, number: signal.Signals
 ) -> None:
     with command.started(settings=large_archive) as process:
-        wait_until(lambda: len(children_of(process.pid)) == 2, "no workers")
-        workers = children_of(process.pid)
+        workers = workers_of(process)
         # As from a terminal, or from what ends all processes of a service.
         for pid in (*workers, process.pid):
             os.kill(pid, number)
@@ -233,8 +237,7 @@ def test_workers_of_a_killed_tap_end_too(
     large_archive: dict[str, Any], command: Command
 ) -> None:
     with command.started(settings=large_archive) as process:
-        wait_until(lambda: len(children_of(process.pid)) == 2, "no workers")
-        workers = children_of(process.pid)
+        workers = workers_of(process)
         process.kill()
         process.communicate(timeout=PATIENCE_SECONDS)
 
@@ -248,8 +251,7 @@ def test_a_killed_worker_costs_no_record(
     large_archive: dict[str, Any], command: Command
 ) -> None:
     with command.started(settings=large_archive) as process:
-        wait_until(lambda: len(children_of(process.pid)) == 2, "no workers")
-        os.kill(children_of(process.pid)[0], signal.SIGKILL)
+        os.kill(workers_of(process)[0], signal.SIGKILL)
         stdout, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 0, command.logged

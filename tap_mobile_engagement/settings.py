@@ -67,7 +67,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     bad_records: BadRecords
     dead_letter_path: str | None
     max_bad_records: int
-    read_workers: int
     archive_pattern: str
     archive_types: tuple[checks.ArchiveType, ...]
     timeline_path: str | None
@@ -302,11 +301,6 @@ SETTINGS: tuple[Setting, ...] = (
     _integer(
         "max_bad_records", "Bad records at most",
         "With `bad_records: skip`: more bad records than this in one stream fail it.", 1000, 0,
-    ),
-    _integer(
-        "read_workers", "Processes for reading",
-        "How many processes decode large files; with 1 the tap does it by itself. More of them "
-        "pay where cores are idle and the target keeps up.", 1, 1,
     ),
     _string(
         "archive_pattern", "Archive pattern",

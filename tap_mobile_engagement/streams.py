@@ -35,7 +35,6 @@ from tap_mobile_engagement.rereading import (
 from tap_mobile_engagement.settings import BadRecords as BadRecordsMode
 from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
-from tap_mobile_engagement.workers.path import ParallelPath
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -183,8 +182,6 @@ class ExportStream(Stream):
         selected = selected_fields(self.data_type, self.mask)
         reason = self._needs_sdk(selected)
         if selected is not None and reason is None:
-            if self._tap.workers:
-                return ParallelPath(self.data_type, output, selected, self._tap.workers)
             return direct_path(self.data_type, output, selected)
 
         written = count()

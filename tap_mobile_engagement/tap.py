@@ -31,7 +31,6 @@ from tap_mobile_engagement.streams import (
     SnapshotStream,
 )
 from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag, Timing
-from tap_mobile_engagement.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -84,12 +83,6 @@ class TapMobileEngagement(Tap):
 
         return open_source(self.settings, self.timing)
 
-    @cached_property
-    def workers(self) -> WorkerPool | None:
-        """Processes that decode blocks; None where the tap does that by itself."""
-        count = self.settings.read_workers
-        return WorkerPool(count) if count > 1 else None
-
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the tap's own settings against the table, and the SDK's as the SDK does."""
         _, errors = config_table.check(self.config, today=self.timing.now().date())
@@ -137,8 +130,6 @@ class TapMobileEngagement(Tap):
                 self._come_to_rest(source)
             finally:
                 source.close()
-                if self.workers:
-                    self.workers.close()
         if self._failures:
             raise streams_failed(self._failures)
 

@@ -77,27 +77,6 @@ class PartRecords:
                 record.update(msgspec.structs.asdict(leaf.record))
                 yield record
 
-    @property
-    def depend_on_order(self) -> bool:
-        """Whether a record so far has an id that depends on what came before it."""
-        return self._reader.flat_rows > 0
-
-    @property
-    def end_a_run(self) -> bool:
-        """Whether there was a group so far, which no flat row goes on from."""
-        return self._reader.groups > 0
-
-    def passed_over(self, *, repaired: int, end_a_run: bool) -> None:
-        """Take note of a block that was read elsewhere.
-
-        Args:
-            repaired: Elements of it in which characters had to be replaced.
-            end_a_run: What :attr:`end_a_run` was of it.
-        """
-        self.repaired += repaired
-        if end_a_run:
-            self._reader.end_run()
-
     def _elements(self, block: Block) -> Iterator[bytes]:
         if not block.sound:
             yield block.data[1:-1]

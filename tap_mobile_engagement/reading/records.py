@@ -125,11 +125,6 @@ class RecordReader:
         app_name: The app they belong to, part of every record id.
         reject: Called with the reason and the item for each that is no record; it raises, or
             returns to go on without it.
-
-    Attributes:
-        groups: Groups of items that were read.
-        flat_rows: Items without a group around them that got record ids. Identical ones that
-            follow each other are numbered, so their ids depend on what came before.
     """
 
     def __init__(
@@ -144,11 +139,9 @@ class RecordReader:
         )
         self._ids = RecordIds(app_name, data_type) if data_type.has_record_id else None
         self._reject = reject
-        self.groups = 0
-        self.flat_rows = 0
-        self.end_run()
+        self._end_run()
 
-    def end_run(self) -> None:
+    def _end_run(self) -> None:
         """Let the next flat row be the first of its group."""
         self._run = _Run(object(), {})
 
@@ -165,8 +158,7 @@ class RecordReader:
             self._reject(f"{self._data_type.group_list} has to be a list", element)
             return
         group = {k: v for k, v in element.items() if v is not items}
-        self.groups += 1
-        self.end_run()
+        self._end_run()
         for item in items:
             yield from self._leaf(item, group, flat=False)
 
@@ -219,7 +211,6 @@ class RecordReader:
             return None
         if flat:
             # Rows of one group follow each other where a file does not nest them.
-            self.flat_rows += 1
             key = values[self._group_field]
             if key != self._run.key:
                 self._run = _Run(key, {})

@@ -43,7 +43,6 @@ def run_with(example: dict[str, Any], simulator: Simulator, folder: Path) -> Mes
 def test_there_is_an_example_of_each_kind() -> None:
     assert [next(iter(example)) for example in PARTS] == [
         "bad_records",
-        "read_workers",
         "stream_maps",
         "flattening_enabled",
     ]
@@ -55,16 +54,10 @@ def test_bad_data_may_be_skipped(simulator: Simulator, folder: Path) -> None:
     assert (settings.bad_records, settings.max_bad_records) == ("skip", 100)
 
 
-def test_more_processes_may_read(simulator: Simulator, folder: Path) -> None:
-    settings = accepted(settings_for(simulator, folder, **PARTS[1]))
-
-    assert settings.read_workers == 2
-
-
 def test_a_stream_map_does_what_the_page_says(simulator: Simulator, folder: Path) -> None:
     plain = simulator.truth("shop", "events")
 
-    records = run_with(PARTS[2], simulator, folder).records("events")
+    records = run_with(PARTS[1], simulator, folder).records("events")
 
     assert {record["name"] for record in records} == {"like", "search"}
     assert {record["name"] for record in plain} > {"like", "search"}
@@ -75,7 +68,7 @@ def test_a_stream_map_does_what_the_page_says(simulator: Simulator, folder: Path
 
 
 def test_flattening_writes_objects_as_text(simulator: Simulator, folder: Path) -> None:
-    messages = run_with(PARTS[3], simulator, folder)
+    messages = run_with(PARTS[2], simulator, folder)
 
     for stream, field in (("events", "extras"), ("tags", "tags")):
         values = [record[field] for record in messages.records(stream) if record[field]]

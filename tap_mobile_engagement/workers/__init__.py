@@ -1,1 +1,0 @@
-"""Blocks decoded in processes of their own, their records put back in order."""

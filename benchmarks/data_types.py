@@ -22,7 +22,7 @@ import msgspec
 from benchmarks.archives import archive, installed_tap
 from benchmarks.runs import interleaved, machine, median, run
 from tap_mobile_engagement.datatypes import DATA_TYPES
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 from tap_mobile_engagement.simulator import Options, Simulator
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -14,9 +14,10 @@ from msgspec import Struct
 from tap_mobile_engagement.containers import FolderContainer, open_container
 from tap_mobile_engagement.datatypes import Kind
 from tap_mobile_engagement.errors import DataError, TapError
-from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.recognise import Compression, read_blocks
+from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.content import Compression
 from tap_mobile_engagement.reading.records import RecordReader
+from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.redaction import install_log_redaction
 from tap_mobile_engagement.sources.arrivals import arrival_text, order
 from tap_mobile_engagement.sources.files import Files
@@ -144,31 +145,18 @@ def _count(
     counted: _Count, data_type: DataType, chunks: Iterator[bytes], most: int | None
 ) -> None:
     """Count what a file holds, up to so many records."""
-
-    def reject(reason: str, item: Any) -> None:
-        del reason, item
-        counted.bad_records += 1
-
-    reader = RecordReader(data_type, "", reject)
-    columns = [f.name for f in data_type.fields if f.kind is Kind.TIME]
-    for block in read_blocks(chunks):
-        if not block.sound:
-            counted.elements += 1
-            counted.bad_records += 1
-            continue
-        for raw in block.elements():
-            counted.elements += 1
-            try:
-                element = decode_element(bytes(raw)).value
-            except (ValueError, RecursionError) as error:
-                reject(str(error), raw)
-                continue
-            for leaf in reader.leaves(element):
-                counted.records += 1
-                values = (getattr(leaf.record, column) for column in columns)
-                counted.see(value for value in values if value)
-        if most is not None and counted.records >= most:
-            return
+    bad_records = BadRecords(data_type.name, skip=True, most=sys.maxsize)
+    reader = RecordReader(data_type, bad_records)
+    places = [at for at, field in enumerate(data_type.fields) if field.kind is Kind.TIME]
+    try:
+        for batch in reader.batches(Origin(data_type, "", None, ""), chunks):
+            counted.records += batch.count
+            counted.see(value for at in places for value in batch.values[at] if value)
+            if most is not None and counted.records >= most:
+                break
+    finally:
+        counted.elements = reader.elements
+        counted.bad_records = bad_records.count
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

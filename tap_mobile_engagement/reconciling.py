@@ -11,7 +11,6 @@ from singer_sdk import metrics
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable, Iterator
 
     from tap_mobile_engagement.sources.base import Export
 
@@ -37,12 +36,6 @@ class Tally:
     repaired: int = 0
     _counted: int = 0
     _began: float = field(default_factory=time.monotonic)
-
-    def sized(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The same chunks; their bytes are counted as they pass."""
-        for chunk in chunks:
-            self.size += len(chunk)
-            yield chunk
 
     def take_new(self) -> int:
         """How many records came since this was asked last."""

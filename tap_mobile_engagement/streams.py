@@ -7,8 +7,9 @@ emitted; an export that fails leaves it where it was.
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,12 +19,12 @@ from singer_sdk.helpers.types import Context  # noqa: TC002  (the SDK reads anno
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
-from tap_mobile_engagement.batches import BatchOutput, batch_config
-from tap_mobile_engagement.emit import RecordPath, SdkPath, direct_path, selected_fields
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
-from tap_mobile_engagement.output import MessageWriter, Output, RecordOutput
-from tap_mobile_engagement.reading.parts import Origin, PartRecords
-from tap_mobile_engagement.reading.recognise import read_blocks
+from tap_mobile_engagement.output.batch_files import BatchOutput, batch_config
+from tap_mobile_engagement.output.lines import LinePath, MessageWriter, Output, RecordOutput
+from tap_mobile_engagement.output.sdk import SdkPath, selected_fields
+from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.reconciling import Tally, report
 from tap_mobile_engagement.rereading import (
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from singer_sdk.metrics import Counter
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.arrays import Block
     from tap_mobile_engagement.sources.base import Export, Part
     from tap_mobile_engagement.tap import TapMobileEngagement
 
@@ -82,10 +82,9 @@ class ExportStream(Stream):
         """The records of one partition, without a message being written for them."""
         for export in self._exports(context or {}):
             for part in export.parts:
-                records = self._records_of(export, part)
                 with part.open() as chunks:
-                    for block in read_blocks(chunks):
-                        yield from records.of(block)
+                    for batch in self._reader.batches(self._origin(export, part), chunks):
+                        yield from batch.dictionaries()
 
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
@@ -151,7 +150,7 @@ class ExportStream(Stream):
                 self._bad_records.close()
 
     def _sync_partition(
-        self, partition: Context, path: RecordPath, output: Output, counter: Counter
+        self, partition: Context, path: LinePath | SdkPath, output: Output, counter: Counter
     ) -> bool:
         """Emit the exports of one partition in order, up to the first that fails.
 
@@ -177,12 +176,13 @@ class ExportStream(Stream):
             raise error
         self._tap.stream_failed(error)
 
-    def _choose_path(self, output: Output) -> RecordPath:
+    def _choose_path(self, output: Output) -> LinePath | SdkPath:
         """The SDK's path where more is asked for than a choice of fields."""
-        selected = selected_fields(self.data_type, self.mask)
+        properties = self.schema["properties"]
+        selected = selected_fields(self.data_type, properties, self.mask)
         reason = self._needs_sdk(selected)
         if selected is not None and reason is None:
-            return direct_path(self.data_type, output, selected)
+            return LinePath(self.data_type, output, selected)
 
         written = count()
 
@@ -191,7 +191,7 @@ class ExportStream(Stream):
             output.write_record(record)
 
         self.logger.info("Writing records through the SDK: %s", reason)
-        return SdkPath(write_limited)
+        return SdkPath(write_limited, properties)
 
     def _needs_sdk(self, selected: Sequence[str] | None) -> str | None:
         """Why the records of this stream have to go through the SDK; None if nothing asks."""
@@ -229,7 +229,7 @@ class ExportStream(Stream):
         state = self._state_of(partition)
         return source.exports(self.data_type, app_name, state, self._save_state)
 
-    def _emit(self, export: Export, path: RecordPath, counter: Counter) -> None:
+    def _emit(self, export: Export, path: LinePath | SdkPath, counter: Counter) -> None:
         """Emit the records of an export; from its start again if its files changed meanwhile.
 
         An export whose files prove bad is discarded, so that the next run asks for it anew.
@@ -257,7 +257,7 @@ class ExportStream(Stream):
             raise error.at(range=export.window, task=export.task_id) from error.__cause__
 
     def _read(
-        self, export: Export, path: RecordPath, counter: Counter
+        self, export: Export, path: LinePath | SdkPath, counter: Counter
     ) -> tuple[Part, ...] | None:
         """Emit the records of an export once, and reconcile it in one log line.
 
@@ -286,31 +286,37 @@ class ExportStream(Stream):
         report(export, tally, bad=self._rejects.count - bad_before, logger=self.logger)
         return None
 
-    def _emit_part(self, export: Export, part: Part, path: RecordPath, tally: Tally) -> None:
-        records = self._records_of(export, part)
+    def _emit_part(
+        self, export: Export, part: Part, path: LinePath | SdkPath, tally: Tally
+    ) -> None:
+        """Emit the records of a part.
+
+        Before each batch a stop is heeded and the state brought up to date, and not behind the
+        last: a state there would still hold a task whose records are all out.
+        """
+        reader = self._reader
+        repaired = reader.repaired
+        is_stopped = self._tap.timing.stop.is_set
         try:
             with (fetched(part) if part.remote else part).open() as chunks:
-                blocks = self._attended(read_blocks(tally.sized(chunks), parse=path.parse))
-                with closing(path.emit(blocks, records)) as written:
-                    for number in written:
-                        tally.records += number
+                for batch in reader.batches(self._origin(export, part), chunks):
+                    if is_stopped():
+                        self._tap.check_stop()
+                    if export.task_id is not None:
+                        self._tap.source.keep_state(self._save_state)
+                    path.write(batch)
+                    tally.records += batch.count
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
-        tally.repaired += records.repaired
+        tally.size += part.size
+        tally.repaired += reader.repaired - repaired
 
-    def _attended(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """The same blocks; before each a stop is heeded and the state brought up to date.
+    def _origin(self, export: Export, part: Part) -> Origin:
+        return Origin(self.data_type, export.app_name, part.blob_name, export.exported_until)
 
-        Not behind the last: a state there would still hold a task whose records are all out.
-        """
-        for block in blocks:
-            self._tap.check_stop()
-            self._tap.source.keep_state(self._save_state)
-            yield block
-
-    def _records_of(self, export: Export, part: Part) -> PartRecords:
-        origin = Origin(self.data_type, export.app_name, part.blob_name, export.exported_until)
-        return PartRecords(origin, self._rejects)
+    @cached_property
+    def _reader(self) -> RecordReader:
+        return RecordReader(self.data_type, self._rejects)
 
     @property
     def _rejects(self) -> BadRecords:

@@ -12,7 +12,6 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_mobile_engagement import settings as config_table
-from tap_mobile_engagement.batches import batch_config
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.endings import (
     errors_on_one_line,
@@ -22,7 +21,8 @@ from tap_mobile_engagement.endings import (
     streams_failed,
 )
 from tap_mobile_engagement.errors import SettingsError
-from tap_mobile_engagement.output import MessageWriter
+from tap_mobile_engagement.output.batch_files import batch_config
+from tap_mobile_engagement.output.lines import MessageWriter
 from tap_mobile_engagement.redaction import install_log_redaction
 from tap_mobile_engagement.streams import (
     ExportStream,

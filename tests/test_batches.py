@@ -10,9 +10,9 @@ import pytest
 from singer_sdk.exceptions import ConfigValidationError
 from upath import UPath
 
-from tap_mobile_engagement import batches
-from tap_mobile_engagement.batches import MOST_RECORDS, batch_config
 from tap_mobile_engagement.datatypes import DATA_TYPES
+from tap_mobile_engagement.output import batch_files
+from tap_mobile_engagement.output.batch_files import MOST_RECORDS, batch_config
 from tap_mobile_engagement.redaction import redact
 from tests.support.batches import batches_in, files_named, lines_of, unpacked
 from tests.support.messages import assert_same, bookmark, own_fields
@@ -241,7 +241,7 @@ def test_a_file_has_no_more_bytes_than_a_target_can_hold(
     archive: dict[str, Any], files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # (through the SDK a record is written at a time)
-    monkeypatch.setattr(batches, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(batch_files, "MOST_BYTES", 10_000)
     settings = archive | {"batch_config": batches_in(files), **SPECIAL["flattened"]}
 
     messages = sync(settings).checked()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from singer_sdk.singerlib import RecordMessage, SchemaMessage, StateMessage
 
-from tap_mobile_engagement.output import WRITE_SIZE, MessageWriter
+from tap_mobile_engagement.output.lines import WRITE_SIZE, MessageWriter
 
 
 class Output:
@@ -89,11 +89,11 @@ def test_whole_lines_keep_their_place_among_messages(monkeypatch: pytest.MonkeyP
     writer.write_message(schema)
     writer.write_message(record(1))
     writer.write_lines(
-        writer.serialize_message(record(2)) + writer.serialize_message(record(3))
+        writer.serialize_message(record(2)) + writer.serialize_message(record(3)), 2
     )
     writer.write_message(record(4))
     writer.write_message(StateMessage({"n": 4}))
-    writer.write_lines(writer.serialize_message(record(5)))
+    writer.write_lines(writer.serialize_message(record(5)), 1)
     writer.flush()
 
     assert shapes(output.messages) == ["SCHEMA", 1, 2, 3, 4, {"n": 4}, 5]
@@ -160,7 +160,7 @@ CHILD = f"""
 import signal, sys
 from types import SimpleNamespace
 from singer_sdk.singerlib import RecordMessage, StateMessage
-from tap_mobile_engagement.output import MessageWriter
+from tap_mobile_engagement.output.lines import MessageWriter
 
 class Counting:
     short = 0
@@ -181,7 +181,8 @@ for start in range(0, {RECORDS}, {PER_STATE}):
         b"".join(
             writer.serialize_message(RecordMessage("events", {{"number": n, "text": text}}))
             for n in range(start, start + {PER_STATE})
-        )
+        ),
+        {PER_STATE},
     )
     writer.write_message(StateMessage({{"n": start}}))
 sys.stdout = stdout

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
 """The most that a container hands over at once, in bytes.
 
 Blocks of this size decode fastest. Those of a megabyte are given back to the system each time,

@@ -1,9 +1,9 @@
 """Decode one element, also where a strict JSON decoder refuses it.
 
-What devices send is not always what JSON allows: an emoji cut in half is a lone surrogate, a
-text may hold raw control characters or bytes that are no UTF-8. Such characters are replaced
-by U+FFFD, as Unicode recommends, for no target could take them. A number that JSON can't
-express (NaN, 1e400) has no such stand-in: its item is rejected where it is written.
+What devices send is not always what JSON allows, or what a target can take: an emoji cut in
+half is a lone surrogate, a text may hold U+0000, raw control characters or bytes that are no
+UTF-8. U+FFFD replaces such a character, as Unicode recommends; raw control characters stay. A
+number that JSON can't express (NaN, 1e400) has no such stand-in: its item is a bad record.
 """
 
 from __future__ import annotations
@@ -11,13 +11,23 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NamedTuple
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-_decode = msgspec.json.Decoder().decode
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+NUL = b"\\u0000"
+"""How U+0000 stands in JSON text; a strict decoder takes it, most targets do not."""
+
+REPLACEMENT = "\ufffd"
+
+_LONGEST_CACHED = 32  # characters of a number
+
+_NOT_FOR_TARGETS = re.compile("[\0\ud800-\udfff]")
 
 
 class NotANumber:
@@ -47,38 +57,103 @@ class Decoded(NamedTuple):
     repaired: bool
 
 
+def number(digits: str) -> float | Decimal | NotANumber:
+    """A decimal number: a float where that is the same number, else a Decimal."""
+    value = float(digits)
+    if repr(value) == digits:
+        return value
+    if not math.isfinite(value):
+        return NotANumber(digits)
+    exact = Decimal(digits)
+    return value if Decimal(repr(value)) == exact else exact
+
+
+@lru_cache(maxsize=1 << 14)
+def common_float(digits: str) -> float:
+    """A decimal number that is a float, remembered: prices and rates repeat.
+
+    Raises:
+        ValueError: For any other, and for one so long that it should not be remembered.
+    """
+    value = number(digits)
+    if not isinstance(value, float) or len(digits) > _LONGEST_CACHED:
+        raise ValueError(digits)
+    return value
+
+
+_decode = msgspec.json.Decoder(float_hook=number).decode
+
+
 def decode_element(data: bytes) -> Decoded:
     """Decode the text of one element.
 
     Raises:
         ValueError: If it is no JSON, in a way that can't be repaired.
-        RecursionError: If it is nested too deep (about 1,000 levels).
+        RecursionError: If it is nested too deep for the interpreter.
     """
     try:
-        return Decoded(_decode(data), repaired=False)
+        value = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
+        text = data.decode("utf-8", errors="surrogateescape")
+        value = json.loads(text, strict=False, parse_constant=NotANumber, parse_float=number)
+    else:
+        if NUL not in data:
+            return Decoded(value, repaired=False)
+    return Decoded(*repaired(value))
+
+
+def decode_repeating(data: bytes, names: Collection[str]) -> Decoded:
+    """Decode an element in which a list stands twice: the lists of one name as one.
+
+    Args:
+        data: The element.
+        names: Names of the lists.
+
+    Raises:
+        ValueError: As above.
+        RecursionError: As above.
+    """
+
+    def joined(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in members:
+            before = found.get(name)
+            if name in names and isinstance(before, list) and isinstance(value, list):
+                value = before + value  # noqa: PLW2901
+            found[name] = value
+        return found
+
     text = data.decode("utf-8", errors="surrogateescape")
-    value = json.loads(text, strict=False, parse_constant=NotANumber, parse_float=_number)
-    return Decoded(*_without_surrogates(value))
+    value = json.loads(
+        text,
+        strict=False,
+        parse_constant=NotANumber,
+        parse_float=number,
+        object_pairs_hook=joined,
+    )
+    return Decoded(*repaired(value))
 
 
-def _number(digits: str) -> float | NotANumber:
-    number = float(digits)
-    return number if math.isfinite(number) else NotANumber(digits)
+def repaired_text(text: str) -> str:
+    """A text with what no target can take replaced."""
+    return _NOT_FOR_TARGETS.sub(REPLACEMENT, text)
 
 
-def _without_surrogates(value: Any) -> tuple[Any, bool]:
-    """Replace what is no character, at any depth; and say whether there was any."""
+def repaired(value: Any) -> tuple[Any, bool]:
+    """Replace what no target can take, at any depth; and say whether there was any.
+
+    Raises:
+        RecursionError: If it is nested too deep for the interpreter.
+    """
     if isinstance(value, str):
-        clean = _SURROGATES.sub(_REPLACEMENT, value)
+        clean = repaired_text(value)
         return clean, clean != value
     if isinstance(value, list):
-        pairs = [_without_surrogates(item) for item in value]
-        return [item for item, _ in pairs], any(repaired for _, repaired in pairs)
+        pairs = [repaired(item) for item in value]
+        return [item for item, _ in pairs], any(found for _, found in pairs)
     if isinstance(value, dict):
-        keys = [_without_surrogates(key) for key in value]
-        items = [_without_surrogates(item) for item in value.values()]
-        repaired = any(repaired for _, repaired in (*keys, *items))
-        return {k: v for (k, _), (v, _) in zip(keys, items, strict=True)}, repaired
+        keys = [repaired(key) for key in value]
+        items = [repaired(item) for item in value.values()]
+        found = any(found for _, found in (*keys, *items))
+        return {k: v for (k, _), (v, _) in zip(keys, items, strict=True)}, found
     return value, False

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, cast
 from isal import isal_zlib
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE
-from tap_mobile_engagement.reading.chunks import rechunk
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,8 +33,9 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     offset = 0  # in the file, of the data that is yet to be decompressed
     member = None
     # In small pieces: ISA-L copies what it has not consumed of its input at every call.
-    for chunk in rechunk(chunks, BLOCK_SIZE):
-        data = chunk
+    pieces = (c[at : at + BLOCK_SIZE] for c in chunks for at in range(0, len(c), BLOCK_SIZE))
+    for piece in pieces:
+        data = piece
         while data:
             if member is None:
                 if not data.strip(b"\0"):

@@ -1,21 +1,19 @@
-"""How the elements of a file are laid out: told by the first bytes of its content."""
+"""How the elements of a content are laid out: told by its head."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.datatypes import DATA_TYPES
-from tap_mobile_engagement.reading.chunks import WHITE
-from tap_mobile_engagement.reading.names import list_names, plain
-from tap_mobile_engagement.reading.tables import header_of
+from tap_mobile_engagement.reading.cutting import STRING
+from tap_mobile_engagement.reading.names import FIELD_NAMES, list_names, plain
+from tap_mobile_engagement.reading.tables import Header, header_of
 
-HEAD_SIZE = 64 * 1024
-"""Bytes of content that tell its layout."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Format(StrEnum):
@@ -37,24 +35,17 @@ class Layout:
         format: How its elements are laid out.
         array_at: Where the array of a wrapper begins, in bytes.
         array_name: The name of that array.
-        delimiter: What stands between the cells of CSV.
-        names: The header of CSV.
+        header: What the first lines of CSV say.
     """
 
     format: Format
     array_at: int = 0
     array_name: str = ""
-    delimiter: str = ""
-    names: tuple[str, ...] = ()
+    header: Header | None = None
 
 
 def layout_of(head: bytes) -> Layout:
-    """Tell the layout.
-
-    Args:
-        head: The content's first :data:`HEAD_SIZE` bytes as UTF-8, white space before them
-            left out; fewer only if it has no more.
-    """
+    """Tell the layout of a content by its head, without white space before it."""
     if not head:
         return Layout(Format.EMPTY)
     if head.startswith(b"["):
@@ -62,16 +53,20 @@ def layout_of(head: bytes) -> Layout:
     if head.startswith(b"{"):
         return _wrapper(head) or Layout(Format.OBJECTS)
     header = header_of(head)
-    if header is None:
-        return Layout(Format.UNKNOWN)
-    delimiter, names = header
-    return Layout(Format.CSV, delimiter=delimiter, names=tuple(names))
+    if header is not None:
+        return Layout(Format.CSV, header=header)
+    if _OBJECT_IN_A_LINE.search(head):
+        return Layout(Format.OBJECTS)  # with a line before them that is none
+    return Layout(Format.UNKNOWN)
 
 
+_OBJECT_IN_A_LINE = re.compile(rb'[\r\n]\{\s{0,64}"')
 # Strings, brackets, and what separates: all that has to be followed in JSON text.
-_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},:]', re.DOTALL)
+_TOKENS = re.compile(STRING + rb'|["\[\]{},:]', re.DOTALL)
+_EMPTY_ARRAY = re.compile(rb"\[\s*\]")
+_ARRAY_OF_OBJECTS = re.compile(rb"\[\s*(?=\{)")
 
-# Names that only an element has. An object that begins with one of them wraps nothing.
+# Names that only an element has. An object with one of them before its array wraps nothing.
 _ELEMENT_KEYS = frozenset({"deviceid", "sessionid", "jobid"})
 _USUAL_GROUP_KEY = "device_id"  # by which items may be grouped that are documented as flat
 
@@ -81,22 +76,29 @@ def _wrapper(head: bytes) -> Layout | None:
 
     It wraps one if the first array that it holds consists of objects, unless the object looks
     like a group of items: with the id of a group before the list, or with items that lack it.
+    An empty array is wrapped if neither its name nor one before it is that of a field.
     """
-    found = _first_array(head)
-    if found is None:
+    arrays: list[tuple[list[str], str, int]] = []
+    before: list[str] = []
+    for name, at in _members(head, 0):
+        before.append(plain(name))
+        if head.startswith(b"[", at):
+            arrays.append(([*before], name, at))
+            if _ARRAY_OF_OBJECTS.match(head, at):
+                break
+    if not arrays:
         return None
-    at, name, before = found
+    before, name, at = arrays[-1]
     wrapper = Layout(Format.WRAPPER, array_at=at, array_name=name)
-    values = partial_json(head[at:])
-    if values == [] and re.match(rb"\[\s*\]\s*\}\s*\Z", head[at:]):
-        return wrapper
-    if _ELEMENT_KEYS & {plain(key) for key in before}:
+    if _ELEMENT_KEYS & {*before}:
         return None
-    if not isinstance(values, list) or not values or not isinstance(values[0], dict):
-        return None
-    names = {plain(key) for key in values[0]}
+    first = _ARRAY_OF_OBJECTS.match(head, at)
+    if not first:
+        is_empty = len(arrays) == 1 and _EMPTY_ARRAY.match(head, at)
+        return wrapper if is_empty and before[-1] not in FIELD_NAMES else None
+    names = {plain(inner) for inner, _ in _members(head, first.end())}
     is_items = any(
-        plain(name) in list_names(data_type)
+        before[-1] in list_names(data_type)
         and plain(data_type.group_key or _USUAL_GROUP_KEY) not in names
         and not names & list_names(data_type)
         for data_type in DATA_TYPES
@@ -104,61 +106,25 @@ def _wrapper(head: bytes) -> Layout | None:
     return None if is_items else wrapper
 
 
-def _first_array(head: bytes) -> tuple[int, str, list[str]] | None:
-    """The first array that is a member of the first object.
+def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:
+    """The names in an object that begins there, each with the place of its value.
 
-    Returns:
-        Where it begins, its name, and the names of the members before it; None if there is
-        none.
+    Only what is in the head; the object may continue behind it.
     """
     depth = 0
-    text = name = ""
-    before: list[str] = []
-    for token in _TOKENS.finditer(head):
+    text = ""
+    for token in _TOKENS.finditer(head, start):
         match token[0]:
-            case b"[" if depth == 1:
-                return token.start(), name, before[:-1]
             case b"{" | b"[":
                 depth += 1
             case b"}" | b"]":
                 depth -= 1
                 if depth == 0:
-                    return None
+                    return
             case b":" if depth == 1:
-                name = text
-                before.append(name)
+                yield text, _VALUE.match(head, token.end()).end()  # type: ignore[union-attr]
             case string if depth == 1 and len(string) > 1:
                 text = string[1:-1].decode("utf-8", "replace")
-    return None
 
 
-def partial_json(head: bytes) -> Any:
-    """Decode the beginning of a JSON text: cut behind its last whole part, and closed.
-
-    Returns:
-        What it holds so far; None if it is no JSON.
-    """
-    open_brackets: list[bytes] = []
-    end = depth = 0
-    for token in _TOKENS.finditer(head):
-        byte = token[0]
-        match byte:
-            case b"{" | b"[":
-                open_brackets.append(b"}" if byte == b"{" else b"]")
-                end, depth = token.end(), len(open_brackets)
-            case b"}" | b"]":
-                if not open_brackets:
-                    break
-                open_brackets.pop()
-                end, depth = token.end(), len(open_brackets)
-                if not open_brackets:
-                    break
-            case b",":
-                end, depth = token.start(), len(open_brackets)
-            case b'"':
-                break  # the rest of this string is missing
-    closing = b"".join(reversed(open_brackets[:depth]))
-    try:
-        return msgspec.json.decode(head[:end].strip(WHITE) + closing)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+_VALUE = re.compile(rb"\s*")

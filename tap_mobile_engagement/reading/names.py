@@ -5,14 +5,22 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tap_mobile_engagement.datatypes import DATA_TYPES
+
 if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType
 
+_LONGEST = 64  # characters of a name that can be a known one
+
 
 @lru_cache(maxsize=4096)
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
 def plain(name: str) -> str:
     """A field name without case and word separators, as CSV headers vary in them."""
-    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+    return _plain(name) if len(name) <= _LONGEST else name
 
 
 @lru_cache(maxsize=64)
@@ -27,3 +35,44 @@ def list_names(data_type: DataType) -> frozenset[str]:
     names |= {f"{data_type.export_type}s"} if data_type.export_type else set()
     fields = {plain(source) for field in data_type.fields for source in field.sources}
     return frozenset(plain(name) for name in names if name) - fields
+
+
+FIELD_NAMES = frozenset(
+    plain(name)
+    for data_type in DATA_TYPES
+    for field in data_type.fields
+    for name in (field.name, *field.sources)
+)
+"""The plain names of all fields of all data types."""
+
+
+class FieldNames:
+    """Which names in a file stand for which fields of a data type.
+
+    Attributes:
+        parents: Plain names of objects that hold fields (``meta`` of a device).
+    """
+
+    def __init__(self, data_type: DataType) -> None:
+        self._indexes = {
+            plain(source): index
+            for index, field in reversed([*enumerate(data_type.fields)])
+            for source in reversed((*field.sources, field.name))
+        }
+        paths = [source for field in data_type.fields for source in field.sources]
+        self.parents = {plain(path.split(".")[0]) for path in paths if "." in path}
+
+    def index(self, name: str, parent: str = "") -> int | None:
+        """The place of a field among the data type's fields; None for an unknown name.
+
+        Args:
+            name: Its name in the file.
+            parent: The name of the object that holds it.
+        """
+        return self._indexes.get(plain(f"{parent}.{name}" if parent else name))
+
+
+@lru_cache(maxsize=64)
+def field_names(data_type: DataType) -> FieldNames:
+    """The names of a data type's fields."""
+    return FieldNames(data_type)

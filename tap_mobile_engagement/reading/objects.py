@@ -1,195 +1,202 @@
-"""Cut JSON objects that follow one another, with or without white space, into blocks.
-
-As with arrays, where to cut is guessed fast and judged exactly: a brace that closes before
-one that opens is taken for a boundary, and the guess is right if a strict parser, given commas
-in those places, finds the very same objects. Where it is wrong (a text may hold ``}{``), a
-scanner that follows strings and brackets finds the objects one by one.
-"""
+"""Cut JSON objects that follow one another into blocks, whatever stands between them."""
 
 from __future__ import annotations
 
 import re
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import (
+from tap_mobile_engagement.reading.cutting import (
     BLOCK_SIZE,
-    MAX_ELEMENT_SIZE,
+    COMMA,
+    FIRST_LOOK,
+    OPENING,
+    QUOTE,
+    TOKENS,
+    WHITE,
     Block,
+    Cutter,
+    holds,
 )
-from tap_mobile_engagement.reading.chunks import WHITE, grown, rechunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_BOUNDARY = re.compile(rb"\}\s*\{")
-# Strings, the quote of a string that the buffer cuts off, and brackets. The quantifiers are
-# possessive, so that a quote without its partner costs one pass.
-_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
-_QUOTE = ord('"')
-_OPENING = frozenset(b"[{")
+    from tap_mobile_engagement.reading.cutting import Decode, Span
 
-_raw_values = msgspec.json.Decoder(list[msgspec.Raw])
+_MARK = b"\xef\xbb\xbf"  # a byte order mark, as joined files have it between their parts
+_LINES = 16  # that are looked at for one that tells where a broken object ends
 
-Span = tuple[int, int]
-"""Where an object begins and where it ends, as positions in the buffer."""
+# Between objects, where files were joined there is a byte order mark.
+_BETWEEN_OBJECTS = re.compile(rb"(?:[ \t\r\n]|%b)*+" % _MARK)
+_LINE_OF_AN_OBJECT = re.compile(rb"[\r\n](?:%b)?\{" % _MARK)
+_LINE_BREAK = re.compile(rb"[\r\n]")
 
 
-def read_objects(chunks: Iterable[bytes], *, block_size: int = BLOCK_SIZE) -> Iterator[Block]:
-    """Cut objects out of the bytes of a file that holds nothing else.
+def cut_objects(
+    chunks: Iterable[bytes],
+    *,
+    decode: Decode | None = None,
+    offset: int = 0,
+    block_size: int = BLOCK_SIZE,
+) -> Iterator[Block]:
+    """Cut objects that follow one another, with or without white space between them.
 
     Args:
         chunks: The content as UTF-8, in pieces of any size.
+        decode: How the blocks are going to be decoded; it then judges the cuts.
+        offset: Where the first chunk stands in the content, in bytes.
         block_size: Bytes to take at a time.
 
     Yields:
-        All objects in order, each in exactly one block. White space between two of them is
-        kept but for its first byte, in whose place the comma stands; so offsets within a block
-        are exact, save where objects follow each other without any.
+        All objects in order, each in exactly one block. What stands between them and is no
+        object (a line of a log, a comma, half an object) is an unsound block, up to where a
+        line or a brace tells that the next object begins. A comma takes the place of the first
+        byte of white space between two objects; so offsets within a block are exact, save where
+        objects follow each other without any.
 
     Raises:
-        DataError: ``BLOB_TRUNCATED`` where the content ends within an object; ``BLOB_CORRUPT``
-            where something else than an object follows one.
+        DataError: ``BLOB_TRUNCATED`` where the content ends within an object.
     """
-    yield from _ObjectsReader(rechunk(chunks, block_size)).blocks()
+    return _ObjectsCutter(chunks, decode, offset - 1, block_size).blocks()
 
 
-class _ObjectsReader:
-    """One pass over objects: the bytes that are not yet handed out."""
+class _ObjectsCutter(Cutter):
+    """One pass over objects that follow one another."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._buffer = b""
-        self._offset = 0  # of the buffer's first byte in the content
+    def __init__(
+        self, chunks: Iterable[bytes], decode: Decode | None, offset: int, block_size: int
+    ) -> None:
+        super().__init__(chunks, decode, offset, block_size)
+        self._buffer = b"["
 
-    def blocks(self) -> Iterator[Block]:
-        wanted = 1
-        while True:
-            ended = not self._fill(wanted)
-            spans = _guess_spans(self._buffer)
-            block = self._block_of(spans)
-            if block.sound:
-                yield block
-            else:
-                spans = _scan(self._buffer)
-                self._check_between(spans)
-                yield from self._judge(spans)
-            if spans:
-                self._drop(spans[-1][1])
-                wanted = len(self._buffer) + 1
-            elif ended:
-                self._expect_nothing()
-                return
-            else:
-                # An object larger than the buffer: doubling keeps the cost linear.
-                wanted = len(self._buffer) * 2
-            if wanted > MAX_ELEMENT_SIZE:
-                what = f"a single object has more than {MAX_ELEMENT_SIZE} bytes"
-                raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset)
+    def _guess(self) -> tuple[Block | None, int]:
+        if not self._between:
+            self._learn(self._object_spans(self._buffer[:FIRST_LOOK], has_more=True))
+        end = self._buffer.rfind(self._between) + 1 if self._between else 0
+        return self._up_to(end), end
 
-    def _fill(self, wanted: int) -> bool:
-        """Let the buffer grow to some bytes; False where the content has no more to give."""
-        self._buffer = grown(self._buffer, self._chunks, wanted)
-        return len(self._buffer) >= wanted
+    def _last(self) -> tuple[Block | None, int]:
+        end = len(self._buffer.rstrip(WHITE))
+        return self._up_to(end), end
 
-    def _drop(self, end: int) -> None:
-        self._buffer = self._buffer[end:]
-        self._offset += end
+    def _up_to(self, end: int) -> Block | None:
+        """The objects up to there, if what was learned stands between all of them, and only it.
 
-    def _check_between(self, spans: list[Span]) -> None:
-        """Raise if anything but white space stands before the objects or between them.
-
-        Where the buffer holds no whole object, what it begins with still has to be one.
+        Where it stands in a text as well, or a comma between two objects, the count tells.
         """
-        end = 0
-        for start, following in spans or [(len(self._buffer), 0)]:
-            between = self._buffer[end:start].lstrip(WHITE)
-            if between and not (not spans and between.startswith(b"{")):
-                raise DataError(
-                    Code.BLOB_CORRUPT,
-                    "something else than an object follows an object",
-                    offset=self._offset + start - len(between),
-                )
-            end = following
+        data = self._buffer[:end]
+        if not data.endswith(b"}"):
+            return None
+        count = 1
+        if self._between:
+            # A comma for the first byte of white space; where there is none, one more byte.
+            with_comma = b"},%b" % (self._between[2:] or b"{")
+            objects = data.split(self._between)
+            data = with_comma.join(objects)
+            count = len(objects)
+        data += b"]"
+        decoded = self._decode(data) if self._decode else None
+        if (len(decoded[0]) != count) if decoded else not holds(data, count):
+            return None
+        return Block(data, self._offset, decoded=decoded)
 
-    def _judge(self, spans: list[Span]) -> Iterator[Block]:
-        """Hand out scanned objects: together where all are sound, else one by one."""
-        block = self._block_of(spans)
-        if block.sound:
-            yield block
-        else:
-            yield from (self._block_of([span]) for span in spans)
+    def _spans(self, *, has_more: bool) -> tuple[list[Span], int]:
+        spans = self._object_spans(self._buffer, has_more=has_more)
+        self._learn(spans)
+        return spans, 0
 
-    def _block_of(self, spans: list[Span]) -> Block:
-        """The objects as an array; sound if it holds exactly them, by strict syntax."""
-        if not spans:
-            return Block(b"[]", self._offset, sound=False)
+    def _joined(self, spans: list[Span]) -> Block | None:
         objects = [self._buffer[start:end] for start, end in spans]
-        data = self._joined(objects, spans)
-        return Block(data, self._offset + spans[0][0] - 1, sound=_holds(data, objects))
-
-    def _joined(self, objects: list[bytes], spans: list[Span]) -> bytes:
-        """The objects as an array; a comma takes the place of the first byte between two."""
         length = spans[-1][1] - spans[0][0]
         if sum(map(len, objects)) + len(objects) > length:  # at most one byte between them
-            return b"[" + b",".join(objects) + b"]"
-        parts = [objects[0]]
-        for (_, end), (start, _), each in zip(spans, spans[1:], objects[1:], strict=False):
-            parts += [b",", self._buffer[end + 1 : start], each]
-        return b"[" + b"".join(parts) + b"]"
-
-    def _expect_nothing(self) -> None:
-        if self._buffer.strip(WHITE):
-            raise DataError(
-                Code.BLOB_TRUNCATED,
-                "the content ends within an object",
-                next_step="Copy or export the file again",
-                offset=self._offset + len(self._buffer),
-            )
-
-
-def _guess_spans(buffer: bytes) -> list[Span]:
-    """The objects before the last boundary, if every boundary is one."""
-    bounds = [(match.start() + 1, match.end() - 1) for match in _BOUNDARY.finditer(buffer)]
-    if not bounds:
-        return []
-    starts = [len(buffer) - len(buffer.lstrip(WHITE)), *(start for _, start in bounds)]
-    return [(start, end) for start, (end, _) in zip(starts, bounds, strict=False)]
-
-
-def _holds(array: bytes, objects: list[bytes]) -> bool:
-    """Whether an array holds exactly these objects.
-
-    A wrong guess puts a comma into a text. Then the array has fewer values, or one with a
-    comma more.
-    """
-    try:
-        values = _raw_values.decode(array)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return len(values) == len(objects) and b"".join(values) == b"".join(objects)
-
-
-def _scan(buffer: bytes) -> list[Span]:
-    """Find the whole objects by their strings and brackets alone."""
-    spans = []
-    depth = start = 0
-    for token in _TOKENS.finditer(buffer):
-        at = token.start()
-        byte = buffer[at]
-        if byte == _QUOTE:
-            if token.end() == at + 1:
-                break  # the rest of this string is still to come
-        elif byte in _OPENING:
-            if depth == 0:
-                start = at
-            depth += 1
-        elif depth == 0:
-            break  # it closes nothing: whoever looks between the objects will find it
+            data = b"[%b]" % b",".join(objects)
         else:
+            parts = [b"[", objects[0]]
+            for (_, end), (start, _), each in zip(spans, spans[1:], objects[1:], strict=False):
+                parts += [b",", self._buffer[end + 1 : start], each]
+            data = b"".join([*parts, b"]"])
+        if not holds(data, len(objects)):
+            return None
+        return Block(data, self._offset + spans[0][0] - 1)
+
+    def _behind(self, end: int) -> int:
+        return end
+
+    def _learn(self, spans: list[Span]) -> None:
+        """Remember the white space between the last two objects, with their braces."""
+        for (start, end), (following, _) in zip(spans[-2:], spans[-1:], strict=False):
+            between = self._buffer[end:following]
+            if self._buffer[start : start + 1] == b"{" and not between.strip(WHITE):
+                self._between = b"}%b{" % between
+
+    def _finish(self, closed: int) -> None:
+        del closed
+        if self._buffer[1:].strip(WHITE + _MARK):
+            raise self._truncated("the content ends within an object")
+
+    def _object_spans(self, buffer: bytes, *, has_more: bool) -> list[Span]:
+        """The whole objects, and what stands in the place of one."""
+        spans: list[Span] = []
+        at = 1
+        while True:
+            between = _BETWEEN_OBJECTS.match(buffer, at)
+            assert between  # noqa: S101  (it matches everywhere)
+            at = between.end()
+            if at == len(buffer):
+                return spans
+            if buffer[at : at + 1] == b"{":
+                end = _object_or_line_end(buffer, at)
+            else:
+                is_line = _LINE_BREAK.search(between[0]) or (self._is_first and not spans)
+                end = _noise_end(buffer, at, is_line=bool(is_line), has_more=has_more)
+            if not end:
+                return spans
+            spans.append((at, end))
+            at = end
+
+
+def _object_end(buffer: bytes, at: int) -> int:
+    """Behind the object that begins there, by its strings and brackets; 0 if it is cut off."""
+    depth = 0
+    for token in TOKENS.finditer(buffer, at):
+        byte = buffer[token.start()]
+        if byte == QUOTE:
+            if token.end() == token.start() + 1:
+                break  # the rest of this string is still to come
+        elif byte in OPENING:
+            depth += 1
+        elif byte != COMMA:
             depth -= 1
             if depth == 0:
-                spans.append((start, at + 1))
-    return spans
+                return token.end()
+    return 0
+
+
+def _object_or_line_end(buffer: bytes, at: int) -> int:
+    """Behind the object that begins there, or behind its line where only that much is of it.
+
+    An object that lost its end has strings and brackets that reach into the lines behind it.
+    What tells is a line that begins with a brace, and with a whole object.
+    """
+    end = _object_end(buffer, at)
+    lines = _LINE_OF_AN_OBJECT.finditer(buffer, at + 1, end or len(buffer))
+    first = next(lines, None)
+    if first is None or (end and holds(b"[%b]" % buffer[at:end], 1)):
+        return end
+    for line in islice(chain([first], lines), _LINES):
+        begin = line.end() - 1
+        following = _object_end(buffer, begin)
+        if following and holds(b"[%b]" % buffer[begin:following], 1):
+            return line.start()
+    return end
+
+
+def _noise_end(buffer: bytes, at: int, *, is_line: bool, has_more: bool) -> int:
+    """Behind what is no object: a whole line, or what stands before the next brace in one."""
+    line = _LINE_BREAK.search(buffer, at)
+    ends = [line.start()] if line else []
+    brace = -1 if is_line else buffer.find(b"{", at)
+    if brace >= 0:
+        ends.append(brace)
+    return min(ends, default=0 if has_more else len(buffer))

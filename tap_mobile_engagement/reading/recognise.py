@@ -1,57 +1,63 @@
-"""Recognise what a file holds by its content: compression, encoding, layout, data type.
+"""Recognise what a file holds, by the code that reads it later, on its first blocks.
 
-Blob names, compression and encoding of export files are not documented, so nothing is taken
-from a name. What is found is one value, :class:`Recognised`; the same steps in the same order
-lead from a file's bytes to the blocks of its elements.
+Nothing is taken from a name, for names are not documented. What is found is one value,
+:class:`Recognition`: a data type, a reason why there is none, or the damage that was met.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from itertools import islice
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import read_array
-from tap_mobile_engagement.reading.chunks import drop_white, peek, shifted
-from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.encodings import Encoding, to_utf8
-from tap_mobile_engagement.reading.gzips import GZIP_MAGIC, gunzip
-from tap_mobile_engagement.reading.layouts import (
-    HEAD_SIZE,
-    Format,
-    Layout,
-    layout_of,
-    partial_json,
+from tap_mobile_engagement.reading.content import (
+    Compression,
+    Content,
+    contents,
+    open_content,
 )
-from tap_mobile_engagement.reading.objects import read_objects
+from tap_mobile_engagement.reading.cutting import TOKENS, WHITE, Block
+from tap_mobile_engagement.reading.elements import decode_element
+from tap_mobile_engagement.reading.layouts import Format, layout_of
+from tap_mobile_engagement.reading.records import cut
 from tap_mobile_engagement.reading.signatures import SAMPLE, Verdict, verdict_on
-from tap_mobile_engagement.reading.tables import read_table
-from tap_mobile_engagement.reading.wrappers import read_wrapped
-from tap_mobile_engagement.reading.zips import ZIP_MAGICS, ZipContent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.arrays import Block, Parse
 
-_MAGIC_SIZE = 4  # bytes; the longest magic number
-_SAMPLE_SIZES = (16 * 1024, 1 << 20)  # bytes of content: mostly the first ones are enough
+_MOST_BYTES = 1 << 20
+"""Bytes of content that are read for it; mostly the first block is enough."""
 
-
-class Compression(StrEnum):
-    """How a file is compressed."""
-
-    NONE = "none"
-    GZIP = "gzip"
-    ZIP = "zip"
+# What files that are no export begin with, for a reason that a person can use.
+_KINDS = (
+    (rb"\x89PNG\r\n", "a PNG image"),
+    (rb"\xff\xd8\xff", "a JPEG image"),
+    (rb"GIF8", "a GIF image"),
+    (rb"%PDF", "a PDF document"),
+    (rb"PAR1", "a Parquet file"),
+    (rb"Obj\x01", "an Avro file"),
+    (rb"ORC", "an ORC file"),
+    (rb"BZh[1-9]", "compressed by bzip2, which is not read: unpack it"),
+    (rb"\x28\xb5\x2f\xfd", "compressed by Zstandard, which is not read: unpack it"),
+    (rb"\xfd7zXZ\x00", "compressed by xz, which is not read: unpack it"),
+    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive, which is not read: unpack it"),
+    (rb"Rar!", "a RAR archive, which is not read: unpack it"),
+    (rb"\x1f\x8b", "packed by gzip more than three times: unpack it"),
+    (rb"PK\x03\x04", "a zip file within a compressed one: unpack it"),
+    (rb"(?s:.{257})ustar", "a tar archive, which is not read: unpack it"),
+    (rb"SQLite format 3", "an SQLite database"),
+    (rb"(?i:<(?:!doctype html|html|head|body))", "an HTML page"),
+    (rb"<", "XML or HTML"),
+)
+_KIND_OF = [(re.compile(pattern), kind) for pattern, kind in _KINDS]
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
-    """What a file was found to hold.
+class Recognition:
+    """What a content was found to hold.
 
     Attributes:
         compression: How it is compressed.
@@ -59,212 +65,167 @@ class Recognised:
         format: How its elements are laid out.
         data_type: What its elements are; None where it has none, or that can't be told.
         reason: Why that can't be told, for people; empty where it can, and for an empty file.
+        problem: Its damage, as far as it was met; the data type may be known all the same.
+        candidates: The data types that fit equally, where more than one does.
     """
 
     compression: Compression
-    encoding: Encoding
+    encoding: str
     format: Format
     data_type: DataType | None
     reason: str = ""
+    problem: DataError | None = None
+    candidates: tuple[DataType, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether it is an export file without any element, of whatever data type."""
-        return self.data_type is None and not self.reason
+        return self.data_type is None and not self.reason and self.problem is None
 
 
-def compression_of(head: bytes) -> Compression:
-    """The compression of a file, by its first four bytes."""
-    if head.startswith(GZIP_MAGIC):
-        return Compression.GZIP
-    return Compression.ZIP if head.startswith(ZIP_MAGICS) else Compression.NONE
-
-
-def read_blocks(chunks: Iterable[bytes], *, parse: Parse | None = None) -> Iterator[Block]:
-    """Blocks of whole elements out of a file's bytes, whatever its form.
-
-    Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark. In a zip
-    file they begin anew with each member.
+def recognise(
+    chunks: Iterable[bytes],
+    *,
+    encoding: str | None = None,
+    data_type: DataType | None = None,
+) -> Recognition:
+    """Tell what a file holds that is no zip file; see :func:`recognise_all` for those.
 
     Args:
-        chunks: The file as it is stored, in pieces of any size.
-        parse: How the blocks are going to be parsed, so that those of arrays are parsed once.
+        chunks: The file as it is stored, in pieces of any size; only the first ones are taken.
+        encoding: What its text is encoded in, unless that is UTF-8 or UTF-16.
+        data_type: What it holds where that is known otherwise; its layout is still looked at.
 
     Raises:
-        DataError: ``BLOB_TRUNCATED``, ``BLOB_CORRUPT`` or ``BLOB_UNRECOGNISED``, with the
-            offset. Content with no bytes at all, or only white space, holds no element.
+        Exception: What taking the chunks raises. Damage is no exception but what was found.
     """
-    head, chunks = peek(chunks, _MAGIC_SIZE)
-    if compression_of(head) is not Compression.ZIP:
-        yield from _read_content(uncompressed(chunks), parse)
-        return
-    with ZipContent(chunks) as file:
-        for member in file.members:
-            with file.open(member) as content:
-                try:
-                    yield from _read_content(uncompressed(content), parse)
-                except DataError as error:
-                    raise error.at(member=member.filename) from error.__cause__
+    return _recognised(open_content(chunks, encoding), data_type)
 
 
-def uncompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The content without its compression, if it has one that can be read as it comes.
+def recognise_all(
+    chunks: Iterable[bytes], encoding: str | None = None
+) -> Iterator[Recognition]:
+    """The same of each content of a file: its own, or those of the members of a zip file.
 
     Raises:
-        DataError: As for :func:`~tap_mobile_engagement.reading.gzips.gunzip`.
+        DataError: ``BLOB_TRUNCATED`` or ``BLOB_CORRUPT`` for a zip file that can't be read.
     """
-    head, chunks = peek(chunks, _MAGIC_SIZE)
-    return gunzip(chunks) if compression_of(head) is Compression.GZIP else chunks
+    for content in contents(chunks, encoding):
+        yield _recognised(content, None)
 
 
-def _read_content(chunks: Iterable[bytes], parse: Parse | None) -> Iterator[Block]:
-    _, content = to_utf8(chunks)
-    white, content = drop_white(content)
-    head, content = peek(content, 1)
-    if not head.startswith(b"["):
-        head, content = peek(content, HEAD_SIZE)
-    yield from shifted(_read_layout(layout_of(head), content, parse), white)
-
-
-def _read_layout(
-    layout: Layout, content: Iterator[bytes], parse: Parse | None = None
-) -> Iterator[Block]:
-    match layout.format:
-        case Format.EMPTY:
-            return iter(())
-        case Format.ARRAY:
-            return read_array(content, parse=parse)
-        case Format.OBJECTS:
-            return read_objects(content)
-        case Format.WRAPPER:
-            return read_wrapped(content, layout.array_at)
-        case Format.CSV:
-            return read_table(content, layout.delimiter)
-        case Format.UNKNOWN:
-            raise DataError(
-                Code.BLOB_UNRECOGNISED,
-                "the file is neither JSON nor CSV with a header of known fields",
-                next_step="Look at the file: is it an export of Mobile Engagement?",
-                offset=0,
-            )
-
-
-def recognise(head: bytes, *, whole: bool) -> Recognised:
-    """Tell what a file holds by its first bytes. Nothing is read beyond them.
-
-    Args:
-        head: The file's first bytes, as they are stored; the more, the more can be told.
-        whole: Whether the file has no more than these.
-
-    Returns:
-        What was found. Of a zip file no more can be told in this way: each of its members is
-        a file of its own.
-    """
-    compression = compression_of(head)
-    encoding, content, broken = _first_content(head)
-    layout = layout_of(content[:HEAD_SIZE])
-    if compression is Compression.ZIP:
-        verdict = Verdict(None, "it is a zip file")
-        layout = Layout(Format.UNKNOWN)
-    elif layout.format is Format.EMPTY:
-        reason = "" if whole else "it begins with nothing but white space"
-        verdict = Verdict(None, broken or reason)
-    elif layout.format is Format.UNKNOWN:
-        reason = "it is neither JSON nor CSV with a header of known fields"
-        verdict = Verdict(None, reason)
-    elif layout.format is Format.CSV:
-        verdict = verdict_on([dict.fromkeys(layout.names, "")])
+def _recognised(content: Content, data_type: DataType | None) -> Recognition:
+    layout = layout_of(content.head)
+    first = _First(content)
+    problem = None
+    if layout.format is Format.UNKNOWN:
+        verdict = Verdict(None, _kind_of(content.head))
     else:
-        verdict = _verdict_on_json(layout, content, whole=whole)
-    return Recognised(compression, encoding, layout.format, verdict.data_type, verdict.reason)
-
-
-def _first_content(head: bytes) -> tuple[Encoding, bytes, str]:
-    """The content of a file's first bytes, as far as they tell.
-
-    Returns:
-        Its encoding, its first bytes as UTF-8, and what is broken or missing behind them.
-    """
-    encoding, chunks = Encoding.UTF_8, iter((b"",))
-    taken = []
-    length = 0
-    try:
-        encoding, chunks = to_utf8(uncompressed([head]))
-        _, chunks = drop_white(chunks)
-        for chunk in chunks:
-            taken.append(chunk)
-            length += len(chunk)
-            if length >= _SAMPLE_SIZES[-1]:
-                break
-    except DataError as error:
-        return encoding, b"".join(taken), error.what
-    return encoding, b"".join(taken), ""
-
-
-def _verdict_on_json(layout: Layout, content: bytes, *, whole: bool) -> Verdict:
-    verdict = Verdict(None)
-    for size in _SAMPLE_SIZES:
-        is_all = whole and len(content) <= size
-        sample = _sample(layout, content[:size], is_all=is_all)
-        elements = sample.elements
-        if not elements and not is_all:
-            elements = _first_of_partial(layout, content[:size])
-        if elements:
+        elements, problem = first.elements()
+        if layout.header is not None:
+            verdict = verdict_on([dict.fromkeys(layout.header.names, "")])
+        elif elements:
             verdict = verdict_on(elements, layout.array_name)
-        elif not is_all or sample.fault:
-            verdict = Verdict(None, sample.fault or "its first element can't be read")
-        if verdict.data_type or len(content) <= size:
-            break
-    return verdict
+        elif problem is not None:
+            verdict = Verdict(None, problem.what)
+        else:
+            verdict = Verdict(None)
+    known = data_type if data_type and layout.format is not Format.EMPTY else verdict.data_type
+    return Recognition(
+        content.compression,
+        content.encoding,
+        layout.format,
+        known,
+        "" if known else verdict.reason,
+        problem,
+        verdict.candidates,
+    )
 
 
-@dataclass(slots=True)
-class _Sample:
-    """The first elements of a content that may be cut off anywhere, and what is wrong there."""
+class _First:
+    """The first elements of a content.
 
-    elements: list[Any]
-    fault: str = ""
+    Args:
+        content: The content; not more of it is taken than is needed.
+    """
 
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._taken = content.head
+        self._is_cut = False  # whether there is more of the content than was taken
 
-def _sample(layout: Layout, content: bytes, *, is_all: bool) -> _Sample:
-    if layout.format is Format.WRAPPER and not is_all:
-        # What stands behind the array is told apart from it only at the content's end.
-        content, layout = content[layout.array_at :], Layout(Format.ARRAY)
-    sample = _Sample([])
-    try:
-        for block in _read_layout(layout, iter([content])):
-            found = [*_decoded(block)]
-            sample.elements += found
-            if not found:
-                sample.fault = "an element of it is no JSON"
-            if len(sample.elements) >= SAMPLE:
-                break
-    except DataError as error:
-        sample.fault = error.what
-    return sample
+    def elements(self) -> tuple[list[Any], DataError | None]:
+        """Some elements, of the last one maybe a part; and the damage that was met."""
+        content = replace(self._content, rest=self._rest())
+        found: list[Any] = []
+        problem = None
+        has_unsound = False
+        try:
+            for block in cut(content):
+                if not block.sound:
+                    has_unsound = True
+                elif isinstance(block, Block):
+                    found += _decoded(block)
+                else:
+                    break
+                if len(found) >= SAMPLE:
+                    break
+        except DataError as error:
+            problem = None if self._is_cut else error
+        if not found and (self._is_cut or problem):
+            found = _part_of_first(self._taken[layout_of(self._content.head).array_at :])
+        if not found and has_unsound and problem is None:
+            problem = DataError(Code.BLOB_CORRUPT, "an element of it is no JSON", offset=0)
+        objects = [element for element in found if isinstance(element, dict)]
+        return objects or found, problem
 
-
-def _first_of_partial(layout: Layout, content: bytes) -> list[Any]:
-    """What can be told of a first element that goes on beyond the beginning of a content."""
-    value = partial_json(content[layout.array_at :])
-    return value if isinstance(value, list) else [value]
+    def _rest(self) -> Iterator[bytes]:
+        for chunk in self._content.rest:
+            if len(self._taken) >= _MOST_BYTES:
+                self._is_cut = True
+                return
+            self._taken += chunk
+            yield chunk
 
 
 def _decoded(block: Block) -> Iterator[Any]:
-    if block.sound:
-        for raw in block.elements():
-            try:
-                yield decode_element(bytes(raw)).value
-            except (ValueError, RecursionError):
-                continue  # one that can't be read tells nothing
+    for raw in block.elements():
+        try:
+            yield decode_element(bytes(raw)).value
+        except (ValueError, RecursionError):
+            continue  # one that can't be read tells nothing
 
 
-def verdict_on_blocks(blocks: Iterable[Block]) -> Verdict:
-    """The verdict on the elements of a file; only the first blocks are read.
+def _part_of_first(text: bytes) -> list[Any]:
+    """What tells of a first element that is cut off: closed behind its last whole part."""
+    open_brackets: list[bytes] = []
+    end = depth = 0
+    for token in TOKENS.finditer(text):
+        byte = token[0]
+        match byte:
+            case b"{" | b"[":
+                open_brackets.append(b"}" if byte == b"{" else b"]")
+                end, depth = token.end(), len(open_brackets)
+            case b"}" | b"]":
+                if not open_brackets:
+                    break
+                open_brackets.pop()
+                end, depth = token.end(), len(open_brackets)
+                if not open_brackets:
+                    break
+            case b",":
+                end, depth = token.start(), len(open_brackets)
+            case b'"':
+                break  # the rest of this string is missing
+    closing = b"".join(reversed(open_brackets[:depth]))
+    try:
+        value = decode_element(text[:end].strip(WHITE) + closing).value
+    except (ValueError, RecursionError):
+        return []
+    return value if isinstance(value, list) else [value]
 
-    Returns:
-        For a file without any element one with neither data type nor reason.
-    """
-    elements = (element for block in blocks for element in _decoded(block))
-    first = [*islice(elements, SAMPLE)]
-    return verdict_on(first) if first else Verdict(None)
+
+def _kind_of(head: bytes) -> str:
+    """What a content is that is no export."""
+    kinds = (f"it is {kind}" for pattern, kind in _KIND_OF if pattern.match(head))
+    return next(kinds, "it is neither JSON nor CSV with a header of known fields")

@@ -1,278 +1,352 @@
-"""Elements of an export file to records: un-nesting, field names, kinds, record ids.
-
-This is the tolerant way, which takes every form that a file may have; what it makes of an item
-defines what the item's record is.
-"""
+"""The records of files as batches: whole blocks by types, odd items one by one."""
 
 from __future__ import annotations
 
-from binascii import hexlify
-from dataclasses import dataclass
-from io import BytesIO
-from itertools import chain, repeat
-from operator import itemgetter
-from struct import Struct as Layout
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import xxhash
+from msgspec import UNSET
 
-from tap_mobile_engagement.reading.names import list_names, plain
-from tap_mobile_engagement.reading.values import READERS, BadValue
+from tap_mobile_engagement.datatypes import Kind
+from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.arrays import cut_array
+from tap_mobile_engagement.reading.batch import Batch, RecordIds
+from tap_mobile_engagement.reading.columns import (
+    Columns,
+    column_of_cells,
+    normalised,
+    pairs,
+)
+from tap_mobile_engagement.reading.content import contents
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, Block, split_group
+from tap_mobile_engagement.reading.elements import decode_element, decode_repeating
+from tap_mobile_engagement.reading.items import ItemReader
+from tap_mobile_engagement.reading.layouts import Format, layout_of
+from tap_mobile_engagement.reading.names import field_names, list_names
+from tap_mobile_engagement.reading.objects import cut_objects
+from tap_mobile_engagement.reading.shapes import ShapedReader, unknown_column
+from tap_mobile_engagement.reading.tables import Rows, cut_rows
+from tap_mobile_engagement.reading.values import TOO_DEEP, BadValue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.batch import Origin
+    from tap_mobile_engagement.reading.columns import Column
+    from tap_mobile_engagement.reading.content import Content
+    from tap_mobile_engagement.reading.cutting import Decode
+    from tap_mobile_engagement.reading.items import Leaf
+    from tap_mobile_engagement.reading.rejects import BadRecords
+
+_MOST_LESSONS = 16  # per content; each decodes a block once more
+_AT_ONCE = 500  # elements that were decoded elsewhere, per batch
+
+_decode = msgspec.json.Decoder().decode
 
 
-_MAX_RUN = 65_536
-"""Flat rows of one group that are compared with each other, to number identical ones."""
+def cut(
+    content: Content, decode: Decode | None = None, block_size: int = BLOCK_SIZE
+) -> Iterator[Block] | Iterator[Rows]:
+    """Cut a content into blocks, whatever its layout.
 
-_canonical = msgspec.json.Encoder(order="deterministic")
-_hexadecimal_ids = Layout("32s").iter_unpack
-_between_brace_and_newline = itemgetter(slice(1, -1))
+    Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark.
 
+    Args:
+        content: The content.
+        decode: How blocks of JSON are going to be decoded; it then judges the cuts.
+        block_size: Bytes to take at a time.
 
-def canonical(value: Any) -> bytes:
-    """The one JSON text of a value: no spaces, keys of objects sorted, Structs in order."""
-    return _canonical.encode(value)
-
-
-def canonical_tails(records: Iterable[msgspec.Struct]) -> list[bytes]:
-    """The canonical JSON of each record Struct, without its opening brace."""
-    return [*map(_between_brace_and_newline, encoded_lines([*records], _canonical))]
-
-
-def encoded_lines(values: list[Any], encoder: msgspec.json.Encoder) -> list[bytes]:
-    """The JSON text of each value, with a newline behind it.
-
-    All are encoded at once, and the lines taken apart by what reads lines: it looks for the
-    ends with ``memchr``, where ``bytes.split`` goes byte by byte.
+    Raises:
+        DataError: ``BLOB_TRUNCATED``, ``BLOB_CORRUPT`` or ``BLOB_UNRECOGNISED``, with the
+            offset, where the damage is.
     """
-    return BytesIO(encoder.encode_lines(values)).readlines()
-
-
-class Leaf(NamedTuple):
-    """One leaf item.
-
-    Attributes:
-        record: Its own fields, a record Struct.
-        record_id: 32 hex digits; None where the data type has ids of its own.
-        unknown: Source fields that the Struct does not name; None where there are none.
-    """
-
-    record: msgspec.Struct
-    record_id: str | None
-    unknown: dict[str, Any] | None
-
-
-class RecordIds:
-    """Makes record ids: a hash over app, data type, content and occurrence number.
-
-    The content is the canonical JSON of the item's record Struct, group key included, without
-    its opening brace, and of the unknown fields of the item itself. So an id depends on what
-    an item says, and not on the window, the blob, the order of keys or the spacing in which it
-    came.
-
-    The hash is XXH3 with 128 bits: nobody gains by a collision here, and a cryptographic hash
-    would cost more than all other work on a record.
-    """
-
-    def __init__(self, app_name: str, data_type: DataType) -> None:
-        scope = canonical([app_name, data_type.name])
-        self._seed = xxhash.xxh3_64_intdigest(scope)
-
-    def of(self, content: bytes, occurrence: int = 0) -> str:
-        """The id of an item.
-
-        Args:
-            content: Its content, as the class describes it.
-            occurrence: How many identical items of its group came before it.
-        """
-        if occurrence:
-            content = b"%b#%d" % (content, occurrence)
-        return xxhash.xxh3_128_hexdigest(content, self._seed)
-
-    def of_distinct(self, contents: list[bytes]) -> list[bytes] | None:
-        """The ids of items as text to put into JSON; None if two of them are identical."""
-        digests = [*map(xxhash.xxh3_128_digest, contents, repeat(self._seed))]
-        if len(set(digests)) < len(digests):
-            return None
-        return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
-
-
-@dataclass(slots=True)
-class _Run:
-    """The group that is being read: how often each content occurred in it."""
-
-    key: object
-    seen: dict[bytes, int]
-
-    def occurrence(self, content: bytes) -> int:
-        if len(self.seen) >= _MAX_RUN:
-            self.seen.clear()
-        count = self.seen.get(content, 0)
-        self.seen[content] = count + 1
-        return count
+    layout = layout_of(content.head)
+    chunks, offset = content.chunks(), content.offset
+    match layout.format:
+        case Format.ARRAY:
+            return cut_array(chunks, decode=decode, offset=offset, block_size=block_size)
+        case Format.OBJECTS | Format.EMPTY:
+            return cut_objects(chunks, decode=decode, offset=offset, block_size=block_size)
+        case Format.WRAPPER:
+            at = layout.array_at
+            return cut_array(
+                content.chunks(at),
+                decode=decode,
+                offset=offset + at,
+                is_wrapped=True,
+                block_size=block_size,
+            )
+        case Format.CSV:
+            assert layout.header is not None  # noqa: S101  (for the type checker)
+            return cut_rows(chunks, layout.header, offset=offset, block_size=block_size)
+        case Format.UNKNOWN:
+            raise DataError(
+                Code.BLOB_UNRECOGNISED,
+                "the file is neither JSON nor CSV with a header of known fields",
+                next_step="Look at the file: is it an export of Mobile Engagement?",
+                offset=0,
+            )
 
 
 class RecordReader:
-    """Reads the elements of one data type and one app.
+    """Reads the files of one stream.
 
     Args:
         data_type: What the elements are.
-        app_name: The app they belong to, part of every record id.
-        reject: Called with the reason and the item for each that is no record; it raises, or
-            returns to go on without it.
+        bad_records: Gets every item that is no record.
+        encoding: What texts are encoded in that are neither UTF-8 nor UTF-16.
+        block_size: Bytes of content to take at a time.
+
+    Attributes:
+        elements: Elements so far: groups, or items without groups around them.
+        repaired: Elements so far in which characters had to be replaced.
     """
 
     def __init__(
-        self, data_type: DataType, app_name: str, reject: Callable[[str, Any], None]
+        self,
+        data_type: DataType,
+        bad_records: BadRecords,
+        encoding: str | None = None,
+        *,
+        block_size: int = BLOCK_SIZE,
     ) -> None:
         self._data_type = data_type
-        self._names = _FieldNames(data_type)
-        self._group_list = plain(data_type.group_list or "")
-        self._list_names = list_names(data_type)
-        self._group_field = next(
-            (i for i, f in enumerate(data_type.fields) if f.name == data_type.group_key), 0
-        )
-        self._ids = RecordIds(app_name, data_type) if data_type.has_record_id else None
-        self._reject = reject
-        self._end_run()
+        self._bad_records = bad_records
+        self._encoding = encoding
+        self._block_size = block_size
+        self._shaped = ShapedReader(data_type)
+        self._items = ItemReader(data_type, self._reject)
+        self._ids: RecordIds | None = None
+        self._app_name: str | None = None
+        self._origin: Origin
+        self._offset = 0
+        self._lessons = 0
+        self.elements = 0
+        self.repaired = 0
 
-    def _end_run(self) -> None:
-        """Let the next flat row be the first of its group."""
-        self._run = _Run(object(), {})
+    def batches(self, origin: Origin, chunks: Iterable[bytes]) -> Iterator[Batch]:
+        """The records of a file, block by block.
 
-    def leaves(self, element: Any) -> Iterator[Leaf]:
-        """The leaf items of one decoded element: a group of items, or a single one."""
-        if not isinstance(element, dict):
-            self._reject("an element has to be an object", element)
-            return
-        items = self._group_items(element)
-        if items is None:
-            yield from self._leaf(element, {}, flat=True)
-            return
-        if not isinstance(items, list):
-            self._reject(f"{self._data_type.group_list} has to be a list", element)
-            return
-        group = {k: v for k, v in element.items() if v is not items}
-        self._end_run()
-        for item in items:
-            yield from self._leaf(item, group, flat=False)
-
-    def _group_items(self, element: dict[str, Any]) -> Any:
-        """What the group's list holds; None where the element is a single item."""
-        for key, value in element.items():
-            name = plain(key)
-            if name == self._group_list:
-                return [] if value is None else value
-            if isinstance(value, list) and name in self._list_names:
-                return value
-        return None
-
-    def _leaf(self, item: Any, group: dict[str, Any], *, flat: bool) -> Iterator[Leaf]:
-        if not isinstance(item, dict):
-            self._reject("an item has to be an object", item)
-            return
-        try:
-            values, unknown = self._names.read(item)
-            group_unknown = self._add_group(values, group) if group else None
-            self._names.check_required(values)
-            record = self._data_type.record(*values)
-            record_id = self._record_id(record, values, unknown, flat=flat)
-        except BadValue as bad:
-            self._reject(str(bad), {**group, **item})
-            return
-        except RecursionError:
-            self._reject("it is nested too deep", {**group, **item})
-            return
-        if group_unknown:
-            unknown = {**group_unknown, **(unknown or {})}
-        yield Leaf(record, record_id, unknown)
-
-    def _add_group(self, values: list[Any], group: dict[str, Any]) -> dict[str, Any] | None:
-        """Fill in what the group says once for all of its items; an item's own word wins."""
-        shared, unknown = self._names.read(group)
-        for index, value in enumerate(shared):
-            if values[index] is None:
-                values[index] = value
-        return unknown
-
-    def _record_id(
-        self, record: msgspec.Struct, values: list[Any], unknown: Any, *, flat: bool
-    ) -> str | None:
-        try:
-            content = canonical(record)[1:] + (canonical(unknown) if unknown else b"")
-        except (TypeError, UnicodeEncodeError, RecursionError) as error:
-            raise BadValue(f"it can't be written as JSON: {error}") from None
-        if self._ids is None:
-            return None
-        if flat:
-            # Rows of one group follow each other where a file does not nest them.
-            key = values[self._group_field]
-            if key != self._run.key:
-                self._run = _Run(key, {})
-        return self._ids.of(content, self._run.occurrence(content))
-
-
-class _FieldNames:
-    """Finds the fields of a data type under the names that a file may give them."""
-
-    def __init__(self, data_type: DataType) -> None:
-        self._fields = data_type.fields
-        self._readers = [READERS[field.kind] for field in self._fields]
-        self._indexes = {
-            plain(source): index
-            for index, field in reversed([*enumerate(self._fields)])
-            for source in reversed((*field.sources, field.name))
-        }
-        paths = [source for field in self._fields for source in field.sources]
-        self._parents = {plain(path.split(".")[0]) for path in paths if "." in path}
-        self._required = [
-            (index, field.name)
-            for index, field in enumerate(self._fields)
-            if not field.nullable
-        ]
-
-    def read(self, item: dict[str, Any]) -> tuple[list[Any], dict[str, Any] | None]:
-        """The values of all fields, None where the item has none; and what is not a field.
+        Args:
+            origin: What all its records have in common.
+            chunks: The file as it is stored, in pieces of any size.
 
         Raises:
-            BadValue: If a field can't hold its value.
+            TapError: What taking the chunks raises; DataError as for :func:`cut`, or what a bad
+                record means, behind all records of the blocks before it.
         """
-        values: list[Any] = [None] * len(self._fields)
-        unknown: dict[str, Any] = {}
-        self._read_into(values, unknown, item, "")
-        return values, unknown or None
+        for content in contents(chunks, self._encoding):
+            self._begin(origin)
+            try:
+                for block in cut(content, self._shaped.decode, self._block_size):
+                    columns = self._columns(block)
+                    if columns is None:
+                        yield from self._in_pieces(block)
+                    elif columns.values[0]:
+                        yield Batch(origin, columns, self._ids)
+            except DataError as error:
+                raise error.at(member=content.member or None) from error.__cause__
 
-    def _read_into(
-        self, values: list[Any], unknown: dict[str, Any], item: dict[str, Any], path: str
-    ) -> None:
-        for key, value in item.items():
-            index = self._indexes.get(path + key)
-            if index is None:
-                index = self._indexes.get(path + plain(key))
-            if index is not None and values[index] is None:
-                if value is not None:
-                    values[index] = self._read_value(index, value)
-            elif not path and isinstance(value, dict) and plain(key) in self._parents:
-                rest: dict[str, Any] = {}
-                self._read_into(values, rest, value, plain(key) + ".")
-                if rest:
-                    unknown[key] = rest
-            else:
-                unknown[key] = value
+    def batches_of_elements(self, origin: Origin, elements: Iterable[Any]) -> Iterator[Batch]:
+        """The records of elements that were decoded elsewhere.
 
-    def _read_value(self, index: int, value: Any) -> Any:
+        Args:
+            origin: What all records have in common.
+            elements: JSON values, as :func:`~.elements.decode_element` makes them.
+        """
+        self._begin(origin)
+        rest = iter(elements)
+        while some := [*islice(rest, _AT_ONCE)]:
+            yield from self._batches(self._columns_of(some))
+
+    def _begin(self, origin: Origin) -> None:
+        """Begin with another content."""
+        self._origin = origin
+        self._offset = self._lessons = 0
+        if origin.app_name != self._app_name:
+            self._app_name = origin.app_name
+            if self._data_type.has_record_id:
+                self._ids = RecordIds(origin.app_name, self._data_type)
+        if self._ids is not None:
+            self._ids.begin()
+
+    def _batches(self, columns: Columns | None) -> Iterator[Batch]:
+        if columns is not None and columns.values[0]:
+            yield Batch(self._origin, columns, self._ids)
+
+    def _columns(self, block: Block | Rows) -> Columns | None:
+        """The values of all items of a block; None if one of them has to be read by itself."""
+        if not block.sound:
+            return None
         try:
-            return self._readers[index](value)
-        except BadValue as bad:
-            raise BadValue(f"{self._fields[index].name}: {bad}") from None
+            if isinstance(block, Rows):
+                return self._columns_of_cells(block)
+            decoded = block.decoded or self._shaped.decode(block.data)
+            if decoded is None:
+                return None
+            columns = self._shaped.columns(decoded)
+            self.elements += len(decoded[0])
+        except BadValue:
+            return None
+        return columns
 
-    def check_required(self, values: list[Any]) -> None:
-        """Raise BadValue if a field that can't be null has no value."""
-        for index, name in self._required:
-            if values[index] is None:
-                raise BadValue(f"{name} is missing")
+    def _columns_of_cells(self, block: Rows) -> Columns:
+        names = field_names(self._data_type)
+        values: list[Column | None] = [None] * len(self._data_type.fields)
+        unknown: dict[str, Column] = {}
+        for name, cells in zip(block.names, zip(*block.rows, strict=True), strict=False):
+            place = names.index(name)
+            if place is None:
+                unknown[name] = [cell or UNSET for cell in cells]
+            elif values[place] is None:
+                values[place] = column_of_cells(self._data_type.fields[place], cells)
+            else:
+                raise BadValue("two columns are one field")
+        certain = {*range(len(values))}
+        columns = normalised(self._data_type, values, certain, len(block.rows))
+        self.repaired += block.repaired
+        self.elements += len(block.rows)
+        return Columns(columns, unknown_column(unknown) if unknown else None)
+
+    def _in_pieces(self, block: Block | Rows) -> Iterator[Batch]:
+        """The records of a block that has no columns as it is."""
+        if not block.sound:
+            yield from self._by_itself(block)
+            return
+        columns = self._columns(block) if self._learns(block) else None
+        if columns is None:
+            yield from self._in_halves(block.pieces())
+        else:
+            yield from self._batches(columns)
+
+    def _learns(self, block: Block | Rows) -> bool:
+        """Whether a block teaches something about the shape of the elements."""
+        if isinstance(block, Rows) or self._lessons >= _MOST_LESSONS:
+            return False
+        block.decoded = None  # by types that may change now
+        try:
+            elements = _decode(block.data)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return False
+        self._lessons += 1
+        return self._shaped.learn(elements, is_new=self._lessons == 1)
+
+    def _in_halves(self, pieces: Sequence[Any]) -> Iterator[Batch]:
+        """The records of elements, as many at once as have columns."""
+        if len(pieces) == 1:
+            yield from self._by_itself(pieces[0])
+            return
+        middle = len(pieces) // 2
+        for half in (pieces[:middle], pieces[middle:]):
+            columns = self._columns(type(half[0]).joined(half))
+            if columns is None:
+                yield from self._in_halves(half)
+            else:
+                yield from self._batches(columns)
+
+    def _by_itself(self, piece: Block | Rows) -> Iterator[Batch]:
+        """The records of one element."""
+        self.elements += 1
+        self._offset = piece.offset + (1 if isinstance(piece, Block) else 0)
+        if isinstance(piece, Rows):
+            self.repaired += piece.repaired
+            if not piece.sound:
+                self._reject(
+                    "the row does not fit the header, or its quotes are broken",
+                    piece.rows[0][0],
+                )
+                return
+            element = self._row(piece)
+        else:
+            element = self._element(piece.data[1:-1])
+            if element is _NOTHING:
+                return
+        yield from self._batches(self._columns_of([element]))
+
+    def _row(self, piece: Rows) -> dict[str, Any]:
+        """A row as an object: an empty cell is a field that is not there, if it need not be."""
+        item: dict[str, Any] = {}
+        for name, cell in zip(piece.names, piece.rows[0], strict=True):
+            place = field_names(self._data_type).index(name)
+            field = None if place is None else self._data_type.fields[place]
+            if cell or (field and not field.nullable):
+                is_object = field is not None and field.kind is Kind.OBJECT
+                item[name] = pairs(cell) if is_object else cell
+        return item
+
+    def _element(self, text: bytes) -> Any:
+        """A decoded element; of a group that can't be decoded, the items that can."""
+        wanted = list_names(self._data_type)
+        try:
+            decoded = decode_element(text)
+            if isinstance(decoded.value, dict):
+                lists = self._items.lists_of(decoded.value)
+                if any(
+                    text.count(b'"%b"' % name.encode("utf-8", "replace")) > 1 for name in lists
+                ):
+                    decoded = decode_repeating(text, {*lists})
+        except (ValueError, RecursionError) as error:
+            group = split_group(text, wanted)
+            if group is None:
+                self._refuse(error, text)
+                return _NOTHING
+            return self._group(*group)
+        self.repaired += decoded.repaired
+        return decoded.value
+
+    def _group(self, text: bytes, items: list[bytes]) -> Any:
+        try:
+            group, repaired = decode_element(text)
+        except (ValueError, RecursionError) as error:
+            for item in items:
+                self._refuse(error, item)
+            return _NOTHING
+        decoded = []
+        for item in items:
+            try:
+                value, is_repaired = decode_element(item)
+            except (ValueError, RecursionError) as error:
+                self._refuse(error, item)
+            else:
+                decoded.append(value)
+                repaired = repaired or is_repaired
+        for name in self._items.lists_of(group):
+            group[name] = decoded
+        self.repaired += repaired
+        return group
+
+    def _columns_of(self, elements: Iterable[Any]) -> Columns | None:
+        """The values of the items of elements, one by one; None where they have none."""
+        leaves: list[Leaf] = []
+        sizes = []
+        for element in elements:
+            before = len(leaves)
+            leaves += self._items.leaves(element)
+            if self._items.is_group(element):
+                sizes.append(len(leaves) - before)
+        if not leaves:
+            return None
+        return Columns(
+            [*map(list, zip(*(leaf.values for leaf in leaves), strict=True))],
+            _present([leaf.unknown for leaf in leaves]),
+            _present([leaf.group_unknown for leaf in leaves]),
+            sizes=sizes or None,
+            has_decimals=True,
+        )
+
+    def _refuse(self, error: Exception, text: bytes) -> None:
+        reason = TOO_DEEP if isinstance(error, RecursionError) else f"it is no JSON: {error}"
+        self._reject(reason, text.decode(errors="replace"))
+
+    def _reject(self, reason: str, item: Any) -> None:
+        blob = self._origin.blob_name
+        self._bad_records.reject(reason, item, blob=blob, offset=self._offset)
+
+
+_NOTHING = object()  # instead of an element
+
+
+def _present(column: list[dict[str, Any] | None]) -> Column | None:
+    return column if any(column) else None

@@ -26,12 +26,12 @@ class Verdict:
     Attributes:
         data_type: Their data type; None where that can't be told.
         reason: Why it can't be told, for people; empty where it can.
-        alike: The data types that fit alike, where more than one does.
+        candidates: The data types that fit equally, where more than one does.
     """
 
     data_type: DataType | None
     reason: str = ""
-    alike: tuple[DataType, ...] = ()
+    candidates: tuple[DataType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,8 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
 
     Elements with a list whose name is that of a data type's items are groups; the fields of
     group and items count together. A data type fits if every field is there that it can't do
-    without, and more fields are its own than not. Of those that fit, the one that names the
-    most of the fields wins, then the one with the fewest fields of its own. What is still
-    undecided is not guessed.
+    without, whatever else is. Of those that fit, the one that names the most of the fields
+    wins, then the one with the fewest fields of its own. What is then undecided is not guessed.
 
     Args:
         elements: At least one.
@@ -62,7 +61,8 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     for element in islice(elements, SAMPLE):
         if not isinstance(element, dict):
             return Verdict(None, "its elements are no objects")
-        groups = [s for s in candidates if _items(element, s.data_type) is not None]
+        lists = {plain(key) for key, value in element.items() if _may_be_items(value)}
+        groups = [s for s in candidates if lists & list_names(s.data_type)]
         candidates = groups or candidates
         names |= _fields(element, groups)
     grouped = candidates is not _SIGNATURES
@@ -75,21 +75,17 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     if len(fitting) == 1:
         return Verdict(fitting[0].data_type)
     if fitting:
-        alike = tuple(s.data_type for s in fitting)
-        names_of_alike = " and ".join(data_type.name for data_type in alike)
-        reason = f"its fields fit {names_of_alike} alike; archive_types can say which"
-        return Verdict(None, reason, alike)
+        found = tuple(s.data_type for s in fitting)
+        both = " and ".join(data_type.name for data_type in found)
+        reason = f"its fields fit {both} alike; archive_types can say which"
+        return Verdict(None, reason, found)
     shown = ", ".join([*names.values()][:_SHOWN])
     return Verdict(None, f"its fields ({shown or 'none'}) are not those of an export")
 
 
-def _items(element: dict[str, Any], data_type: DataType) -> list[Any] | None:
-    """The items of a group of that data type; None where the element is no such group."""
-    wanted = list_names(data_type)
-    for key, value in element.items():
-        if isinstance(value, list) and plain(key) in wanted:
-            return value if all(isinstance(item, dict) for item in value[:SAMPLE]) else None
-    return None
+def _may_be_items(value: Any) -> bool:
+    """Whether a value may be the items of a group."""
+    return isinstance(value, list) and (not value or any(isinstance(i, dict) for i in value))
 
 
 def _fields(element: dict[str, Any], groups: list[_Signature]) -> dict[str, str]:
@@ -102,7 +98,8 @@ def _fields(element: dict[str, Any], groups: list[_Signature]) -> dict[str, str]
     for key, value in element.items():
         name = plain(key)
         if name in lists and isinstance(value, list):
-            for item in value[:SAMPLE]:
+            items = (item for item in value[:SAMPLE] if isinstance(item, dict))
+            for item in {tuple(item): item for item in items}.values():
                 names |= _fields(item, [])
             continue
         names[name] = key
@@ -121,9 +118,8 @@ def _best(candidates: Iterable[_Signature], names: Iterable[str]) -> list[_Signa
     ranked = []
     for signature in candidates:
         hits = len(found & signature.known)
-        misses = len(found) - hits
-        if signature.required <= found and hits >= _LEAST_KNOWN and hits > misses:
-            ranked.append(((hits - misses, -len(signature.known)), signature))
+        if signature.required <= found and hits >= _LEAST_KNOWN:
+            ranked.append(((hits, -len(signature.known)), signature))
     best = max((rank for rank, _ in ranked), default=None)
     return [signature for rank, signature in ranked if rank == best]
 

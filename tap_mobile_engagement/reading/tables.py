@@ -1,226 +1,303 @@
-"""Rows of CSV as blocks of JSON objects, keyed by the names in the header.
+"""Cut the rows of CSV into blocks.
 
-All values are texts; an empty cell is a field that is not there. What a text means is for the
-field's kind to say, as for any other form. The layout of CSV exports is not documented: it is
-an assumption that there is a header, and that ``extras`` and ``tags`` are JSON text or
-``key=value`` pairs.
+The layout of CSV exports is not documented: it is an assumption that there is a header. Files
+that went through a spreadsheet or another system are read as they come: a first line
+``sep=;``, lines that end with CR alone, rows of delimiters only, the header again where files
+were joined.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from tap_mobile_engagement.datatypes import DATA_TYPES, Kind
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import Block
-from tap_mobile_engagement.reading.names import plain
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
+from tap_mobile_engagement.reading.elements import repaired_text
+from tap_mobile_engagement.reading.names import FIELD_NAMES, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 DELIMITERS = (",", ";", "\t")
-"""What may stand between two cells."""
+"""What may stand between two cells, unless a line ``sep=`` says otherwise."""
 
-MAX_ROW_SIZE = 128 << 20
-"""Bytes that a row, or characters that a cell may have; a larger one is taken as broken."""
+MAX_ROW_SIZE = 64 << 20
+"""Bytes that a row may have; a larger one is taken as broken."""
 
-_ROWS = 64  # per block: errors are located by the block's offset and what it holds before
-_PAIR_SEPARATORS = (";", "|", "&", ",")
-
-FIELD_NAMES = frozenset(
-    plain(name)
-    for data_type in DATA_TYPES
-    for field in data_type.fields
-    for name in (field.name, *field.sources)
-)
-"""The plain names of all fields of all data types."""
-
-_OBJECT_NAMES = frozenset(
-    plain(name)
-    for data_type in DATA_TYPES
-    for field in data_type.fields
-    if field.kind is Kind.OBJECT
-    for name in (field.name, *field.sources)
-)
+_LONG_ROW = 1 << 20  # bytes; one that is still open may lack a quote, so lines behind it tell
+_LINES = 16  # behind such a row that are looked at
+_LEAST_KNOWN = 2  # names of a header; a single one may stand in any file
+_MARK = "\ufeff"
 
 
-def header_of(head: bytes) -> tuple[str, list[str]] | None:
-    """The delimiter and the names in the header of a table.
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first lines of a table say.
+
+    Attributes:
+        names: The names of the columns.
+        delimiter: What stands between cells.
+        newline: How lines end.
+        size: Bytes up to the first row.
+    """
+
+    names: tuple[str, ...]
+    delimiter: str
+    newline: bytes
+    size: int
+
+
+def header_of(head: bytes) -> Header | None:
+    """The header of a table; None where a content has none that names two known fields.
 
     Args:
-        head: The beginning of a content, as UTF-8.
-
-    Returns:
-        Those of the delimiter that finds the most names of known fields, of which there have
-        to be two; None where the content has no such header.
+        head: The beginning of the content, as UTF-8, without white space before it.
     """
-    line = head.lstrip(b"\r\n").partition(b"\n")[0].decode("utf-8", "replace")
+    newline = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
+    line, _, rest = head.partition(newline)
+    size = len(line) + len(newline)
+    delimiters: tuple[str, ...] = DELIMITERS
+    if line[:4].lower() == b"sep=" and len(line.strip()) == len(b"sep=,"):
+        delimiters = (line[4:5].decode("ascii", "replace"),)
+        line, _, _ = rest.partition(newline)
+        size += len(line) + len(newline)
+    text = line.decode("utf-8", "replace")
     found = []
-    for delimiter in DELIMITERS:
+    for delimiter in delimiters:
         try:
-            names = next(csv.reader([line], delimiter=delimiter, strict=True), [])
-        except csv.Error:
+            cells = next(csv.reader([text], delimiter=delimiter, strict=True), [])
+        except (csv.Error, TypeError):
             continue
-        names = [name.strip() for name in names]
+        names = [cell.strip().removeprefix(_MARK) for cell in cells]
+        while names and not names[-1]:
+            names.pop()
         known = len({plain(name) for name in names} & FIELD_NAMES)
         found.append((known, delimiter, names))
-    if not found:
+    known, delimiter, names = max(found, key=lambda each: each[0], default=(0, "", []))
+    if known < _LEAST_KNOWN:
         return None
-    known, delimiter, names = max(found, key=lambda each: each[0])
-    return (delimiter, names) if known > 1 else None
+    return Header(tuple(names), delimiter, newline, min(size, len(head)))
 
 
-def read_table(chunks: Iterable[bytes], delimiter: str) -> Iterator[Block]:
-    """Blocks of the rows below the header.
+@dataclass(slots=True)
+class Rows:
+    """Some rows of a table, one after another.
+
+    Attributes:
+        names: The names of the columns.
+        rows: The cells of each row, as many as there are names; where ``sound`` is false, the
+            text of what is no row as its one cell.
+        offset: Where the first row stands in the content, in bytes.
+        sound: Whether they are rows.
+        repaired: Rows in which characters had to be replaced; such a row is by itself.
+        lines: The text of each row; none where rows are not lines.
+    """
+
+    names: tuple[str, ...]
+    rows: list[list[str]]
+    offset: int
+    sound: bool = True
+    repaired: int = 0
+    lines: list[str] = field(default_factory=list)
+
+    def pieces(self) -> list[Rows]:
+        """The rows, each a block of its own."""
+        if len(self.rows) == 1:
+            return [self]
+        offset = self.offset
+        pieces = []
+        for number, row in enumerate(self.rows):
+            pieces.append(Rows(self.names, [row], offset))
+            offset += len(self.lines[number].encode()) if self.lines else 0
+        return pieces
+
+    @classmethod
+    def joined(cls, blocks: list[Rows]) -> Rows:
+        """One block of some sound ones."""
+        rows = [row for block in blocks for row in block.rows]
+        return cls(blocks[0].names, rows, blocks[0].offset)
+
+
+def cut_rows(
+    chunks: Iterable[bytes], header: Header, *, offset: int = 0, block_size: int = BLOCK_SIZE
+) -> Iterator[Rows]:
+    """Cut the rows below the header out of the bytes of a table.
 
     Args:
-        chunks: The content as UTF-8, in pieces of any size.
-        delimiter: What stands between cells.
+        chunks: The content as UTF-8, in pieces of any size, with its header.
+        header: The header.
+        offset: Where the first chunk stands in the content, in bytes.
+        block_size: Bytes to take at a time.
 
     Yields:
-        All rows in order. A row with more or fewer cells than the header is an unsound block
-        of its own. Offsets are those of the first row of a block.
+        All rows in order. A row with more or fewer cells than the header, or with broken
+        quotes, is an unsound block of its own.
 
     Raises:
-        DataError: ``BLOB_TRUNCATED`` where the content ends within a quoted cell, or within
-            its last row; ``BLOB_CORRUPT`` where the quotes are broken, a name stands twice in
-            the header, or a row has no end.
+        DataError: ``BLOB_TRUNCATED`` where the content ends within a row; ``BLOB_CORRUPT``
+            where a name is missing in the header or stands there twice, or a row has no end.
     """
     # The limit is the process's own; 128 KiB by default would be too little for a stack trace.
     csv.field_size_limit(MAX_ROW_SIZE)
-    yield from _TableReader(chunks, delimiter).blocks()
+    return _TableCutter(iter(chunks), header, offset, block_size).blocks()
 
 
-class _TableReader:
-    """One pass over a table.
+class _TableCutter:
+    """One pass over a table: the bytes that are not yet handed out."""
 
-    Args:
-        chunks: The content.
-        delimiter: What stands between cells.
-    """
-
-    def __init__(self, chunks: Iterable[bytes], delimiter: str) -> None:
+    def __init__(
+        self, chunks: Iterator[bytes], header: Header, offset: int, block_size: int
+    ) -> None:
         self._chunks = chunks
-        self._delimiter = delimiter
-        self._offset = 0  # behind the last line that was taken
-        self._ends_with_newline = True
-        self._names: list[str] = []
-        self._objects: list[str] = []  # names of columns that hold objects
+        self._header = header
+        self._names = [*header.names]
+        self._block_size = block_size
+        self._buffer = b""
+        self._offset = offset  # of the buffer's first byte in the content
 
-    def blocks(self) -> Iterator[Block]:
-        rows: list[dict[str, object]] = []
-        begin = 0
-        for offset, row in self._rows():
-            if not self._names:
-                self._take_header(row)
-                continue
-            if not rows:
-                begin = offset
-            if len(row) > len(self._names) and not any(row[len(self._names) :]):
-                del row[len(self._names) :]  # a delimiter at the end of each row
-            if len(row) == len(self._names):
-                rows.append(self._fields(row))
-                if len(rows) < _ROWS:
-                    continue
-            if rows:
-                yield Block(_encoded(rows), begin)
-                rows = []
-            if len(row) != len(self._names):
-                yield self._unsound(row, offset)
-        if rows:
-            yield Block(_encoded(rows), begin)
-
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Rows that hold anything, each with where it begins in the content."""
-        reader = csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
+    def blocks(self) -> Iterator[Rows]:
+        """All blocks, in order."""
+        self._fill(self._header.size)
+        self._buffer = self._buffer[self._header.size :]
+        self._offset += self._header.size
+        if len({*self._names}) < len(self._names) or not all(self._names):
+            raise self._corrupt("a name is missing in the header, or stands there twice")
+        wanted = self._block_size
         while True:
-            offset = self._offset
-            try:
-                row = next(reader, None)
-            except csv.Error as error:
-                self._fail(str(error))
-            if row is None:
-                return
-            if row:
-                yield offset, row
-
-    def _lines(self) -> Iterator[str]:
-        """Lines with their ends; bytes that are no UTF-8 become lone surrogates."""
-        rest = b""
-        for chunk in self._chunks:
-            lines = io.BytesIO(chunk).readlines()
-            lines[0] = rest + lines[0]
-            rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
-            for line in lines:
-                yield self._take(line)
-            if len(rest) > MAX_ROW_SIZE:
-                self._fail("a line has no end")
-        if rest:
-            self._ends_with_newline = False
-            yield self._take(rest)
-
-    def _take(self, line: bytes) -> str:
-        self._offset += len(line)
-        return line.decode("utf-8", "surrogateescape")
-
-    def _take_header(self, row: list[str]) -> None:
-        names = [name.strip() for name in row]
-        while names and not names[-1]:
-            names.pop()
-        if len(set(names)) != len(names) or not all(names):
-            self._fail("a name is missing in the header, or stands there twice")
-        self._names = names
-        self._objects = [name for name in names if plain(name) in _OBJECT_NAMES]
-
-    def _fields(self, row: list[str]) -> dict[str, object]:
-        cells = zip(self._names, row, strict=True)
-        fields: dict[str, object] = {name: cell for name, cell in cells if cell}
-        for name in self._objects:
-            if name in fields:
-                fields[name] = _pairs(str(fields[name]))
-        return fields
-
-    def _unsound(self, row: list[str], offset: int) -> Block:
-        """A row of the wrong width, as its text; it is cut off if the content ends in it."""
-        if len(row) < len(self._names) and not self._ends_with_newline:
-            self._fail("unexpected end of data")
-        text = io.StringIO()
-        csv.writer(text, delimiter=self._delimiter, lineterminator="").writerow(row)
-        data = text.getvalue().encode("utf-8", "replace")
-        return Block(b"[" + data + b"]", offset - 1, sound=False)
-
-    def _fail(self, reason: str) -> NoReturn:
-        if "unexpected end" in reason:
-            raise DataError(
-                Code.BLOB_TRUNCATED,
-                "the content ends within a row",
-                next_step="Copy or export the file again",
-                offset=self._offset,
+            has_more = self._fill(wanted)
+            end = (
+                self._buffer.rfind(self._header.newline) + 1 if has_more else len(self._buffer)
             )
-        what = f"the content is no sound CSV: {reason}"
-        raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset)
+            taken = 0
+            for block, size in self._rows(self._buffer[:end], has_more=has_more):
+                taken += size
+                if block is not None and block.rows:
+                    yield block
+            self._buffer = self._buffer[taken:]
+            self._offset += taken
+            if not has_more:
+                return
+            wanted = self._block_size if taken else 2 * len(self._buffer)
+            if wanted > MAX_ROW_SIZE:
+                raise self._corrupt("a row has no end")
+
+    def _rows(self, data: bytes, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
+        """The rows of some lines, each block with its size in bytes."""
+        if data.count(b'"') % 2 == 0:  # else it ends within a cell, or a quote is broken
+            block = self._whole(data)
+            if block is not None:
+                yield block, len(data)
+                return
+        yield from self._one_by_one(data, has_more=has_more)
+
+    def _fill(self, wanted: int) -> bool:
+        """Let the buffer grow to some bytes; False where the content has no more to give."""
+        parts = [self._buffer]
+        length = len(self._buffer)
+        while length < wanted and (chunk := next(self._chunks, None)) is not None:
+            parts.append(chunk)
+            length += len(chunk)
+        self._buffer = b"".join(parts)
+        return length >= wanted
+
+    def _whole(self, data: bytes) -> Rows | None:
+        """All rows of whole lines; None if one of them is none, or has to be looked at."""
+        try:
+            lines = [*io.StringIO(data.decode(), newline="")]
+            rows = [*csv.reader(lines, delimiter=self._header.delimiter, strict=True)]
+        except (UnicodeDecodeError, csv.Error):
+            return None
+        if (
+            b"\0" in data
+            or _MARK.encode() in data
+            or {*map(len, rows)} - {len(self._names)}
+            or self._names in rows
+        ):
+            return None
+        if len(lines) != len(rows):
+            lines = []
+        if [""] * len(self._names) in rows:
+            rows, lines = [row for row in rows if any(row)], []
+        return Rows(self._header.names, rows, self._offset, lines=lines)
+
+    def _one_by_one(self, data: bytes, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
+        """Rows of lines of which some are none, each with its size in bytes.
+
+        Where a row does not end in the lines, it is left for when there are more of them.
+        """
+        lines = [*io.StringIO(data.decode("utf-8", "surrogateescape"), newline="")]
+        offset = self._offset
+        at = 0
+        while at < len(lines):
+            row, count = self._row(lines, at)
+            if not count:
+                is_long = sum(map(len, lines[at:])) > _LONG_ROW
+                if has_more and not is_long:
+                    return
+                others = range(at + 1, min(at + 1 + _LINES, len(lines)))
+                if not any(self._is_row(lines, other) for other in others):
+                    if has_more:
+                        return
+                    raise self._truncated(len(self._buffer))
+                count = 1  # a quote has no partner, for there are rows in the lines behind it
+            text = "".join(lines[at : at + count])
+            at += count
+            size = len(text.encode("utf-8", "surrogateescape"))
+            is_cut_off = at == len(lines) and not has_more and not text.endswith(("\n", "\r"))
+            if row is not None and is_cut_off and len(row) < len(self._names):
+                raise self._truncated(len(self._buffer))
+            yield self._block(row, text, offset), size
+            offset += size
+
+    def _row(self, lines: list[str], at: int) -> tuple[list[str] | None, int]:
+        """The row that begins with a line, and how many lines it has.
+
+        Returns:
+            None and 1 if that line is no row; None and 0 if it continues behind the lines.
+        """
+        rest = map(lines.__getitem__, range(at, len(lines)))
+        reader = csv.reader(rest, delimiter=self._header.delimiter, strict=True)
+        try:
+            return next(reader), reader.line_num
+        except csv.Error as error:
+            return None, 0 if "unexpected end" in str(error) else 1
+
+    def _is_row(self, lines: list[str], at: int) -> bool:
+        row, _ = self._row(lines, at)
+        return row is not None and len(row) == len(self._names)
+
+    def _block(self, row: list[str] | None, text: str, offset: int) -> Rows | None:
+        """A block of one row; None for what stands for none."""
+        names = self._header.names
+        if row is None:
+            return Rows(names, [[_shown(text)]], offset, sound=False)
+        cells = [*map(repaired_text, row)]
+        cells[:1] = [cell.removeprefix(_MARK) for cell in cells[:1]]
+        if not any(map(str.strip, cells)) or [*map(str.strip, cells)][: len(names)] == [*names]:
+            return None  # a line of blanks or delimiters, or the header again
+        while len(cells) > len(names) and not cells[-1]:
+            cells.pop()  # a delimiter at the end of each row
+        if len(cells) != len(names):
+            return Rows(names, [[_shown(text)]], offset, sound=False)
+        return Rows(names, [cells], offset, repaired=int(cells != row and _MARK not in row[0]))
+
+    def _corrupt(self, what: str) -> DataError:
+        return DataError(
+            Code.BLOB_CORRUPT, f"the content is no sound CSV: {what}", offset=self._offset
+        )
+
+    def _truncated(self, size: int) -> DataError:
+        return DataError(
+            Code.BLOB_TRUNCATED,
+            "the content ends within a row",
+            next_step="Copy or export the file again",
+            offset=self._offset + size,
+        )
 
 
-def _pairs(cell: str) -> object:
-    """An object given as ``key=value`` pairs; any other text as it is."""
-    if "=" not in cell or cell.lstrip().startswith("{"):
-        return cell
-    present = [separator for separator in _PAIR_SEPARATORS if separator in cell]
-    for separator in present or _PAIR_SEPARATORS[:1]:
-        pairs = [piece.partition("=") for piece in cell.split(separator) if piece.strip()]
-        if all(equals for _, equals, _ in pairs):
-            return {key.strip(): value.strip() for key, _, value in pairs}
-    return cell
-
-
-def _encoded(rows: list[dict[str, object]]) -> bytes:
-    try:
-        return msgspec.json.encode(rows)
-    except UnicodeEncodeError:
-        # Bytes that are no UTF-8 stay what they are: whoever decodes the element repairs it.
-        return json.dumps(rows, ensure_ascii=False).encode("utf-8", "surrogateescape")
+def _shown(text: str) -> str:
+    """The text of what is no row, without the end of its line."""
+    return repaired_text(text.rstrip("\r\n"))

@@ -22,6 +22,11 @@ class BadValue(ValueError):  # noqa: N818  (it rejects one value; errors end an 
     """A value that its field can't hold; the message says why, and never repeats it whole."""
 
 
+MAX_DEPTH = 100
+"""Levels of objects and lists that a field of a record may have; some targets take no more."""
+
+TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
+
 NO_IDS = frozenset(("", "0" * 32, "00000000-0000-0000-0000-000000000000"))
 """Ids that stand for none."""
 
@@ -33,7 +38,8 @@ _TIME = re.compile(
     r"\s?([Zz]|[+-](?:2[0-3]|[01]\d):?[0-5]\d)?)?",
     re.ASCII,
 )
-_MILLISECONDS = re.compile(r"-?\d{10,15}", re.ASCII)
+_EPOCH_TIME = re.compile(r"-?\d{9,15}", re.ASCII)
+_SECONDS = range(10**8, 10**10)  # as milliseconds they lie before the service existed
 _WHOLE = re.compile(r"[+-]?\d{1,100}", re.ASCII)  # int() itself refuses thousands of digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -41,19 +47,24 @@ _FLAG_SEPARATORS = re.compile(r"[,;|\s]+")
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def time(value: Any) -> str:
+def time(value: Any) -> str | None:
     """A date-time in UTC as RFC 3339 with Z, with 0, 3, 6 or 9 fraction digits.
 
-    A time without a zone is taken as UTC, which is an assumption; an integer as milliseconds
-    since 1970 UTC, as the devices API gives them.
+    A time without a zone is taken as UTC, an integer of 9 or 10 digits as seconds since 1970:
+    both are assumptions. Any other integer is milliseconds, as the devices API gives them. An
+    empty text is no time.
     """
     if isinstance(value, str):
         text = value.strip()
-        if _MILLISECONDS.fullmatch(text):
-            return _from_milliseconds(int(text))
+        if not text:
+            return None
+        if _EPOCH_TIME.fullmatch(text):
+            return _since_epoch(int(text))
         return _from_text(text)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return _from_milliseconds(value)
+        return _since_epoch(value)
     raise BadValue(f"a date-time can't be {_type_of(value)}")
 
 
@@ -74,12 +85,12 @@ def _from_text(text: str) -> str:
     return f"{moment.isoformat(timespec='seconds')}{_fraction(fraction or '')}Z"
 
 
-def _from_milliseconds(value: int) -> str:
-    seconds, milliseconds = divmod(value, 1000)
+def _since_epoch(value: int) -> str:
+    seconds, milliseconds = (value, 0) if value in _SECONDS else divmod(value, 1000)
     try:
         moment = _EPOCH + timedelta(seconds=seconds)
     except OverflowError:
-        raise BadValue(f"{value} is no possible time in milliseconds") from None
+        raise BadValue(f"{value} is no possible time") from None
     stamp = moment.replace(tzinfo=None).isoformat(timespec="seconds")
     return f"{stamp}{_fraction(f'{milliseconds:03}')}Z"
 
@@ -126,29 +137,42 @@ def boolean(value: Any) -> bool:
 
 
 def mapping(value: Any) -> dict[str, Any] | None:
-    """An object, or JSON text that holds one; null where that text is empty or says null.
+    """An object, or JSON text that holds one; null where that text says null.
 
-    Keys are sorted at every depth, so that equal objects are emitted alike.
+    An empty list or text is an empty object: some writers know no other. Keys are sorted at
+    every depth, so that equal objects are emitted alike.
 
     Raises:
-        BadValue: If it is something else.
-        RecursionError: If it is nested too deep (about 500 levels).
+        BadValue: If it is something else, or nested too deep.
     """
     if isinstance(value, str):
-        value = _from_json(value) if value.strip() else None
+        value = _from_json(value) if value.strip() else {}
         if value is None:
             return None
+    if value == []:
+        return {}
     if not isinstance(value, dict):
         raise BadValue(f"an object can't be {_type_of(value)}")
-    return _sorted(value)  # type: ignore[no-any-return]
+    return _sorted(value, MAX_DEPTH)  # type: ignore[no-any-return]
 
 
-def _sorted(value: Any) -> Any:
+def _sorted(value: Any, levels: int) -> Any:
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        raise BadValue(TOO_DEEP)
     if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return value
+        return {key: _sorted(value[key], levels - 1) for key in sorted(value)}
+    return [_sorted(item, levels - 1) for item in value]
+
+
+def check_depth(value: Any) -> None:
+    """Refuse what is nested too deep.
+
+    Raises:
+        BadValue: If it has more levels of objects and lists than :data:`MAX_DEPTH`.
+    """
+    _sorted(value, MAX_DEPTH)
 
 
 def flags(value: Any) -> list[str]:
@@ -171,6 +195,8 @@ def _from_json(text: str) -> Any:
         return decode_element(text.encode(errors="surrogatepass")).value
     except ValueError:
         raise BadValue(f"{_excerpt(text)} is no JSON") from None
+    except RecursionError:
+        raise BadValue(TOO_DEEP) from None
 
 
 def _type_of(value: Any) -> str:

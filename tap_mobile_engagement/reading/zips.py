@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, NoReturn, Self, cast
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

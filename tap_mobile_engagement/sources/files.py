@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.reading.chunks import peek
-from tap_mobile_engagement.reading.encodings import Encoding
-from tap_mobile_engagement.reading.layouts import Format
-from tap_mobile_engagement.reading.recognise import (
+from tap_mobile_engagement.reading.content import (
     Compression,
-    Recognised,
+    Encoding,
     compression_of,
-    recognise,
+    peek,
 )
+from tap_mobile_engagement.reading.layouts import Format
+from tap_mobile_engagement.reading.recognise import Recognition, recognise
 from tap_mobile_engagement.reading.zips import ZipContent
 
 if TYPE_CHECKING:
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.containers import Blob, Container
 
-HEAD_SIZES = (64 * 1024, 1 << 20)
-"""Bytes of a file that tell what it is: mostly the first ones, else more of them."""
+HEAD_SIZE = 64 * 1024
+"""Bytes of a file that are taken at once to tell what it is."""
 
 SMALL = 256 * 1024
 """Bytes of a blob that is taken as a whole when it is looked at."""
@@ -53,7 +52,7 @@ class File:
     """
 
     blob: Blob
-    found: Recognised
+    found: Recognition
     size: int
     member: int | None = None
     member_name: str = ""
@@ -146,7 +145,7 @@ class Files:
 
     def _look_at(self, blob: Blob) -> list[File]:
         if blob.size == 0:
-            return [File(blob, recognise(b"", whole=True), 0)]
+            return [File(blob, recognise([]), 0)]
         with self._container.open(blob) as chunks:
             watched = _Watched(chunks)
             if blob.size <= SMALL:
@@ -154,17 +153,16 @@ class Files:
                 rest = iter([head])
                 self._kept.add(blob, head)
             else:
-                head, rest = peek(watched, HEAD_SIZES[0])
+                head, rest = peek(watched, HEAD_SIZE)
             if compression_of(head) is not Compression.ZIP:
-                return [File(blob, _recognise(head, rest, blob.size), blob.size)]
+                return [File(blob, recognise(rest), blob.size)]
             try:
                 with ZipContent(rest) as content:
                     return _members(blob, content)
             except DataError as error:
                 if watched.failed:
                     raise
-                found = recognise(head, whole=False)
-                return [File(blob, replace(found, reason=error.what), blob.size)]
+                return [File(blob, _damaged(error), blob.size)]
 
     def _with_said_type(self, file: File) -> File:
         said = self._said_type(file.blob.name)
@@ -173,16 +171,11 @@ class Files:
         return replace(file, found=replace(file.found, data_type=BY_NAME[said], reason=""))
 
 
-def _recognise(head: bytes, chunks: Iterator[bytes], size: int) -> Recognised:
-    """Recognise a file, with more of its first bytes where the very first do not tell."""
-    found = recognise(head, whole=len(head) >= size)
-    for more in HEAD_SIZES:
-        if found.data_type or len(head) >= size:
-            break
-        if more > len(head):
-            head, chunks = peek(chunks, more)
-            found = recognise(head, whole=len(head) >= size)
-    return found
+def _damaged(error: DataError) -> Recognition:
+    """What is known of a zip file or a member of it that can't be read."""
+    return Recognition(
+        Compression.ZIP, Encoding.UTF_8, Format.UNKNOWN, None, error.what, problem=error
+    )
 
 
 def _members(blob: Blob, content: ZipContent) -> list[File]:
@@ -191,15 +184,12 @@ def _members(blob: Blob, content: ZipContent) -> list[File]:
     for number, member in enumerate(content.members):
         try:
             with content.open(member) as chunks:
-                head, rest = peek(chunks, HEAD_SIZES[0])
-                found = _recognise(head, rest, member.file_size)
+                found = recognise(chunks)
         except DataError as error:
-            found = Recognised(
-                Compression.ZIP, Encoding.UTF_8, Format.UNKNOWN, None, error.what
-            )
+            found = _damaged(error)
         files.append(File(blob, found, member.compress_size, number, member.filename))
     if not files:
-        found = Recognised(Compression.ZIP, Encoding.UTF_8, Format.EMPTY, None)
+        found = Recognition(Compression.ZIP, Encoding.UTF_8, Format.EMPTY, None)
         files.append(File(blob, found, blob.size))
     return files
 

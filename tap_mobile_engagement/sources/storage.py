@@ -27,7 +27,7 @@ from tap_mobile_engagement.errors import (
     SettingsError,
     TapError,
 )
-from tap_mobile_engagement.reading.recognise import read_blocks, verdict_on_blocks
+from tap_mobile_engagement.reading.recognise import recognise, recognise_all
 from tap_mobile_engagement.sources.base import Check, Part
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.containers import Container, StorageAccount
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.signatures import Verdict
+    from tap_mobile_engagement.reading.recognise import Recognition
     from tap_mobile_engagement.tasks.model import TaskRef
 
 BlobKey = tuple[str, str]
@@ -122,7 +122,7 @@ class SharedStorage:
         self._container = container
         self._task_url = task_url
         self._url_checks = checks
-        self._verdicts: dict[BlobKey, Verdict] = {}
+        self._verdicts: dict[BlobKey, Recognition] = {}
         self.sas_ends = sas_ends or {}
         self._told: set[str] = set()  # blobs whose names say whose they are
         self.may_mix = frozenset(BY_NAME)
@@ -202,8 +202,8 @@ class SharedStorage:
             verdict = self._verdict(blob)
         except DataError:
             return True  # reading it will say what is wrong
-        if verdict.alike:
-            return data_type in verdict.alike
+        if verdict.candidates:
+            return data_type in verdict.candidates
         return verdict.data_type in {None, data_type}
 
     def _is_doubtful(self, blob: Blob) -> bool:
@@ -213,11 +213,11 @@ class SharedStorage:
         except DataError:
             return False
 
-    def _verdict(self, blob: Blob) -> Verdict:
+    def _verdict(self, blob: Blob) -> Recognition:
         key = (blob.name, blob.etag)
         if key not in self._verdicts:
             with self._container.open(blob) as chunks:
-                self._verdicts[key] = verdict_on_blocks(read_blocks(chunks))
+                self._verdicts[key] = next(recognise_all(chunks), recognise([]))
         return self._verdicts[key]
 
 

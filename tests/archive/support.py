@@ -6,16 +6,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.recognise import read_blocks
-from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.sources.archive import ArchiveSource
 from tap_mobile_engagement.tasks.timing import StopFlag, Timing
 from tap_mobile_engagement.windows import PartitionState
+from tests.support.records import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,27 +22,13 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 
-class RejectedError(AssertionError):
-    """An item that should be a record is none."""
-
-
-def fail_on_reject(reason: str, item: Any) -> None:
-    raise RejectedError(f"{reason}: {item}")
-
-
 def records_of(data_type: str, chunks: Iterable[bytes]) -> list[Record]:
     """All records of a file, without lineage; one that can't be read fails the test."""
-    reader = RecordReader(BY_NAME[data_type], "shop", fail_on_reject)
-    found = []
-    for block in read_blocks(chunks):
-        assert block.sound
-        for raw in block.elements():
-            for leaf in reader.leaves(decode_element(bytes(raw)).value):
-                record = msgspec.structs.asdict(leaf.record)
-                found.append(
-                    record | {"record_id": leaf.record_id, "unknown_fields": leaf.unknown}
-                )
-    return found
+    lineage = {"app_name", "blob_name", "exported_until"}
+    return [
+        {"record_id": None, **{k: v for k, v in record.items() if k not in lineage}}
+        for record in read_file(data_type, chunks)
+    ]
 
 
 def settings_for(container_url: str = "file:///archive", **more: Any) -> Settings:

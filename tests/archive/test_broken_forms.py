@@ -9,10 +9,12 @@ import struct
 import pytest
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.objects import read_objects
-from tap_mobile_engagement.reading.recognise import read_blocks, recognise
-from tap_mobile_engagement.reading.tables import read_table
+from tap_mobile_engagement.reading.objects import cut_objects
+from tap_mobile_engagement.reading.recognise import recognise
+from tap_mobile_engagement.reading.tables import Rows
 from tests.archive.forms import gzipped, zipped
+from tests.reading.arrays import read_blocks
+from tests.support.records import Rejected, read_file
 
 TRUNCATED, CORRUPT = Code.BLOB_TRUNCATED, Code.BLOB_CORRUPT
 OBJECTS = b'{"a": "}{"}\n{"b": [{}, {}]}{"c": "\\"}{"}'
@@ -20,11 +22,15 @@ HEADER = b"deviceId,token,type\n"
 ZIP = zipped(b'[{"deviceId": "d", "token": "t"}]')
 
 
-def elements(file: bytes) -> list[object]:
+def elements(*chunks: bytes) -> list[object]:
     """The elements of a file; an unsound one as its bytes."""
     found: list[object] = []
-    for block in read_blocks([file]):
-        found += json.loads(block.data) if block.sound else [block.data[1:-1]]
+    for block in read_blocks(chunks):
+        if isinstance(block, Rows):
+            rows = [dict(zip(block.names, row, strict=False)) for row in block.rows]
+            found += rows if block.sound else [block.rows[0][0].encode()]
+        else:
+            found += json.loads(block.data) if block.sound else [block.data[1:-1]]
     return found
 
 
@@ -33,9 +39,6 @@ def elements(file: bytes) -> list[object]:
     [
         (b'{"a": 1}\n{"b": 2', TRUNCATED, 16),
         (b'{"a": 1}\n{"b": "2', TRUNCATED, 17),
-        (b'{"a": 1} x {"b": 2}', CORRUPT, 9),
-        (b'{"a": 1}, {"b": 2}', CORRUPT, 8),
-        (b'{"a": 1} }', CORRUPT, 9),
         (b'{"value": [{"a": 1}', TRUNCATED, 19),
         (b'{"value": [{"a": 1}]', TRUNCATED, 20),
         (b'{"value": [{"a": 1}], "next":', TRUNCATED, 29),
@@ -43,7 +46,6 @@ def elements(file: bytes) -> list[object]:
         (b'{"value": [{"a": 1}]} {"value": []}', CORRUPT, 20),
         (HEADER + b"d,t", TRUNCATED, 23),
         (HEADER + b'd,"t', TRUNCATED, 24),
-        (HEADER + b'd,"t" x,gcm\n', CORRUPT, 32),
         (b"deviceId,token,token\nd,t,t\n", CORRUPT, 21),
         (codecs.BOM_UTF16_LE + "[]".encode("utf-16-le") + b"\n", TRUNCATED, 7),
         (b"PK\x03\x04 is not enough", TRUNCATED, 18),
@@ -63,20 +65,49 @@ def test_a_broken_file_is_an_error_with_its_offset(
     assert (caught.value.code, caught.value.where["offset"]) == (code, offset)
 
 
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [
+        (b'{"a": 1} x {"b": 2}', [{"a": 1}, b"x ", {"b": 2}]),
+        (b'{"a": 1}, {"b": 2}', [{"a": 1}, b", ", {"b": 2}]),
+        (b'{"a": 1} }', [{"a": 1}, b"}"]),
+        (b'{"a": 1}\nERROR {code="5}\n{"b": 2}\n', [{"a": 1}, b'ERROR {code="5}', {"b": 2}]),
+        (b'{"a": 1}\n{"b": "2\n{"c": 3}\n{"d": 4}',
+         [{"a": 1}, b'{"b": "2', {"c": 3}, {"d": 4}]),
+        (b'{"a": 1},\n{"b": 2},\n', [{"a": 1}, b",", {"b": 2}, b","]),
+        (b'\xef\xbb\xbf{"a": 1}\n\xef\xbb\xbf{"b": 2}', [{"a": 1}, {"b": 2}]),
+        (b'# exported\r\n{"a": 1}\r\n{"b": 2}', [b"# exported", {"a": 1}, {"b": 2}]),
+        (HEADER + b'd,"t" x,gcm\nd,t,gcm\n',
+         [b'd,"t" x,gcm', {"deviceId": "d", "token": "t", "type": "gcm"}]),
+        (HEADER + b'd,"t\\" x",gcm\nd,t,gcm\n',
+         [b'd,"t\\" x",gcm', {"deviceId": "d", "token": "t", "type": "gcm"}]),
+        (HEADER + b'd,"t,gcm\nd,t,gcm\n',
+         [b'd,"t,gcm', {"deviceId": "d", "token": "t", "type": "gcm"}]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_noise_between_elements_is_a_bad_element_and_keeps_all_others(
+    file: bytes, found: list[object], size: int
+) -> None:
+    chunks = [file[at : at + size] for at in range(0, len(file), size)]
+    assert elements(*chunks) == found
+    assert elements(file + b"\n") == found
+
+
 def test_texts_that_look_like_boundaries_are_none() -> None:
     assert elements(OBJECTS) == [{"a": "}{"}, {"b": [{}, {}]}, {"c": '"}{'}]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 def test_objects_do_not_depend_on_how_the_bytes_come(size: int) -> None:
-    blocks = read_objects(iter([OBJECTS]), block_size=size)
+    blocks = cut_objects(iter([OBJECTS]), block_size=size)
     assert [value for block in blocks for value in json.loads(block.data)] == elements(OBJECTS)
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b" \n\t"])
 def test_offsets_of_objects_are_exact(separator: bytes) -> None:
     file = separator.join(b'{"n": %d}' % n for n in range(1000))
-    for block in read_objects(iter([file]), block_size=100):
+    for block in cut_objects(iter([file]), block_size=100):
         position = 1
         for raw in block.elements():
             position = block.data.index(bytes(raw), position)
@@ -103,7 +134,7 @@ def test_a_row_of_the_wrong_width_is_one_bad_element() -> None:
         b"d,t",
         b"d,t,gcm,more",
         row,
-        {"deviceId": "d", "token": "t"},
+        {"deviceId": "d", "token": "t", "type": ""},
     ]
 
 
@@ -113,9 +144,10 @@ def test_a_cell_may_hold_newlines_delimiters_quotes_and_much_text() -> None:
     assert elements(file) == [{"deviceId": "d", "token": text, "type": "gcm"}]
 
 
-def test_bytes_that_are_no_text_stay_for_whoever_repairs_the_element() -> None:
-    (block,) = read_table([HEADER + b"d,\xff,gcm\n"], ",")
-    assert block.data == b'[{"deviceId": "d", "token": "\xff", "type": "gcm"}]'
+def test_bytes_that_are_no_text_are_replaced_and_counted() -> None:
+    (block,) = read_blocks([HEADER + b"d,\xff,gcm\n"])
+    assert isinstance(block, Rows)
+    assert (block.rows, block.repaired) == ([["d", "\ufffd", "gcm"]], 1)
 
 
 def test_half_a_surrogate_pair_spoils_nothing_but_itself() -> None:
@@ -138,8 +170,17 @@ def test_half_a_surrogate_pair_spoils_nothing_but_itself() -> None:
 )
 def test_extras_may_be_pairs(cell: str, value: object) -> None:
     quoted = cell.replace('"', '""')
-    (row,) = elements(f'name,timestamp,extras\nn,t,"{quoted}"\n'.encode())
-    assert row == {"name": "n", "timestamp": "t", "extras": value}
+    rejected = Rejected()
+    file = f'name,timestamp,extras\nn,2016-05-01,"{quoted}"\n'.encode()
+    records = read_file("events", [file], rejected)
+    if isinstance(value, str) and value.startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, dict):
+        (record,) = records
+        assert record["extras"] == value
+    else:
+        assert records == []
+        assert rejected.found[0][0] == f"extras: {value!r} is no JSON"
 
 
 def test_an_encrypted_member_is_an_error_that_says_so() -> None:
@@ -172,7 +213,7 @@ def test_an_encrypted_member_is_an_error_that_says_so() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_export_is_told_from_what_is_empty(file: bytes, reason: str) -> None:
-    found = recognise(file, whole=True)
+    found = recognise([file])
     assert (found.data_type, found.reason) == (None, reason)
     assert found.is_empty == (reason == "")
 
@@ -181,7 +222,7 @@ def test_what_is_no_export_is_told_from_what_is_empty(file: bytes, reason: str) 
 def test_a_first_element_larger_than_the_head_is_recognised(key: str) -> None:
     crash = {"timestamp": "2016-05-01", key: "x" * 200_000, "crashId": "c"}
     file = json.dumps([{"deviceId": "d", "crashes": [crash]}]).encode()
-    found = recognise(file[: 64 * 1024], whole=False)
+    found = recognise([file[: 64 * 1024]])
     assert found.data_type is not None
     assert found.data_type.name == "crashes"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_mobile_engagement.errors import Code
-from tap_mobile_engagement.reading.recognise import read_blocks
+from tests.reading.arrays import read_blocks
 from tests.support.messages import assert_same, bookmark, own_fields, partition
 from tests.support.simulated import LeapingTime, catalog_of, settings_for, sync
 

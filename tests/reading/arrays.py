@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from tap_mobile_engagement.reading.elements import decode_element
+from tap_mobile_engagement.reading.content import contents
+from tap_mobile_engagement.reading.records import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from tap_mobile_engagement.reading.arrays import Block
+    from tap_mobile_engagement.reading.cutting import Block
 
 # What looks like the text between two elements, wherever it stands.
 AWKWARD = (
@@ -74,12 +75,25 @@ def chunked(draw: st.DrawFn, content: bytes) -> list[bytes]:
     return [content[start:end] for start, end in itertools.pairwise(bounds)]
 
 
+def rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Cut chunks that are larger than some bytes."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), size):
+            yield chunk[start : start + size]
+
+
+def read_blocks(chunks: Iterable[bytes]) -> Iterator[Any]:
+    """The blocks of a file, whatever its form: a Block, or Rows."""
+    for content in contents(chunks):
+        yield from cut(content)
+
+
 def decoded(blocks: Iterable[Block]) -> list[Any]:
     """All elements of blocks, each of which has to be sound."""
     found = []
     for block in blocks:
         assert block.sound, block
-        found += [decode_element(bytes(raw)).value for raw in block.elements()]
+        found += [json.loads(bytes(raw)) for raw in block.elements()]
     return found
 
 

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading import arrays
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, read_array
-from tap_mobile_engagement.reading.chunks import rechunk
+from tap_mobile_engagement.reading import cutting
+from tap_mobile_engagement.reading.arrays import cut_array
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 from tests.reading.arrays import (
     AWKWARD,
     COMPACT,
@@ -43,7 +43,7 @@ def test_elements_are_the_same_whatever_the_blocks_and_chunks(
     content = writer.write(values)
     chunks = data.draw(chunked(content)) if data else [content]
 
-    blocks = [*read_array(chunks, block_size=block_size)]
+    blocks = [*cut_array(chunks, block_size=block_size)]
 
     assert decoded(blocks) == values
 
@@ -54,7 +54,7 @@ def test_a_block_says_where_it_stands(
 ) -> None:
     content = writer.write(values)
 
-    for block in read_array(data.draw(chunked(content)), block_size=block_size):
+    for block in cut_array(data.draw(chunked(content)), block_size=block_size):
         inner = block.data[1:-1]
         assert content[block.offset + 1 : block.offset + 1 + len(inner)] == inner
         assert content[block.offset : block.offset + 1] in {b"[", b","}
@@ -74,7 +74,7 @@ def test_groups_as_the_service_writes_them(writer: Writer, block_size: int) -> N
         for number in range(10)
     ]
 
-    blocks = [*read_array([writer.write(groups)], block_size=block_size)]
+    blocks = [*cut_array([writer.write(groups)], block_size=block_size)]
 
     assert decoded(blocks) == groups
 
@@ -88,7 +88,7 @@ def test_memory_stays_near_the_block_size() -> None:
             yield b"," + element if number else element
         yield b"]"
 
-    sizes = [len(block.data) for block in read_array(endless_line(), block_size=4096)]
+    sizes = [len(block.data) for block in cut_array(endless_line(), block_size=4096)]
 
     assert sum(sizes) > 5_000 * len(element)
     assert max(sizes) < 2 * 4096
@@ -97,7 +97,7 @@ def test_memory_stays_near_the_block_size() -> None:
 def test_an_element_larger_than_many_blocks() -> None:
     values = [{"a": 1}, {"a": "},{" * 100_000}, {"a": ["]},{"] * 50_000}, {"a": 2}]
 
-    blocks = [*read_array([COMPACT.write(values)], block_size=1024)]
+    blocks = [*cut_array([COMPACT.write(values)], block_size=1024)]
 
     assert decoded(blocks) == values
 
@@ -105,10 +105,10 @@ def test_an_element_larger_than_many_blocks() -> None:
 def test_an_element_beyond_the_limit_fails_where_it_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(arrays, "MAX_ELEMENT_SIZE", 10_000)
+    monkeypatch.setattr(cutting, "MAX_ELEMENT_SIZE", 10_000)
     content = COMPACT.write([{"a": 1}, {"a": "x" * 20_000}])
 
-    blocks = read_array([content], block_size=1024)
+    blocks = cut_array([content], block_size=1024)
 
     assert decoded([next(blocks)]) == [{"a": 1}]
     with pytest.raises(DataError) as caught:
@@ -118,10 +118,10 @@ def test_an_element_beyond_the_limit_fails_where_it_begins(
 
 
 def test_an_element_just_below_the_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "MAX_ELEMENT_SIZE", 10_000)
+    monkeypatch.setattr(cutting, "MAX_ELEMENT_SIZE", 10_000)
     values = [{"a": 1}, {"a": "x" * 9_900}, {"a": 2}]
 
-    blocks = [*read_array([COMPACT.write(values)], block_size=1024)]
+    blocks = [*cut_array([COMPACT.write(values)], block_size=1024)]
 
     assert decoded(blocks) == values
 
@@ -130,7 +130,7 @@ def test_an_element_just_below_the_limit_is_read(monkeypatch: pytest.MonkeyPatch
 def test_deep_nesting_is_read(depth: int) -> None:
     deep = json.loads("[" * depth + "]" * depth)
 
-    blocks = [*read_array([COMPACT.write([{"a": 1}, {"a": deep}, {"a": 2}])])]
+    blocks = [*cut_array([COMPACT.write([{"a": 1}, {"a": deep}, {"a": 2}])])]
 
     assert decoded(blocks) == [{"a": 1}, {"a": deep}, {"a": 2}]
 
@@ -141,17 +141,7 @@ def test_nesting_too_deep_to_parse_is_one_unsound_element(opening: bytes) -> Non
     deep = opening * depth + b"1" + opening[:1].translate(bytes.maketrans(b"[{", b"]}")) * depth
     content = b'[{"a":1},{"a":' + deep + b'},{"a":2}]'
 
-    blocks = [*read_array([content])]
+    blocks = [*cut_array([content])]
 
     assert [block.data for block in blocks if not block.sound] == [b'[{"a":' + deep + b"}]"]
     assert decoded(block for block in blocks if block.sound) == [{"a": 1}, {"a": 2}]
-
-
-@given(st.lists(st.binary(max_size=50)), st.integers(1, 20))
-def test_rechunk_cuts_what_is_too_large_and_loses_nothing(
-    chunks: list[bytes], size: int
-) -> None:
-    pieces = [*rechunk(chunks, size)]
-
-    assert b"".join(pieces) == b"".join(chunks)
-    assert all(len(piece) <= size for piece in pieces)

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading import arrays
-from tap_mobile_engagement.reading.arrays import Block, read_array
-from tap_mobile_engagement.reading.chunks import rechunk
-from tap_mobile_engagement.reading.elements import decode_element
-from tests.reading.arrays import COMPACT, WRITERS, Writer, chunked, decoded, texts
+from tap_mobile_engagement.reading import arrays, cutting
+from tap_mobile_engagement.reading.arrays import cut_array
+from tap_mobile_engagement.reading.elements import decode_element, repaired
+from tests.reading.arrays import COMPACT, WRITERS, Writer, chunked, decoded, rechunk, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tap_mobile_engagement.reading.cutting import Block
 
 GROUPS = [
     {"deviceId": "a1", "events": [{"name": "]},{", "extras": {"k": [1, {"é": None}]}}]},
@@ -47,7 +48,7 @@ def read(content: bytes, block_size: int) -> tuple[list[Block], DataError | None
     """What a file gives up to its end or its error."""
     blocks = []
     try:
-        for block in read_array([content], block_size=block_size):
+        for block in cut_array([content], block_size=block_size):
             blocks.append(block)  # noqa: PERF402  (kept in case of an error)
     except DataError as error:
         return blocks, error
@@ -92,11 +93,6 @@ def test_a_truncation_says_that_it_is_one() -> None:
         (b"[1]]", 3),
         (b"[1}", 2),
         (b'[{"a":1}}', 8),
-        (b"[,1]", 1),
-        (b"[1,]", 3),
-        (b"[1,,2]", 3),
-        (b"[,]", 1),
-        (b'[{"a":1}, ]', 9),
     ],
 )
 @pytest.mark.parametrize("chunk_size", [1, 2, 3, 1000])
@@ -106,10 +102,31 @@ def test_what_is_no_array_is_corrupt_however_it_arrives(
     chunks = rechunk([content], chunk_size)
 
     with pytest.raises(DataError) as caught:
-        [*read_array(chunks)]
+        [*cut_array(chunks)]
 
     assert caught.value.code is Code.BLOB_CORRUPT
     assert caught.value.where == {"offset": offset}
+
+
+@pytest.mark.parametrize(
+    ("content", "values", "offsets"),
+    [
+        (b"[,1]", [1], [1]),
+        (b"[1,]", [1], [3]),
+        (b"[1,,2]", [1, 2], [3]),
+        (b"[,]", [], [1, 2]),
+        (b'[{"a":1}, ]', [{"a": 1}], [9]),
+    ],
+)
+@pytest.mark.parametrize("block_size", [1, 2, 3, 1000])
+def test_a_comma_too_many_is_a_bad_element_and_keeps_all_others(
+    content: bytes, values: list[Any], offsets: list[int], block_size: int
+) -> None:
+    blocks, error = read(content, block_size)
+
+    assert error is None
+    assert _sound_values(blocks) == values
+    assert [(data.strip(), at) for data, at in _unsound(blocks)] == [(b"", o) for o in offsets]
 
 
 @pytest.mark.parametrize("reason", BAD_ELEMENTS)
@@ -135,7 +152,7 @@ def test_bad_elements_anywhere_keep_all_others(
     mixed = data.draw(st.permutations([*good, bad, bad]))
     content = b"[" + b",".join(mixed) + b"]"
 
-    blocks = [*read_array(data.draw(chunked(content)), block_size=block_size)]
+    blocks = [*cut_array(data.draw(chunked(content)), block_size=block_size)]
 
     assert len(_unsound(blocks)) == 2
     assert _sound_values(blocks) == [json.loads(e) for e in mixed if e != bad]
@@ -199,8 +216,9 @@ def _refuse(constant: str) -> None:
 
 
 def _as_repaired(values: list[Any]) -> list[Any]:
-    text = json.dumps(values, ensure_ascii=False)
-    return json.loads("".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text))  # type: ignore[no-any-return]
+    clean, _ = repaired(values)
+    assert isinstance(clean, list)
+    return clean
 
 
 def _has_bad_element(blocks: Iterable[Block]) -> bool:
@@ -250,7 +268,7 @@ def test_the_cost_is_linear_whatever_the_file(
     work = _count_work(monkeypatch)
 
     elements = 0
-    for block in read_array([content], block_size=4096):
+    for block in cut_array([content], block_size=4096):
         elements += len(block.elements()) if block.sound else 1
 
     assert elements == len(written)
@@ -271,12 +289,16 @@ def test_a_quote_without_a_partner_costs_no_more(monkeypatch: pytest.MonkeyPatch
 def _count_work(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Collect how many bytes go through the parser and the scanner: cost without a clock."""
     work: list[int] = []
-    for name in ("_is_array", "_scan"):
-        original = getattr(arrays, name)
+    for module, name in (
+        (arrays, "is_array"),
+        (arrays, "_array_spans"),
+        (cutting, "holds"),
+    ):
+        original = getattr(module, name)
 
-        def counting(data: bytes, original: Any = original) -> Any:
+        def counting(data: bytes, *more: Any, original: Any = original) -> Any:
             work.append(len(data))
-            return original(data)
+            return original(data, *more)
 
-        monkeypatch.setattr(arrays, name, counting)
+        monkeypatch.setattr(module, name, counting)
     return work

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 
-from tap_mobile_engagement.reading.elements import NotANumber, decode_element
+from tap_mobile_engagement.reading.elements import NotANumber, decode_element, repaired
 from tests.reading.arrays import values
 
 
@@ -17,7 +18,7 @@ from tests.reading.arrays import values
 def test_json_is_decoded_as_it_is(value: Any) -> None:
     decoded = decode_element(json.dumps(value).encode())
 
-    assert decoded == (value, False)
+    assert decoded == repaired(value)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,30 @@ def test_what_is_no_character_is_replaced(element: bytes, value: Any) -> None:
 
 
 def test_control_characters_are_kept() -> None:
-    assert decode_element(b'{"a":"x\ny\x00\x1f"}') == ({"a": "x\ny\x00\x1f"}, False)
+    assert decode_element(b'{"a":"x\ny\x01\x1f"}') == ({"a": "x\ny\x01\x1f"}, False)
+
+
+@pytest.mark.parametrize("nul", [b"\0", b"\\u0000"])
+def test_nul_is_replaced_for_no_database_takes_it(nul: bytes) -> None:
+    element = b'{"a%b":["x%by"]}' % (nul, nul)
+
+    assert decode_element(element) == ({"a\ufffd": ["x\ufffdy"]}, True)
+
+
+@pytest.mark.parametrize(
+    "digits", ["12345678901234567.89", "0.1234567890123456789", "1e-400", "1.00000000000000001"]
+)
+def test_a_decimal_that_no_float_can_hold_keeps_its_digits(digits: str) -> None:
+    (value,) = decode_element(b"[%b]" % digits.encode()).value
+
+    assert value == Decimal(digits)
+
+
+@pytest.mark.parametrize("digits", ["1.5", "1.50", "1e22", "0.1", "5e-324", "100.0"])
+def test_any_other_decimal_is_a_float(digits: str) -> None:
+    (value,) = decode_element(b"[%b]" % digits.encode()).value
+
+    assert (type(value), value) == (float, float(digits))
 
 
 def test_a_surrogate_pair_is_one_character() -> None:

@@ -11,10 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import BLOCK_SIZE, Block
-from tap_mobile_engagement.reading.chunks import rechunk
-from tap_mobile_engagement.reading.recognise import read_blocks
-from tests.reading.arrays import COMPACT, chunked, decoded, texts
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
+from tests.reading.arrays import COMPACT, chunked, decoded, read_blocks, rechunk, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -171,7 +169,7 @@ def test_what_is_no_export_is_not_recognised(content: bytes) -> None:
 
 
 def test_offsets_are_in_the_uncompressed_content() -> None:
-    blocks: list[Block] = [*read_blocks([gzip.compress(CONTENT)])]
+    blocks = [*read_blocks([gzip.compress(CONTENT)])]
 
     for block in blocks:
         inner = block.data[1:-1]

@@ -11,9 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
-from tap_mobile_engagement.reading.recognise import read_blocks
-from tap_mobile_engagement.reading.records import RecordReader
-from tests.reading.arrays import COMPACT, awkward_text, texts, values, writers
+from tests.reading.arrays import COMPACT, awkward_text, values, writers
+from tests.support.records import read_file
 
 if TYPE_CHECKING:
     from tests.reading.arrays import Writer
@@ -40,16 +39,7 @@ items = st.builds(
 def read_ids(content: bytes, stream: str = "events", app_name: str = "shop") -> list[str]:
     """The record ids of a whole file."""
 
-    def reject(reason: str, item: Any) -> None:
-        raise AssertionError((reason, item))
-
-    reader = RecordReader(BY_NAME[stream], app_name, reject)
-    found = []
-    for text in texts(read_blocks([content])):
-        for leaf in reader.leaves(json.loads(text)):
-            assert leaf.record_id is not None
-            found.append(leaf.record_id)
-    return found
+    return [record["record_id"] for record in read_file(stream, [content], app=app_name)]
 
 
 def file_of(*item: Any, device: str = "d1", writer: Writer = COMPACT) -> bytes:

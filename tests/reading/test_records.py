@@ -8,42 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
-import msgspec
 import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
-from tap_mobile_engagement.reading.records import Leaf, RecordReader
 from tap_mobile_engagement.reading.signatures import verdict_on
 from tests.reading.samples import DEVICE, NO_ID, SAMPLES, SESSION
+from tests.support.records import Rejected, own_values, read_file
+from tests.support.records import read_elements as read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 GROUPED = [data_type.name for data_type in DATA_TYPES if data_type.group_list]
 NEXT_TO_THE_PROJECT = Path(__file__).resolve().parents[3] / "shared" / "reference"
-
-
-class Rejected(list[tuple[str, Any]]):
-    """Collects what was rejected, as reason and item."""
-
-    def __call__(self, reason: str, item: Any) -> None:
-        self.append((reason, item))
-
-
-def read(stream: str, *elements: Any, rejected: Rejected | None = None) -> list[Leaf]:
-    """The leaves of elements; nothing may be rejected where nobody asks for it."""
-    collected = Rejected()
-    reader = RecordReader(BY_NAME[stream], "shop", collected)
-    leaves = [leaf for element in elements for leaf in reader.leaves(element)]
-    if rejected is None:
-        assert collected == []
-    else:
-        rejected += collected
-    return leaves
-
-
-def records(leaves: Iterable[Leaf]) -> list[dict[str, Any]]:
-    return [msgspec.structs.asdict(leaf.record) for leaf in leaves]
 
 
 def as_rows(stream: str, element: dict[str, Any]) -> list[dict[str, Any]]:
@@ -79,11 +56,11 @@ def with_spaces(name: str) -> str:
 
 @pytest.mark.parametrize("stream", BY_NAME)
 def test_an_element_as_documented_gives_its_records(stream: str) -> None:
-    leaves = read(stream, SAMPLES[stream].element)
+    records = read(stream, SAMPLES[stream].element)
 
-    assert records(leaves) == SAMPLES[stream].records
-    assert [leaf.unknown for leaf in leaves] == [None] * len(leaves)
-    assert all((leaf.record_id is not None) == BY_NAME[stream].has_record_id for leaf in leaves)
+    assert own_values(records) == SAMPLES[stream].records
+    assert [record["unknown_fields"] for record in records] == [None] * len(records)
+    assert all(("record_id" in r) == BY_NAME[stream].has_record_id for r in records)
 
 
 @pytest.mark.parametrize("stream", BY_NAME)
@@ -144,15 +121,7 @@ def test_objects_and_flags_as_json_text_are_the_same(stream: str) -> None:
 def test_every_record_fits_the_schema_of_its_stream(stream: str) -> None:
     schema = BY_NAME[stream].schema
 
-    for leaf in read(stream, SAMPLES[stream].element):
-        record = {
-            "app_name": "shop",
-            "blob_name": None,
-            "exported_until": "2016-05-08T00:00:00Z",
-            "unknown_fields": leaf.unknown,
-            **({"record_id": leaf.record_id} if leaf.record_id else {}),
-            **msgspec.structs.asdict(leaf.record),
-        }
+    for record in read(stream, SAMPLES[stream].element):
         jsonschema.validate(record, {**schema, "additionalProperties": False})
         assert list(record) == list(schema["properties"])
 
@@ -228,31 +197,31 @@ def test_fields_that_nobody_named_are_kept_from_item_and_group() -> None:
 
     first, second = read("events", group)
 
-    assert first.unknown == {"platform": "android", "source": "item", "severity": 3}
-    assert second.unknown == {"platform": "android", "source": "group"}
+    assert first["unknown_fields"] == {"platform": "android", "source": "item", "severity": 3}
+    assert second["unknown_fields"] == {"platform": "android", "source": "group"}
 
 
 def test_unknown_fields_of_nested_objects_keep_their_place() -> None:
     device = {"deviceId": DEVICE, "meta": {"firstSeen": 0, "new": [1]}, "info": {"x": {"y": 1}}}
 
-    (leaf,) = read("devices", device)
+    (record,) = read("devices", device)
 
-    assert leaf.unknown == {"meta": {"new": [1]}, "info": {"x": {"y": 1}}}
+    assert record["unknown_fields"] == {"meta": {"new": [1]}, "info": {"x": {"y": 1}}}
 
 
 def test_a_second_spelling_of_a_field_is_kept_as_unknown() -> None:
-    (leaf,) = read("tags", {"deviceId": DEVICE, "tags": {"a": 1}, "appInfo": {"b": 2}})
+    (record,) = read("tags", {"deviceId": DEVICE, "tags": {"a": 1}, "appInfo": {"b": 2}})
 
-    assert records([leaf]) == [{"device_id": DEVICE, "tags": {"a": 1}}]
-    assert leaf.unknown == {"appInfo": {"b": 2}}
+    assert own_values([record]) == [{"device_id": DEVICE, "tags": {"a": 1}}]
+    assert record["unknown_fields"] == {"appInfo": {"b": 2}}
 
 
 def test_an_items_own_id_wins_over_its_groups() -> None:
     item = {"name": "a", "timestamp": "2016-05-01", "deviceId": "own"}
 
-    (leaf,) = read("events", {"deviceId": DEVICE, "events": [item]})
+    (record,) = read("events", {"deviceId": DEVICE, "events": [item]})
 
-    assert records([leaf])[0]["device_id"] == "own"
+    assert record["device_id"] == "own"
 
 
 @pytest.mark.parametrize("no_id", [None, "", NO_ID, NO_ID.replace("-", "")])
@@ -265,10 +234,10 @@ def test_no_id_in_any_form_is_null(no_id: str | None) -> None:
         "locationId": no_id,
     }
 
-    (leaf,) = read("events", {"deviceId": no_id, "events": [item]})
+    (record,) = read("events", {"deviceId": no_id, "events": [item]})
 
-    record = records([leaf])[0]
-    assert {name for name, value in record.items() if name.endswith("_id") and value} == set()
+    ids = {name for name, value in record.items() if name.endswith("_id") and value}
+    assert ids == {"record_id"}
 
 
 REJECTED = [
@@ -304,7 +273,7 @@ def test_what_is_no_record_is_rejected_with_its_reason(
     rejected = Rejected()
 
     assert read(stream, element, rejected=rejected) == []
-    assert [why for why, _ in rejected] == [reason]
+    assert [why for why, _ in rejected.found] == [reason]
 
 
 def test_a_bad_item_keeps_the_others_of_its_group() -> None:
@@ -312,10 +281,10 @@ def test_a_bad_item_keeps_the_others_of_its_group() -> None:
     items[1]["timestamp"] = "never"
     rejected = Rejected()
 
-    leaves = read("events", {"deviceId": DEVICE, "events": items}, rejected=rejected)
+    records = read("events", {"deviceId": DEVICE, "events": items}, rejected=rejected)
 
-    assert [record["name"] for record in records(leaves)] == ["a", "c"]
-    assert rejected == [
+    assert [record["name"] for record in records] == ["a", "c"]
+    assert rejected.found == [
         (
             "timestamp: 'never' is no date-time",
             {"deviceId": DEVICE, "name": "b", "timestamp": "never"},
@@ -323,17 +292,51 @@ def test_a_bad_item_keeps_the_others_of_its_group() -> None:
     ]
 
 
-def test_extras_nested_too_deep_reject_their_item_alone() -> None:
-    deep: dict[str, Any] = {}
-    for _ in range(5_000):
-        deep = {"a": deep}
-    items = [
-        {"name": "a", "timestamp": "2016-05-01", "extras": deep},
-        {"name": "b", "timestamp": "2016-05-01", "extras": {"a": {}}},
-    ]
+@pytest.mark.parametrize("levels", [101, 900, 20_000])
+@pytest.mark.parametrize("field", ["extras", "unknown"])
+@pytest.mark.parametrize("kind", ['{"a":%s}', "[%s]"])
+def test_what_is_nested_too_deep_rejects_its_item_alone(
+    levels: int, field: str, kind: str
+) -> None:
+    opening, closing = kind.split("%s")
+    deep = f'{{"a":{opening * (levels - 1)}1{closing * (levels - 1)}}}'
+    item = '{"name":"%s","timestamp":"2016-05-01","%s":%s}'
+    items = [item % ("a", field, deep), item % ("b", field, '{"a":{}}')]
+    content = f'[{{"deviceId":"{DEVICE}","events":[{",".join(items)}]}}]'.encode()
     rejected = Rejected()
 
-    leaves = read("events", {"deviceId": DEVICE, "events": items}, rejected=rejected)
+    records = read_file("events", [content], rejected)
 
-    assert [record["name"] for record in records(leaves)] == ["b"]
-    assert [why for why, _ in rejected] == ["it is nested too deep"]
+    assert [record["name"] for record in records] == ["b"]
+    assert [why for why, _ in rejected.found] in (
+        ["it is nested more than 100 levels deep"],
+        ["extras: it is nested more than 100 levels deep"],
+    )
+
+
+@pytest.mark.parametrize("field", ["extras", "unknown"])
+def test_a_hundred_levels_are_kept(field: str) -> None:
+    # (unknown fields are an object of their own)
+    levels = 99 if field == "extras" else 98
+    deep = '{"a":' * levels + "{}" + "}" * levels
+    item = f'{{"name":"a","timestamp":"2016-05-01","{field}":{deep}}}'
+    content = f'[{{"deviceId":"{DEVICE}","events":[{item}]}}]'.encode()
+
+    (record,) = read_file("events", [content])
+
+    name = "extras" if field == "extras" else "unknown_fields"
+    assert json.dumps(record[name], separators=(",", ":")).count("{") == 100
+
+
+@pytest.mark.parametrize("second", ["events", "Events"])
+def test_a_list_that_stands_twice_in_its_group_is_read_twice(second: str) -> None:
+    lists = [f'"{name}":[{{"name":"{name}{n}","timestamp":"2016-05-01"}}]' for n, name in
+             enumerate(["events", second])]  # fmt: skip
+    group = f'{{"deviceId":"d",{",".join(lists)}}}'
+    other = '{"deviceId":"e","events":[{"name":"x","timestamp":"2016-05-01"}]}'
+    content = f"[{other},{group},{other}]".encode()
+
+    records = read_file("events", [content])
+
+    assert [r["name"] for r in records] == ["x", "events0", f"{second}1", "x"]
+    assert [r["device_id"] for r in records] == ["e", "d", "d", "e"]

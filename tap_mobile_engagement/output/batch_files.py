@@ -22,8 +22,8 @@ from singer_sdk.helpers._batch import (
     StorageTarget,
 )
 
-from tap_mobile_engagement.emit import Envelope
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.output.lines import Envelope
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class BatchOutput:
         self._messages = messages
         self._files: dict[str, _BatchFile] = {}
 
-    def write(self, lines: bytes, count: int) -> None:
+    def write_lines(self, lines: bytes, count: int) -> None:
         """Write records as whole lines."""
         size = self._config.batch_size
         if count > size:  # one huge element: its lines go to several files

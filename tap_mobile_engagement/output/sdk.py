@@ -1,0 +1,57 @@
+"""Records one by one through the SDK, which does all that a user may ask for beyond fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.batch import Batch
+
+
+def selected_fields(
+    data_type: DataType,
+    properties: Collection[str],
+    mask: Mapping[tuple[str, ...], bool],
+) -> list[str] | None:
+    """Names of the fields to write, in order.
+
+    Args:
+        data_type: What the records are.
+        properties: Names of the fields in the stream's schema, which a catalog may shorten.
+        mask: Whether the place of a breadcrumb is selected, as the SDK reads it off a catalog.
+
+    Returns:
+        None where only the SDK can do what the catalog asks for: it deselects a part of a
+        field, or all fields of the items themselves.
+    """
+    names = [
+        field.name
+        for field in data_type.record_fields
+        if field.name in properties and mask["properties", field.name]
+    ]
+    has_own = any(field.name in names for field in data_type.fields)
+    whole = all(is_on for place, is_on in mask.items() if place[2:])
+    return names if has_own and whole else None
+
+
+class SdkPath:
+    """Writes batches record by record.
+
+    Args:
+        write: Writes one record by the stream's own methods of the SDK.
+        properties: Names of the fields in the stream's schema.
+    """
+
+    def __init__(
+        self, write: Callable[[dict[str, Any]], None], properties: Collection[str]
+    ) -> None:
+        self._write = write
+        self._properties = properties
+
+    def write(self, batch: Batch) -> None:
+        """Write the records of a batch, in order."""
+        for record in batch.dictionaries():
+            self._write({k: v for k, v in record.items() if k in self._properties})

@@ -1,0 +1,207 @@
+"""A batch: the records of one block as columns of values, with their ids.
+
+Everything that leaves the tap is made of batches: lines of RECORD messages and BATCH files, and
+the dictionaries that the SDK works on.
+"""
+
+from __future__ import annotations
+
+from binascii import hexlify
+from dataclasses import dataclass
+from decimal import Decimal
+from io import BytesIO
+from itertools import chain, repeat
+from operator import itemgetter
+from struct import Struct as Layout
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import xxhash
+
+from tap_mobile_engagement.reading.elements import number
+from tap_mobile_engagement.reading.occurrences import Occurrences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.columns import Column, Columns
+
+_canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number")
+_decode = msgspec.json.Decoder(float_hook=number).decode
+_hexadecimal_ids = Layout("32s").iter_unpack
+_between_brace_and_newline = itemgetter(slice(1, -1))
+_without_newline = itemgetter(slice(-1))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where records come from: what all records of one file have in common.
+
+    Attributes:
+        data_type: What they are.
+        app_name: The app that they belong to.
+        blob_name: The blob that holds them; None where none does.
+        exported_until: RFC 3339 in UTC.
+    """
+
+    data_type: DataType
+    app_name: str
+    blob_name: str | None
+    exported_until: str
+
+
+class Batch:
+    """The records of one block, in order.
+
+    Args:
+        origin: What all records have in common.
+        columns: Their values.
+        ids: Makes their record ids; None where they have ids of their own.
+
+    Attributes:
+        origin: As given.
+        values: For each field of the data type a column.
+        count: How many records there are.
+        rows: The canonical JSON of each record's own fields, without its opening brace.
+        unknown: JSON of the unknown fields of each record, ``null`` where it has none; None
+            where no record has any.
+        ids: The record ids; None where the records have ids of their own.
+    """
+
+    def __init__(self, origin: Origin, columns: Columns, ids: RecordIds | None) -> None:
+        self.origin = origin
+        self.values = columns.values
+        self.count = len(columns.values[0])
+        # One call encodes all records, and what reads lines takes them apart: it looks for the
+        # ends with `memchr`, where `bytes.split` goes byte by byte.
+        records = [*map(origin.data_type.record, *columns.values)]
+        lines = BytesIO(_canonical.encode_lines(records)).readlines()
+        self.rows = [*map(_between_brace_and_newline, lines)]
+        self.unknown: list[bytes] | None = None
+        contents = self.rows
+        if columns.unknown or columns.group_unknown:
+            self.unknown, contents = _with_unknown(columns, self.rows)
+        if columns.has_decimals:
+            contents = _contents_by_floats(origin.data_type, columns)
+        self.ids = None if ids is None else ids.of(contents, columns)
+
+    def dictionaries(self) -> Iterator[dict[str, Any]]:
+        """The records as dictionaries, in the order of the schema's fields."""
+        origin = self.origin
+        unknown = self.unknown or [b"null"] * self.count
+        ids = self.ids or [b""] * self.count
+        for row, more, record_id in zip(self.rows, unknown, ids, strict=True):
+            record: dict[str, Any] = {
+                "app_name": origin.app_name,
+                "blob_name": origin.blob_name,
+                "exported_until": origin.exported_until,
+                "unknown_fields": _decode(more),
+            }
+            if record_id:
+                record["record_id"] = record_id.decode()
+            record.update(_decode(b"{" + row))
+            yield record
+
+
+class RecordIds:
+    """Makes record ids: a hash over app, data type, content and occurrence number.
+
+    The content is the canonical JSON of the item's own fields, group key included, without its
+    opening brace, and of the unknown fields of the item itself. So an id depends on what an
+    item says, and not on the window, the blob, the order of keys or the spacing of its text.
+
+    The hash is XXH3 with 128 bits: nothing is gained by a collision here, and a cryptographic
+    hash would cost more than all other work on a record.
+    """
+
+    def __init__(self, app_name: str, data_type: DataType) -> None:
+        scope = _canonical.encode([app_name, data_type.name])
+        self._seed = xxhash.xxh3_64_intdigest(scope)
+        self._key_at = next(
+            (i for i, f in enumerate(data_type.fields) if f.name == data_type.group_key), 0
+        )
+        self._occurrences = Occurrences()
+
+    def begin(self) -> None:
+        """Begin with the rows of another file."""
+        self._occurrences.end_run()
+
+    def of(self, contents: list[bytes], columns: Columns) -> list[bytes]:
+        """The ids of some items, as 32 hex digits each.
+
+        Args:
+            contents: Their contents, as the class describes them.
+            columns: Their values.
+        """
+        digests = [*map(xxhash.xxh3_128_digest, contents, repeat(self._seed))]
+        if columns.sizes is None or len({*digests}) < len(digests):
+            keys = columns.values[self._key_at]
+            for place, count in self._occurrences.of(digests, keys, columns.sizes):
+                content = b"%b#%d" % (contents[place], count)
+                digests[place] = xxhash.xxh3_128_digest(content, self._seed)
+        return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
+
+
+def _with_unknown(
+    columns: Columns, rows: list[bytes]
+) -> tuple[list[bytes] | None, list[bytes]]:
+    """The unknown fields of records as JSON, and what their ids are made of."""
+    own, group = columns.unknown, columns.group_unknown
+    theirs = None if own is None else _as_json(own)
+    every = theirs if group is None else _as_json(_merged(own, group))
+    if theirs is None:
+        return every, rows
+    pairs = zip(rows, theirs, strict=True)
+    return every, [row if more == b"null" else row + more for row, more in pairs]
+
+
+def _contents_by_floats(data_type: DataType, columns: Columns) -> list[bytes]:
+    """What ids are made of, with floats for decimals that no float can hold.
+
+    So the id of an item is what it always was, though its record keeps all digits now.
+    """
+    values = ([*map(_floats, column)] for column in columns.values)
+    records = map(data_type.record, *values)
+    rows = [_canonical.encode(record)[1:] for record in records]
+    if columns.unknown is None:
+        return rows
+    unknown = map(_floats, columns.unknown)
+    return [
+        row + (_canonical.encode(more) if more else b"")
+        for row, more in zip(rows, unknown, strict=True)
+    ]
+
+
+def _as_json(values: Column) -> list[bytes]:
+    lines = BytesIO(_canonical.encode_lines([*values])).readlines()
+    return [*map(_without_newline, lines)]
+
+
+def _merged(own: Column | None, group: Column) -> Column:
+    """Unknown fields of items and of the groups around them; an item's own word wins."""
+    if own is None:
+        return group
+    return [
+        {**_fields(theirs), **_fields(mine)} or None
+        for mine, theirs in zip(own, group, strict=True)
+    ]
+
+
+def _fields(unknown: Any) -> dict[str, Any]:
+    """Unknown fields as a dictionary."""
+    if not isinstance(unknown, msgspec.Struct):
+        return unknown or {}
+    pairs = zip(unknown.__struct_encode_fields__, msgspec.structs.astuple(unknown), strict=True)
+    return {name: value for name, value in pairs if value is not msgspec.UNSET}
+
+
+def _floats(value: Any) -> Any:
+    """The same with floats for decimals that no float can hold: ids were always made so."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_floats(item) for item in value]
+    return value

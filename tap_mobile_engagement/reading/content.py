@@ -1,0 +1,262 @@
+"""The content of a file: uncompressed, as UTF-8, with its head looked at once.
+
+Names, compression and encoding of export files are not documented, so nothing is taken from a
+name. What the first bytes tell is found here, and handed on with the content; nobody behind
+looks at them again.
+"""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.cutting import WHITE
+from tap_mobile_engagement.reading.gzips import GZIP_MAGIC, gunzip
+from tap_mobile_engagement.reading.zips import ZIP_MAGICS, ZipContent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+HEAD_SIZE = 64 * 1024
+"""Bytes of content that tell what it is."""
+
+_MOST_LAYERS = 3  # of gzip within gzip
+_MAGIC_SIZE = 4  # bytes; the longest magic number or byte order mark
+
+
+class Compression(StrEnum):
+    """How a file is compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZIP = "zip"
+
+
+class Encoding(StrEnum):
+    """How characters are written as bytes, as far as the bytes tell."""
+
+    UTF_8 = "utf-8"
+    UTF_16_LE = "utf-16-le"
+    UTF_16_BE = "utf-16-be"
+
+
+_UTF_16 = (Encoding.UTF_16_LE, Encoding.UTF_16_BE)
+_MARKS = {
+    codecs.BOM_UTF8: Encoding.UTF_8,
+    codecs.BOM_UTF16_LE: Encoding.UTF_16_LE,
+    codecs.BOM_UTF16_BE: Encoding.UTF_16_BE,
+}
+
+
+@dataclass(slots=True)
+class Content:
+    """A content of export data; of a zip file, that of one member.
+
+    Attributes:
+        compression: How it was compressed.
+        encoding: Its encoding, a codec's name.
+        head: Its first bytes as UTF-8, without byte order mark and white space before it; at
+            least :data:`HEAD_SIZE`, fewer only if it has no more, or if it is damaged.
+        rest: What follows the head, once; its damage is raised where it occurs.
+        offset: How much white space stood before the head, in bytes.
+        is_whole: Whether the head is all of it, undamaged.
+        member: Name of the member of a zip file; empty where it is none.
+    """
+
+    compression: Compression
+    encoding: str
+    head: bytes
+    rest: Iterator[bytes]
+    offset: int
+    is_whole: bool
+    member: str = ""
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """All of it from there on, once."""
+        return chain([self.head[start:]], self.rest)
+
+
+def compression_of(head: bytes) -> Compression:
+    """The compression of a file, by its first four bytes."""
+    if head.startswith(GZIP_MAGIC):
+        return Compression.GZIP
+    return Compression.ZIP if head.startswith(ZIP_MAGICS) else Compression.NONE
+
+
+def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Content:
+    """The content of a file that is no zip file.
+
+    Args:
+        chunks: The file as it is stored, in pieces of any size.
+        encoding: What the text is encoded in, unless its bytes tell that it is UTF-8 or UTF-16;
+            a codec's name.
+
+    Raises:
+        Exception: What taking the chunks raises, save damage of the content: that is raised
+            where it occurs, by ``rest``.
+    """
+    head, stored = peek(iter(chunks), _MAGIC_SIZE)
+    compression = Compression.NONE
+    for _ in range(_MOST_LAYERS):
+        if compression_of(head) is not Compression.GZIP:
+            break
+        compression = Compression.GZIP
+        head, stored = peek(gunzip(stored), _MAGIC_SIZE)
+    found, mark = _encoding_of(head)
+    if found in _UTF_16:
+        text = _from_utf16(_dropped(stored, mark), found, mark)
+    elif encoding and found is None:
+        text = _read_as(stored, encoding)
+    else:
+        text = _dropped(stored, mark) if mark else stored
+    head, rest, offset, is_whole = _head_of(text)
+    name = encoding if encoding and found is None else found or Encoding.UTF_8
+    return Content(compression, str(name), head, rest, offset, is_whole)
+
+
+def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Look at the first bytes without losing them.
+
+    Args:
+        chunks: A file, in pieces of any size.
+        size: How many bytes to look at, at least; fewer only where it has no more, or where
+            its damage begins.
+
+    Returns:
+        The beginning, and the whole.
+    """
+    taken: list[bytes] = []
+    length = 0
+    rest = chunks
+    try:
+        for chunk in chunks:
+            taken.append(chunk)
+            length += len(chunk)
+            if length >= size:
+                break
+    except DataError as error:
+        rest = _raising(error)
+    head = b"".join(taken)
+    return head, chain([head], rest) if head else rest
+
+
+def _raising(error: DataError) -> Iterator[bytes]:
+    yield from ()
+    raise error
+
+
+def _head_of(text: Iterator[bytes]) -> tuple[bytes, Iterator[bytes], int, bool]:
+    """The first bytes of a text, what follows, white space before it, whether that is all."""
+    taken: list[bytes] = []
+    length = offset = 0
+    rest = text
+    is_whole = True
+    try:
+        for chunk in text:
+            kept = chunk if taken else chunk.lstrip(WHITE)
+            offset += len(chunk) - len(kept)
+            if kept:
+                taken.append(kept)
+                length += len(kept)
+            if length >= HEAD_SIZE:
+                is_whole = False
+                break
+    except DataError as error:
+        rest, is_whole = _raising(error), False
+    return b"".join(taken), rest, offset, is_whole
+
+
+def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
+    """The encoding that first bytes tell, and the length of the byte order mark among them.
+
+    Without a mark it is UTF-16 if one of the first two bytes is zero: JSON and the names in a
+    CSV header begin with an ASCII character, and never hold a NUL.
+    """
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            return encoding, len(mark)
+    match [byte == 0 for byte in head[:2]]:
+        case [False, True]:
+            return Encoding.UTF_16_LE, 0
+        case [True, False]:
+            return Encoding.UTF_16_BE, 0
+        case _:
+            return None, 0
+
+
+def _dropped(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Chunks without their first bytes."""
+    for chunk in chunks:
+        if len(chunk) > size:
+            yield chunk[size:]
+        size = max(size - len(chunk), 0)
+
+
+def _from_utf16(chunks: Iterator[bytes], encoding: Encoding, offset: int) -> Iterator[bytes]:
+    """UTF-16 as UTF-8.
+
+    Half a surrogate pair becomes what UTF-8 would make of it, which is not valid: what decodes
+    an element replaces it, and counts that.
+
+    Raises:
+        DataError: ``BLOB_TRUNCATED`` where the content ends within a character; the offset is
+            in the content as it is encoded.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    for chunk in chunks:
+        offset += len(chunk)
+        text = decoder.decode(chunk)
+        if text:
+            yield text.encode("utf-8", "surrogatepass")
+    rest, _ = decoder.getstate()
+    if len(rest) % 2:
+        raise DataError(
+            Code.BLOB_TRUNCATED,
+            f"the content ends within a character of {encoding}",
+            next_step="Copy or export the file again",
+            offset=offset,
+        )
+    if rest:  # half a pair
+        yield rest.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+
+
+def _read_as(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Text in some encoding as UTF-8, from the first chunk on that is no UTF-8."""
+    decoder: Any = codecs.getincrementaldecoder("utf-8")()
+    is_utf8 = True
+    for chunk in chunks:
+        pending, _ = decoder.getstate() if is_utf8 else (b"", 0)
+        try:
+            text = decoder.decode(chunk)
+        except UnicodeDecodeError:
+            decoder, is_utf8 = codecs.getincrementaldecoder(encoding)("replace"), False
+            text = decoder.decode(pending + chunk)
+        if text:
+            yield text.encode()
+    if is_utf8:
+        rest, _ = decoder.getstate()
+        yield rest.decode(encoding, "replace").encode()
+    else:
+        yield decoder.decode(b"", final=True).encode()
+
+
+def contents(chunks: Iterable[bytes], encoding: str | None = None) -> Iterator[Content]:
+    """The contents of a file: its own, or those of the members of a zip file, one by one.
+
+    Raises:
+        DataError: ``BLOB_TRUNCATED`` or ``BLOB_CORRUPT`` for a zip file that can't be read.
+    """
+    head, stored = peek(iter(chunks), _MAGIC_SIZE)
+    if compression_of(head) is not Compression.ZIP:
+        yield open_content(stored, encoding)
+        return
+    with ZipContent(stored) as file:
+        for member in file.members:
+            with file.open(member) as unpacked:
+                content = open_content(unpacked, encoding)
+                content.member = member.filename
+                yield content

@@ -70,7 +70,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     archive_pattern: str
     archive_types: tuple[checks.ArchiveType, ...]
     timeline_path: str | None
-    delete_blobs: bool
 
 
 _TEXTS = {"type": "array", "items": {"type": "string"}}
@@ -328,13 +327,6 @@ SETTINGS: tuple[Setting, ...] = (
         "For `api`: a file that gets a picture of the finished run (SVG), one bar per export "
         "task, so that one sees where the time went.",
         "timeline.svg",
-    ),
-    Setting(
-        "delete_blobs", "Delete blobs",
-        "For `api`: whether blobs that were read are deleted. Each run deletes what the one "
-        "before it read, for then the state that came back proves that the target has stored "
-        "it. Takes a SAS with the permission to delete.",
-        "boolean", {"type": "boolean"}, checks.flag, "true", default=False,
     ),
 )  # fmt: skip
 

@@ -90,7 +90,6 @@ def test_what_holds_by_default() -> None:
         archive_pattern="**",
         archive_types=(),
         timeline_path=None,
-        delete_blobs=False,
     )
 
 
@@ -219,7 +218,6 @@ WRONG: dict[str, list[Any]] = {
     "archive_pattern": NO_TEXT,
     "archive_types": NO_TYPES,
     "timeline_path": NO_TEXT,
-    "delete_blobs": NO_FLAG,
 }
 
 

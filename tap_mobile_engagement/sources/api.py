@@ -12,7 +12,6 @@ import msgspec
 
 from tap_mobile_engagement.sources.base import Check, Export, Part
 from tap_mobile_engagement.sources.fleet import Fleet, Parts
-from tap_mobile_engagement.sources.leftovers import delete_stored, note_read
 from tap_mobile_engagement.sources.lifetimes import Lifetimes
 from tap_mobile_engagement.sources.progress import new_progress
 from tap_mobile_engagement.sources.readahead import fetched
@@ -141,7 +140,6 @@ class ApiSource:
             yield self._listing(data_type, app_name)
             return
         self.prepare(data_type, app_name, state)
-        self._delete_stored(state, save)
         key = Key(data_type.name, app_name)
 
         def take_notes() -> None:
@@ -236,13 +234,6 @@ class ApiSource:
             if task.id not in wanted and not is_ahead:
                 state.forget_task(task.id)
 
-    def _delete_stored(self, state: PartitionState, save: Callable[[], None]) -> None:
-        """Delete what an earlier run has read: this state proves that it is stored."""
-        if self._settings.delete_blobs and state.read_blobs:
-            count = delete_stored(state, self._storage.delete)
-            log.info("Deleted the blobs of %d exports that are stored in the target", count)
-            save()
-
     def _warn_of_sas_ends(self) -> None:
         now = self._timing.now()
         if self._lifetimes.is_due(now):
@@ -268,8 +259,6 @@ class ApiSource:
             state.forget_task(task.id)
             if window is not None:
                 state.advance(window)
-            if self._settings.delete_blobs:
-                note_read(state, task, parts)
 
         return Export(
             data_type=data_type,

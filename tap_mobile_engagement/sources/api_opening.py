@@ -12,7 +12,7 @@ from tap_mobile_engagement.containers import (
     open_container,
     sas_expiry,
 )
-from tap_mobile_engagement.containers.urls import DELETE, READ_AND_LIST, WRITE_AND_LIST
+from tap_mobile_engagement.containers.urls import READ_AND_LIST, WRITE_AND_LIST
 from tap_mobile_engagement.sources.api import ApiSource
 from tap_mobile_engagement.sources.base import Check
 from tap_mobile_engagement.sources.storage import AccountStorage, SharedStorage, TaskStorage
@@ -90,11 +90,10 @@ def _needed_rights(
     settings: Settings, reading_url: str
 ) -> dict[str, tuple[str, frozenset[str]]]:
     """The container URLs by setting, each with the permissions that its SAS needs."""
-    reading = READ_AND_LIST | DELETE if settings.delete_blobs else READ_AND_LIST
     task_url = settings.task_container_url
     if task_url is None:
-        return {"container_url": (reading_url, reading | WRITE_AND_LIST)}
+        return {"container_url": (reading_url, READ_AND_LIST | WRITE_AND_LIST)}
     return {
-        "container_url": (reading_url, reading),
+        "container_url": (reading_url, READ_AND_LIST),
         "task_container_url": (task_url, WRITE_AND_LIST),
     }

@@ -72,7 +72,7 @@ bench: $(ENVIRONMENT) ## records a second beside the tap's peers, and what no ta
 	$(BIN)/python -m benchmarks.compare $(BENCH_ARGS)
 
 .PHONY: settings
-settings: $(ENVIRONMENT) ## renew the settings in meltano.yml and the README
+settings: $(ENVIRONMENT) ## renew the settings in meltano.yml, the hub file and the docs
 	$(BIN)/python -m scripts.render_settings
 
 .PHONY: setup setup-demo

@@ -1,4 +1,4 @@
-"""Write the tap's settings into meltano.yml, the hub entry and the README.
+"""Write the tap's settings into meltano.yml, the hub entry and docs/settings.md.
 
 They are defined once. Each file holds a block between two markers; everything else in it is
 written by hand::
@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.settings import SETTINGS, Setting
+from tap_mobile_engagement.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tap_mobile_engagement.setting_schema import Setting
 
 ROOT = Path(__file__).resolve().parent.parent
 _LINE_LENGTH = 96
@@ -31,31 +33,47 @@ def meltano_settings(settings: tuple[Setting, ...] = SETTINGS) -> str:
     return "\n".join(_meltano_setting(setting) for setting in settings)
 
 
-def readme_settings(settings: tuple[Setting, ...] = SETTINGS) -> str:
+def settings_table(settings: tuple[Setting, ...] = SETTINGS) -> str:
     """The settings as a Markdown table."""
-    rows = ["| setting | kind | default | meaning |", "| --- | --- | --- | --- |"]
-    rows += [_readme_row(setting) for setting in settings]
+    rows = [
+        "| setting | kind | default | meaning | example |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    rows += [_row(setting) for setting in settings]
     return "\n".join(rows)
 
 
 def _meltano_setting(setting: Setting) -> str:
+    schema = setting.schema
     lines = [
         f"- name: {setting.name}",
-        f"  label: {_yaml(setting.label)}",
-        # Meltano takes `kind: password` as the old spelling of a sensitive string.
-        f"  kind: {'string' if setting.secret else setting.kind}",
+        f"  label: {_yaml(schema['title'])}",
+        f"  kind: {_meltano_kind(schema)}",
     ]
     if setting.secret:
         lines.append("  sensitive: true")
-    if setting.json_type.get("enum"):
+    if "enum" in schema:
         lines.append("  options:")
-        for choice in setting.json_type["enum"]:
+        for choice in _choices(schema):
             lines += [f"  - label: {_yaml(choice)}", f"    value: {_yaml(choice)}"]
     if setting.default is not None:
         lines.append(f"  value: {_yaml(setting.default)}")
     lines.append("  description: >-")
     lines.append(_wrapped(setting.description, "    "))
     return "\n".join(lines)
+
+
+def _meltano_kind(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return "options"
+    if schema.get("format") == "date":
+        return "date_iso8601"
+    kind = str(schema["type"][0])
+    return "string" if kind == "number" else kind
+
+
+def _choices(schema: dict[str, Any]) -> list[str]:
+    return [choice for choice in schema["enum"] if choice is not None]
 
 
 def _yaml(value: Any) -> str:
@@ -74,20 +92,25 @@ def _wrapped(text: str, indent: str) -> str:
     )
 
 
-def _readme_row(setting: Setting) -> str:
-    if setting.json_type.get("enum"):
-        kind = ", ".join(f"`{choice}`" for choice in setting.json_type["enum"])
+def _row(setting: Setting) -> str:
+    schema = setting.schema
+    if "enum" in schema:
+        kind = ", ".join(f"`{choice}`" for choice in _choices(schema))
     else:
-        types = setting.json_type["type"]
-        first = types if isinstance(types, str) else types[0]
-        kind = "date" if setting.kind == "date_iso8601" else first
+        kind = schema.get("format") or schema["type"][0]
     if setting.secret:
         kind += ", secret"
-    if setting.required_for is not None:
-        default = f"required for `{setting.required_for}`"
+    if setting.required:
+        default = "required for `api`"
     else:
         default = "" if setting.default is None else f"`{_plain(setting.default)}`"
-    cells = (f"`{setting.name}`", kind, default, setting.description)
+    cells = (
+        f"`{setting.name}`",
+        kind,
+        default,
+        setting.description,
+        f"`{setting.example}`",
+    )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -145,11 +168,11 @@ BLOCKS = (
         meltano_settings,
     ),
     Block(
-        ROOT / "README.md",
+        ROOT / "docs" / "settings.md",
         "<!-- Rendered from tap_mobile_engagement/settings.py by `make settings`. -->",
         "<!-- End of the rendered settings. -->",
         0,
-        readme_settings,
+        settings_table,
     ),
 )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -509,5 +509,7 @@ LISTED_TYPES: tuple[DataType, ...] = (
 
 BY_NAME: dict[str, DataType] = {data_type.name: data_type for data_type in DATA_TYPES}
 
-CAMPAIGN_TYPES = ("Announcement", "DataPush", "NativePush", "Poll")
-EXPORT_FORMATS = ("JsonBlob", "CsvBlob")
+CampaignType = Literal["Announcement", "DataPush", "NativePush", "Poll"]
+CAMPAIGN_TYPES: tuple[CampaignType, ...] = get_args(CampaignType)
+ExportFormat = Literal["JsonBlob", "CsvBlob"]
+EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)

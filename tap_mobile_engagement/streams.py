@@ -33,7 +33,6 @@ from tap_mobile_engagement.rereading import (
     is_outdated,
     is_worth_another_try,
 )
-from tap_mobile_engagement.settings import BadRecords as BadRecordsMode
 from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
 
@@ -324,7 +323,7 @@ class ExportStream(Stream):
             settings = self._tap.settings
             self._bad_records = BadRecords(
                 self.name,
-                skip=settings.bad_records is BadRecordsMode.SKIP,
+                skip=settings.bad_records == "skip",
                 most=settings.max_bad_records,
                 dead_letter_path=settings.dead_letter_path,
             )

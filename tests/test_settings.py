@@ -10,12 +10,12 @@ import jsonschema
 import pytest
 
 from tap_mobile_engagement.errors import Code, SettingsError
-from tap_mobile_engagement.setting_checks import ArchiveType
+from tap_mobile_engagement.redaction import redact
 from tap_mobile_engagement.settings import (
+    REMOVED,
     SETTINGS,
-    BadRecords,
+    ArchiveType,
     Settings,
-    SourceKind,
     check,
     json_schema,
     parse,
@@ -60,7 +60,7 @@ def names_blamed(errors: list[SettingsError]) -> list[str]:
 
 def test_what_holds_by_default() -> None:
     assert read() == Settings(
-        source=SourceKind.API,
+        source="api",
         container_url=CONTAINER,
         storage_connection_string=None,
         task_container_url=None,
@@ -84,19 +84,24 @@ def test_what_holds_by_default() -> None:
         task_timeout_minutes=1440,
         poll_interval_seconds=5.0,
         poll_max_interval_seconds=300.0,
-        bad_records=BadRecords.FAIL,
+        bad_records="fail",
         dead_letter_path=None,
         max_bad_records=1000,
+        bad_files="fail",
+        unrecognised_files="skip",
+        no_files="fail",
         archive_pattern="**",
         archive_types=(),
+        archive_encoding=None,
         timeline_path=None,
+        delete_task_containers=False,
     )
 
 
 def test_an_archive_needs_a_container_and_nothing_else() -> None:
     settings = parse(ARCHIVE, today=TODAY)
 
-    assert settings.source is SourceKind.ARCHIVE
+    assert settings.source == "archive"
     assert settings.container_url == "file:///exports"
     assert settings.app_names == ()
 
@@ -163,7 +168,7 @@ def test_values_are_tidied() -> None:
 
 # Wrong values.
 
-NO_TEXT = [5, True, ["x"], {"x": 1}]
+NO_TEXT = [5, True, ["x"], {"x": 1}, "a\0b", "\ud83d"]
 NO_DAY = [
     *("yesterday", "2016-02-30", "2016-05", "01.05.2016", 20160501, 1.5, True, ["2016-05-01"]),
     "0001-01-01T00:00:00+01:00",
@@ -175,6 +180,7 @@ NO_URL = [
 ]
 NO_COUNT = [0, -1, 1.5, "7", "x", True, [1], 10**12]
 NO_SECONDS = [0, -1, "five", True, [5], float("nan"), float("inf"), Decimal("sNaN"), 10**400]
+NO_REACTION = ["drop", "Fail", True, ["fail"]]
 NO_FLAG = ["yes", 1, 0, "true", []]
 NO_TYPES = [
     *("events", [5], ["events"], [{}], [{"pattern": "*"}]),
@@ -184,7 +190,8 @@ NO_TYPES = [
     [{"pattern": " ", "data_type": "events"}],
     [{"pattern": "*", "data_type": "events", "more": 1}],
 ]
-NO_APPS = ["shop", [5], ["shop", ""], ["a/b"], ["a b"], ["../x"], {"a": 1}, ["x" * 300]]
+NO_TEXTS = ["shop", [5], ["shop", ""], ["\0"], {"a": 1}, 5, [["shop"]], [None]]
+NO_APP = ["a/b", "a b", "../x", "x" * 300]
 NO_CAMPAIGNS = ["Poll", [], ["poll"], ["Poll", "Other"], [5], {"Poll": True}]
 
 WRONG: dict[str, list[Any]] = {
@@ -195,7 +202,7 @@ WRONG: dict[str, list[Any]] = {
     "subscription_id": NO_TEXT,
     "resource_group": NO_TEXT,
     "app_collection": NO_TEXT,
-    "app_names": NO_APPS,
+    "app_names": NO_TEXTS,
     "tenant_id": NO_TEXT,
     "client_id": NO_TEXT,
     "client_secret": NO_TEXT,
@@ -212,12 +219,17 @@ WRONG: dict[str, list[Any]] = {
     "task_timeout_minutes": NO_COUNT,
     "poll_interval_seconds": NO_SECONDS,
     "poll_max_interval_seconds": NO_SECONDS,
-    "bad_records": ["drop", True],
+    "bad_records": NO_REACTION,
     "dead_letter_path": NO_TEXT,
     "max_bad_records": [value for value in NO_COUNT if value != 0],
+    "bad_files": NO_REACTION,
+    "unrecognised_files": NO_REACTION,
+    "no_files": [*NO_REACTION, "skip"],
     "archive_pattern": NO_TEXT,
     "archive_types": NO_TYPES,
+    "archive_encoding": [*NO_TEXT, "latin-99", "base64", "rot13"],
     "timeline_path": NO_TEXT,
+    "delete_task_containers": NO_FLAG,
 }
 
 
@@ -240,7 +252,7 @@ def test_a_wrong_value_gives_one_message_with_name_and_example(name: str, value:
     assert f"Write it like this: {name}: {_without_signature(setting.example)}" in message
     assert "\n" not in message
     if not setting.secret:
-        assert repr(value) in error.what
+        assert repr(value)[:200] in error.what
 
 
 def _without_signature(example: str) -> str:
@@ -264,6 +276,19 @@ def test_a_secret_in_the_wrong_place_is_not_shown_either() -> None:
 
     assert names_blamed(errors) == ["api_url", "start_date"]
     assert SIGNATURE not in "".join(map(str, errors))
+
+
+def test_a_long_value_is_cut_in_the_message() -> None:
+    (error,) = errors_of({**API, "window_days": "7" * 10_000})
+
+    assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize("place", ["exports", "/data/exports", "file:///data", "C:\\exports"])
+def test_the_path_of_a_folder_is_no_secret(place: str) -> None:
+    parse({**ARCHIVE, "container_url": place}, today=TODAY)
+
+    assert redact(f"{place} is empty") == f"{place} is empty"
 
 
 def test_every_wrong_setting_is_reported_at_once() -> None:
@@ -305,10 +330,54 @@ def test_an_archive_needs_a_container_even_with_an_account() -> None:
 
 
 def test_an_archive_has_one_label() -> None:
-    errors = errors_of({**ARCHIVE, "app_names": ["a", "b"]})
+    (error,) = errors_of({**ARCHIVE, "app_names": ["a", "b"]})
 
-    assert names_blamed(errors) == ["app_names"]
-    assert parse({**ARCHIVE, "app_names": ["a"]}, today=TODAY).app_names == ("a",)
+    assert str(error).startswith("BAD_SETTING: the setting app_names may hold one label")
+    assert str(error).endswith('Write it like this: app_names: ["shop"].')
+
+
+@pytest.mark.parametrize("label", ["a", *NO_APP, "Café & Söhne / iOS", "店"])
+def test_the_label_of_an_archive_is_any_text(label: str) -> None:
+    settings = parse({**ARCHIVE, "app_names": [f" {label} "]}, today=TODAY)
+
+    assert settings.app_names == (label,)
+
+
+@pytest.mark.parametrize("name", NO_APP)
+def test_an_app_of_the_api_is_a_resource_name(name: str) -> None:
+    (error,) = errors_of({**API, "app_names": ["shop", name]})
+
+    assert names_blamed([error]) == ["app_names"]
+    assert repr(name) in str(error)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"app_names": ["shop"]}, {"archive_pattern": "2017/**", "bad_files": "skip"}]
+)
+@pytest.mark.parametrize("container", [CONTAINER, "file:///exports", "/exports"])
+def test_a_container_alone_is_taken_for_an_archive_without_its_source(
+    container: str, more: dict[str, Any]
+) -> None:
+    (error,) = errors_of({"container_url": container, **more})
+
+    assert str(error).startswith("BAD_SETTING: the setting source is not set")
+    assert str(error).endswith("Write it like this: source: archive.")
+
+
+@pytest.mark.parametrize("also", [{"source": "api"}, {"tenant_id": "contoso.example"}])
+def test_whoever_means_the_api_is_told_what_it_lacks(also: dict[str, str]) -> None:
+    errors = errors_of({"container_url": CONTAINER, **also})
+
+    assert {*names_blamed(errors)} == API.keys() - {"container_url"} - also.keys()
+
+
+@pytest.mark.parametrize("name", REMOVED)
+@pytest.mark.parametrize("value", [4, True, False, "4"])
+def test_a_setting_that_is_gone_says_what_to_use_instead(name: str, value: Any) -> None:
+    (error,) = errors_of({**API, name: value})
+
+    assert str(error) == f"BAD_SETTING: the setting {name} is gone. {REMOVED[name]}."
+    assert read(**{name: None}) == read()
 
 
 @pytest.mark.parametrize("end_date", ["2016-04-30", "2015-01-01T00:00:00Z"])
@@ -347,11 +416,11 @@ def test_the_table_is_the_settings() -> None:
 
 def test_every_setting_is_described_and_has_an_example_and_a_sound_default() -> None:
     for setting in SETTINGS:
-        assert setting.label, setting.name
+        assert setting.schema["title"], setting.name
         assert setting.description.endswith("."), setting.name
-        assert setting.example, setting.name
+        setting.typed(setting.schema["examples"][0])
         if setting.default is not None:
-            setting.check(setting.default)
+            setting.typed(setting.default)
 
 
 def test_secrets_are_those_that_grant_access() -> None:
@@ -363,8 +432,6 @@ def test_secrets_are_those_that_grant_access() -> None:
         "task_container_url",
         "client_secret",
     }
-    for setting in SETTINGS:
-        assert (setting.kind == "password") == setting.secret
 
 
 def test_the_json_schema_takes_what_the_table_takes() -> None:

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from tap_mobile_engagement.containers import check_container_url, open_container
 from tap_mobile_engagement.containers.urls import READ_AND_LIST
-from tap_mobile_engagement.settings import SourceKind
 
 if TYPE_CHECKING:
     from tap_mobile_engagement.containers import Container
@@ -27,7 +26,7 @@ def open_source(settings: Settings, timing: Timing) -> ExportSource:
         SettingsError: ``CONTAINER_URL_INVALID`` if a container URL is none; ``BAD_SETTING``
             likewise of the connection string. All else is found by the source's checks.
     """
-    if settings.source is SourceKind.ARCHIVE:
+    if settings.source == "archive":
         from tap_mobile_engagement.sources.archive import ArchiveSource  # noqa: PLC0415
 
         return ArchiveSource(

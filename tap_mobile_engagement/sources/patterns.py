@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from tap_mobile_engagement.setting_checks import ArchiveType  # noqa: TC001  (msgspec reads it)
+from tap_mobile_engagement.settings import ArchiveType  # noqa: TC001  (msgspec reads it)
 
 if TYPE_CHECKING:
     from tap_mobile_engagement.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap_mobile_engagement.setting_checks import ArchiveType
+from tap_mobile_engagement.settings import ArchiveType
 from tap_mobile_engagement.sources.patterns import Rules, matches
 
 

@@ -1,4 +1,4 @@
-"""The settings are defined once; meltano.yml and the README must show what is defined."""
+"""The settings are defined once; meltano.yml and the docs must show what is defined."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.render_settings import BLOCKS, Block, meltano_settings, readme_settings
+from scripts.render_settings import BLOCKS, Block, meltano_settings, settings_table
 from tap_mobile_engagement.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def test_a_file_shows_the_settings_as_they_are_defined(block: Block) -> None:
     assert block.renewed(text) == text, "stale: run `make settings`"
 
 
-@pytest.mark.parametrize("render", [meltano_settings, readme_settings])
+@pytest.mark.parametrize("render", [meltano_settings, settings_table])
 def test_every_setting_is_rendered_with_its_words(render: Callable[[], str]) -> None:
     shown = " ".join(render().split())
 
@@ -33,7 +33,7 @@ def test_every_setting_is_rendered_with_its_words(render: Callable[[], str]) -> 
 def test_secrets_are_marked_as_such_for_meltano_and_for_readers() -> None:
     for setting in SETTINGS:
         assert ("sensitive: true" in meltano_settings((setting,))) is setting.secret
-        assert (", secret" in readme_settings((setting,))) is setting.secret
+        assert (", secret" in settings_table((setting,))) is setting.secret
 
 
 def test_only_the_block_is_renewed() -> None:

@@ -13,14 +13,14 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_mobile_engagement import settings as config_table
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
-from tap_mobile_engagement.endings import (
+from tap_mobile_engagement.errors import SettingsError
+from tap_mobile_engagement.exit import (
     errors_on_one_line,
     is_test_by_meltano,
     output_refused_is_told,
     report_checks,
     streams_failed,
 )
-from tap_mobile_engagement.errors import SettingsError
 from tap_mobile_engagement.output.batch_files import batch_config
 from tap_mobile_engagement.output.lines import MessageWriter
 from tap_mobile_engagement.redaction import install_log_redaction
@@ -109,7 +109,7 @@ class TapMobileEngagement(Tap):
                 ``STREAMS_FAILED``, with the streams and what to do about each.
         """
         if is_test_by_meltano():
-            self.logger.info("Taken for `meltano config test`: nothing is exported")
+            self.logger.info("Started by `meltano config test`: nothing is exported")
             self.run_connection_test()
             return
         with output_refused_is_told(), self._ended_by_signal():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +14,10 @@ from tap_mobile_engagement.errors import Code
 from tests.faults.commands import command_line
 from tests.support.meltano import TAP
 from tests.support.meltano import settings as meltano_settings
-from tests.support.messages import Messages
 from tests.support.simulated import settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tap_mobile_engagement.simulator import Simulator
@@ -101,34 +103,52 @@ def test_a_sync_stops_at_the_first_check_that_fails(
     assert simulator.tasks == []
 
 
-def test_what_looks_like_meltano_config_test_creates_no_task(
-    simulator: Simulator, folder: Path
+@contextmanager
+def terminal() -> Iterator[int]:
+    """The end of a terminal that a program writes to; what it writes is read, and dropped."""
+    reader, writer = os.openpty()
+    drain = threading.Thread(target=_drop_all, args=(reader,), daemon=True)
+    drain.start()
+    try:
+        yield writer
+    finally:
+        os.close(writer)
+        drain.join(PATIENCE)
+        os.close(reader)
+
+
+def _drop_all(reader: int) -> None:
+    with suppress(OSError):  # the other end is closed
+        while os.read(reader, 65536):
+            pass
+
+
+@contextmanager
+def file(folder: Path) -> Iterator[int]:
+    with (folder / "log.txt").open("wb") as log:
+        yield log.fileno()
+
+
+@pytest.mark.parametrize("outputs", ["two pipes", "one pipe", "one file", "one terminal"])
+def test_a_run_is_a_run_wherever_its_output_goes(
+    simulator: Simulator, folder: Path, tmp_path: Path, outputs: str
 ) -> None:
-    # Given Meltano's environment, and one pipe for both outputs as it tests a configuration
-    done = subprocess.run(
-        command_line(settings_for(simulator, folder), folder.parent),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "MELTANO_PROJECT_ROOT": str(folder)},
-        check=False,
-        timeout=PATIENCE,
-    )
+    # Given Meltano's environment, but nothing of Meltano that started the tap
+    line = command_line(settings_for(simulator, folder), folder.parent)
+    env = {**os.environ, "MELTANO_PROJECT_ROOT": str(folder)}
 
-    lines = done.stdout.splitlines(keepends=True)
-    messages = Messages.parse(b"".join(line for line in lines if line.startswith(b"{")))
-    assert done.returncode == 0
-    assert messages.records("devices")
-    assert simulator.tasks == []
-
-
-def test_a_sync_under_meltano_is_a_sync(simulator: Simulator, folder: Path) -> None:
-    done = subprocess.run(
-        command_line(settings_for(simulator, folder), folder.parent),
-        capture_output=True,
-        env={**os.environ, "MELTANO_PROJECT_ROOT": str(folder)},
-        check=False,
-        timeout=PATIENCE,
-    )
+    with ExitStack() as stack:
+        match outputs:
+            case "one file":
+                stdout = stderr = stack.enter_context(file(tmp_path))
+            case "one terminal":
+                stdout = stderr = stack.enter_context(terminal())
+            case _:
+                stdout = subprocess.PIPE
+                stderr = subprocess.STDOUT if outputs == "one pipe" else subprocess.PIPE
+        done = subprocess.run(
+            line, stdout=stdout, stderr=stderr, env=env, check=False, timeout=PATIENCE
+        )
 
     assert done.returncode == 0
     assert len(simulator.tasks) > 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import sys
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import ConfigValidationError
@@ -31,7 +33,7 @@ def errors_on_one_line() -> Iterator[None]:
     except TapError as error:
         log.error("%s", error)  # noqa: TRY400  (the message says all)
         sys.exit(1)
-    except ConfigValidationError as error:  # the SDK leaves that of `--test` to Python
+    except ConfigValidationError as error:
         for message in error.errors:
             log.error("%s", message)  # noqa: TRY400
         sys.exit(1)
@@ -117,15 +119,18 @@ def report_checks(checks: Sequence[Check]) -> None:
 
 
 def is_test_by_meltano() -> bool:
-    """Whether the tap was started by ``meltano config test``, which has no sign for it.
+    """Whether ``meltano config test`` started the tap, which runs it as for a sync.
 
-    That command runs the tap as for a sync and waits for a first record. It is told from a
-    sync by its one pipe for both outputs, with logs among the messages, which no target could
-    read (``ExtractorTestService.validate`` of Meltano 4.4).
+    It is certain where the parent process is that very command, and both outputs go into one
+    pipe of it (``ExtractorTestService.validate`` of Meltano 4.4). Where the command line of the
+    parent can't be read, as outside Linux, nothing is certain, and a run is a run.
     """
-    if "MELTANO_PROJECT_ROOT" not in os.environ:
-        return False
     try:
-        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
-    except (OSError, ValueError):  # replaced by something that is no file
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode().split("\0")
+        output, errors = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # no such file; an output that is no file
         return False
+    program = [Path(word).name for word in words]
+    started = program[program.index("meltano") + 1 :] if "meltano" in program else []
+    is_test = "config" in started and "test" in started[started.index("config") :]
+    return is_test and stat.S_ISFIFO(output.st_mode) and os.path.samestat(output, errors)

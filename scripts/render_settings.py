@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tap_mobile_engagement.sdk_settings import SDK_SETTINGS
 from tap_mobile_engagement.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _LINE_LENGTH = 96
 
 
-def meltano_settings(settings: tuple[Setting, ...] = SETTINGS) -> str:
+def meltano_settings(settings: tuple[Setting, ...] = (*SETTINGS, *SDK_SETTINGS)) -> str:
     """The settings as Meltano's plugin definition has them: a YAML list."""
     return "\n".join(_meltano_setting(setting) for setting in settings)
 
@@ -173,6 +174,13 @@ BLOCKS = (
         "<!-- End of the rendered settings. -->",
         0,
         settings_table,
+    ),
+    Block(
+        ROOT / "docs" / "settings.md",
+        "<!-- Rendered from tap_mobile_engagement/sdk_settings.py by `make settings`. -->",
+        "<!-- End of the rendered settings of the SDK. -->",
+        0,
+        lambda: settings_table(SDK_SETTINGS),
     ),
 )
 

@@ -17,7 +17,7 @@ from tap_mobile_engagement.errors import Code, SettingsError
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MOST = 1_000_000_000
 """The highest number: of anything that is counted. As minutes it still fits a time span."""
@@ -114,12 +114,16 @@ class Setting:
         """
         if self.secret and isinstance(value, str) and not _FOLDER.fullmatch(value):
             register_secret(value.strip())
+        is_object = self.schema["type"][0] == "object"
         try:
             return self._typed(_tidied(value))
-        except (Wrong, msgspec.ValidationError) as error:
-            reason = str(error) if isinstance(error, Wrong) else self.words
-            shown = repr(value)[:_MOST_SHOWN]
-            raise self.wrong(reason if self.secret else f"{reason}, not {shown}") from None
+        except Wrong as error:
+            reason = str(error)
+        except msgspec.ValidationError as error:
+            reason = f"must be an object: {error}" if is_object else self.words
+        # What is in an object may be secret: credentials of a storage, values for stream maps.
+        shown = "" if self.secret or is_object else f", not {repr(value)[:_MOST_SHOWN]}"
+        raise self.wrong(f"{reason}{shown}")
 
     def _typed(self, value: Any) -> Any:
         if "number" in self.schema["type"]:
@@ -151,11 +155,7 @@ class Setting:
 
 
 _MOST_SHOWN = 200  # characters of a wrong value
-_WORDS = {
-    "boolean": "must be true or false",
-    "object": "must be an object",
-    "string": "must be a text",
-}
+_WORDS = {"boolean": "must be true or false", "string": "must be a text"}
 # The path of a folder holds no secret, and messages name it.
 _FOLDER = re.compile(r"\s*(file:.*|(?!\w\w+:)[^?=]*)", re.DOTALL)
 
@@ -225,3 +225,8 @@ def _setting(name: str, hint: Any, default: Any) -> Setting:
     if default is not None:
         schema["default"] = default
     return Setting(name, hint, default, schema)
+
+
+def json_schema(settings: Iterable[Setting]) -> dict[str, Any]:
+    """The JSON Schema of a configuration, as the SDK shows it in ``--about``."""
+    return {"type": "object", "properties": {each.name: each.schema for each in settings}}

@@ -178,9 +178,13 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _APP_NAME = re.compile(r"[\w.()-]{1,260}")
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the configuration, as the SDK shows it in ``--about``."""
-    return {"type": "object", "properties": {each.name: each.schema for each in SETTINGS}}
+def given(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set: None and empty texts count as not set."""
+    return {
+        name: value
+        for name, value in config.items()
+        if value is not None and not (isinstance(value, str) and not value.strip())
+    }
 
 
 def check(
@@ -196,18 +200,17 @@ def check(
     Returns:
         The settings and no error, or None and every error found.
     """
-    given = {name: value for name, value in config.items() if value is not None}
-    given = {name: v for name, v in given.items() if not isinstance(v, str) or v.strip()}
+    found = given(config)
     errors = [
         SettingsError(Code.BAD_SETTING, f"the setting {name} is gone", next_step=instead)
         for name, instead in REMOVED.items()
-        if name in given
+        if name in found
     ]
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         try:
-            if setting.name in given:
-                values[setting.name] = setting.typed(given[setting.name])
+            if setting.name in found:
+                values[setting.name] = setting.typed(found[setting.name])
         except SettingsError as error:
             errors.append(error)
     if errors:

@@ -33,6 +33,7 @@ from tap_mobile_engagement.rereading import (
     is_outdated,
     is_worth_another_try,
 )
+from tap_mobile_engagement.sdk_settings import map_failed
 from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
 
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.helpers._batch import BatchConfig
+    from singer_sdk.helpers.types import Record
     from singer_sdk.metrics import Counter
+    from singer_sdk.singerlib import RecordMessage
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.sources.base import Export, Part
@@ -113,6 +116,15 @@ class ExportStream(Stream):
             messages=self._generate_record_messages,
         )
         self._sync_exports(context, output)
+
+    def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
+        """The messages that stream maps make of a record."""
+        try:
+            yield from super()._generate_record_messages(record)
+        except Exception as error:  # whatever an expression of the user raises
+            if not self.config.get("stream_maps"):
+                raise
+            raise map_failed(error) from error
 
     def get_batch_config(self, config: Mapping[str, Any]) -> BatchConfig | None:
         """The batch configuration; None where records are emitted, as in every dry run."""

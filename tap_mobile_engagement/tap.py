@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
+from io import StringIO
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from click import STRING
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._util import dump_json
+from singer_sdk.plugin_base import _ConfigInput
 
 from tap_mobile_engagement import settings as config_table
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
-from tap_mobile_engagement.errors import SettingsError
+from tap_mobile_engagement.errors import SettingsError, TapError
 from tap_mobile_engagement.exit import (
     errors_on_one_line,
     is_test_by_meltano,
@@ -21,9 +25,20 @@ from tap_mobile_engagement.exit import (
     report_checks,
     streams_failed,
 )
+from tap_mobile_engagement.input_forms import check_catalog, checked_state
+from tap_mobile_engagement.inputs import (
+    bad_catalog,
+    read_catalog,
+    read_config,
+    read_environment,
+    read_state,
+    unknown_names,
+)
 from tap_mobile_engagement.output.batch_files import batch_config
 from tap_mobile_engagement.output.lines import MessageWriter
 from tap_mobile_engagement.redaction import install_log_redaction
+from tap_mobile_engagement.sdk_settings import SDK_SETTINGS, check_sdk_settings, map_failed
+from tap_mobile_engagement.setting_schema import json_schema
 from tap_mobile_engagement.streams import (
     ExportStream,
     HistoricalStream,
@@ -33,14 +48,17 @@ from tap_mobile_engagement.streams import (
 from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
 
+    from click import Command, Context, Option, Parameter
     from singer_sdk import Stream
 
-    from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.base import ExportSource
+
+
+_SETTINGS = (*config_table.SETTINGS, *SDK_SETTINGS)
 
 
 class TapMobileEngagement(Tap):
@@ -48,7 +66,7 @@ class TapMobileEngagement(Tap):
 
     name = "tap-mobile-engagement"
     package_name = "tap-mobile-engagement"
-    config_jsonschema: ClassVar[dict[str, Any]] = config_table.json_schema()
+    config_jsonschema: ClassVar[dict[str, Any]] = json_schema(_SETTINGS)
     message_writer_class = MessageWriter
 
     def __init__(self, **options: Any) -> None:
@@ -57,6 +75,8 @@ class TapMobileEngagement(Tap):
         self._stop = StopFlag()
         self._signal = 0
         self.timing = Timing(stop=self._stop)
+        if isinstance(catalog := options.get("catalog"), dict):
+            check_catalog(catalog)
         super().__init__(**options)
 
     def discover_streams(self) -> list[ExportStream]:
@@ -83,18 +103,55 @@ class TapMobileEngagement(Tap):
 
         return open_source(self.settings, self.timing)
 
+    # What a user hands over.
+
+    @property
+    def _env_var_config(self) -> dict[str, Any]:
+        return read_environment(_SETTINGS, self._env_var_prefix)
+
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Check the tap's own settings against the table, and the SDK's as the SDK does."""
+        """Check all settings, and warn of those that do not exist."""
+        self._config = config_table.given(self._config)
         _, errors = config_table.check(self.config, today=self.timing.now().date())
+        errors += check_sdk_settings(self.config)
         try:
-            batch_config(self.config)
+            if isinstance(self.config.get("batch_config"), dict):
+                batch_config(self.config)
         except SettingsError as error:
             errors.append(error)
         messages = [str(error) for error in errors]
-        if messages and raise_errors:
-            summary = "Config validation failed"
-            raise ConfigValidationError(summary, errors=messages, schema={})
-        return messages or super()._validate_config(raise_errors=raise_errors)
+        if raise_errors:
+            known = {*config_table.REMOVED, *(setting.name for setting in _SETTINGS)}
+            for warning in unknown_names(self.config, known, "setting"):
+                self.logger.warning("%s", warning)
+            if messages:
+                summary = "Config validation failed"
+                raise ConfigValidationError(summary, errors=messages, schema={})
+        return messages
+
+    def setup_mapper(self) -> None:
+        """Prepare stream maps and flattening.
+
+        Raises:
+            SettingsError: ``BAD_SETTING`` where the SDK can't make out the stream maps;
+                ``BAD_CATALOG`` likewise.
+        """
+        try:
+            super().setup_mapper()
+        except TapError:
+            raise
+        except Exception as error:
+            if self.config.get("stream_maps"):
+                raise map_failed(error) from error
+            raise bad_catalog(f"the catalog can't be applied: {error}") from error
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up the state that an earlier run left.
+
+        Raises:
+            DataError: ``BAD_STATE`` where it is none of this tap's.
+        """
+        super().load_state({**checked_state(state)})
 
     # A run: one stream's failure leaves the others running.
 
@@ -191,16 +248,40 @@ class TapMobileEngagement(Tap):
     # The command line: a failure is one line, not a traceback.
 
     @classmethod
-    def invoke(cls, **options: Any) -> None:
-        """Run the command line interface."""
-        with errors_on_one_line():
-            super().invoke(**options)
+    def cb_config(cls, ctx: Context, param: Option, value: tuple[str, ...]) -> _ConfigInput:
+        """Read ``--config``: files, of which the later count more, and the environment."""
+        del ctx, param
+        config: dict[str, Any] = {}
+        for path in value:
+            if path != "ENV":
+                config |= read_config(path)
+        return _ConfigInput(config=config, parse_env="ENV" in value)
 
     @classmethod
-    def cb_test(cls, *arguments: Any) -> None:
-        """Run ``--test``."""
-        with errors_on_one_line():
-            super().cb_test(*arguments)
+    def get_singer_command(cls) -> Command:
+        """The command, with files that the tap reads itself."""
+        command = super().get_singer_command()
+        one_line = errors_on_one_line()
+        for option in command.params:
+            if option.name in _READERS:
+                option.type = STRING
+                option.callback = partial(_as_json_text, _READERS[option.name])
+            if option.callback is not None:
+                option.callback = one_line(option.callback)
+        assert command.callback is not None  # noqa: S101  (it is invoke)
+        command.callback = one_line(command.callback)
+        return command
+
+
+_READERS = {"state": read_state, "catalog": read_catalog}
+
+
+def _as_json_text(
+    read: Callable[[str], dict[str, Any]], ctx: Context, param: Parameter, path: str | None
+) -> StringIO | None:
+    """A file as the SDK's command takes it: open, with JSON in it."""
+    del ctx, param
+    return None if path is None else StringIO(dump_json(read(path)))
 
 
 if __name__ == "__main__":

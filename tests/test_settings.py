@@ -11,13 +11,13 @@ import pytest
 
 from tap_mobile_engagement.errors import Code, SettingsError
 from tap_mobile_engagement.redaction import redact
+from tap_mobile_engagement.setting_schema import json_schema
 from tap_mobile_engagement.settings import (
     REMOVED,
     SETTINGS,
     ArchiveType,
     Settings,
     check,
-    json_schema,
     parse,
 )
 
@@ -435,7 +435,7 @@ def test_secrets_are_those_that_grant_access() -> None:
 
 
 def test_the_json_schema_takes_what_the_table_takes() -> None:
-    schema = json_schema()
+    schema = json_schema(SETTINGS)
 
     jsonschema.Draft7Validator.check_schema(schema)
     for config in (API, ARCHIVE, {**API, "end_date": None, "bad_records": "skip"}):

@@ -92,9 +92,27 @@ def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
     for value in storage.params.values():
         if isinstance(value, str):  # credentials are among them, under names of any storage
             register_secret(value)
+    target = StorageTarget(storage.root, storage.prefix, storage.params)
+    try:
+        _ = target._root_path.fs  # noqa: SLF001  (no request is made yet)
+    except ImportError as error:
+        azure = storage.root.startswith(("az:", "abfs:", "abfss:"))
+        raise SettingsError(
+            Code.BAD_SETTING,
+            f"the setting batch_config takes a package that is not installed: {error}",
+            next_step="Install it: pip install 'tap-mobile-engagement[azure]'"
+            if azure
+            else "Install it beside the tap",
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            Code.BAD_SETTING,
+            f"the setting batch_config has no possible storage: {error}",
+            next_step=f"Write it like this: batch_config: {_EXAMPLE}",
+        ) from error
     return BatchConfig(
         BaseBatchFileEncoding(encoding.format, encoding.compression),
-        StorageTarget(storage.root, storage.prefix, storage.params),
+        target,
         checked.batch_size,
     )
 

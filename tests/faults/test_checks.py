@@ -163,8 +163,10 @@ def test_meltano_config_test(
 
     good = meltano_project.run("config", "test", TAP, env=right)
     bad = meltano_project.run("config", "test", TAP, env=wrong)
+    invoked = meltano_project.run("invoke", TAP, "--test", env=right)
 
     assert good.exit_code == 0, good.stderr
+    assert invoked.exit_code == 0, invoked.stderr
     assert "Plugin configuration is valid" in good.stdout
     assert bad.exit_code == 1
     assert Code.AUTH_FAILED in bad.stderr + bad.stdout

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_mobile_engagement.simulator import Simulator
-    from tests.support.simulated import StartSimulator
+    from tests.support.simulated import Command, StartSimulator
 
 HISTORICAL = [data_type.name for data_type in DATA_TYPES if data_type.historical]
 
@@ -232,20 +232,21 @@ def test_a_task_whose_range_is_long_out_leaves_the_state(
     assert tasks_in(messages.state, "events") == []
 
 
-def test_a_bookmark_that_is_none_fails_its_stream_alone(
-    simulator: Simulator, folder: Path
+def test_a_bookmark_that_is_none_is_refused_before_anything_is_created(
+    simulator: Simulator, folder: Path, command: Command
 ) -> None:
     settings = settings_for(simulator, folder)
     first = sync(settings).checked()
+    created = len(simulator.tasks)
     state = deepcopy(first.state)
     partition(state, "events")["replication_key_value"] = "last Tuesday"
 
-    run = sync(settings, state=state)
+    run = command.run(settings=settings, state=state)
 
-    assert run.failure is not None
-    assert "BAD_STATE" in str(run.failure)
-    assert run.messages.records("events") == []
-    assert run.messages.records("jobs")
+    assert run.exit_code == 1
+    assert run.stdout == b""
+    assert "BAD_STATE" in run.stderr[-1]
+    assert len(simulator.tasks) == created
 
 
 def test_an_empty_state_is_a_first_run(simulator: Simulator, folder: Path) -> None:

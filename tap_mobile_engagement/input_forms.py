@@ -76,7 +76,7 @@ class _State(Struct):
     bookmarks: dict[str, _Stream]
 
 
-def checked_state(state: Mapping[str, Any]) -> Mapping[str, Any]:
+def checked_state(state: dict[str, Any]) -> dict[str, Any]:
     """A state as an earlier run of this tap left it.
 
     Args:
@@ -100,6 +100,18 @@ def checked_state(state: Mapping[str, Any]) -> Mapping[str, Any]:
         if name not in _STREAMS:
             raise bad_state(f"the state is none of this tap: it has no stream {name!r}")
     return state
+
+
+def check_place_of_state(state: Mapping[str, Any], source: str) -> None:
+    """Check that bookmarks are where the source looks for them, and so are not overlooked.
+
+    Raises:
+        DataError: ``BAD_STATE`` where a bookmark for the API is in no partition.
+    """
+    for name, stream in state["bookmarks"].items():
+        # (what a run over an archive left is no bookmark of the API)
+        if source == "api" and stream.get("replication_key_value") and "archive" not in stream:
+            raise bad_state(f"the bookmark of {name} is in no partition, so no app has it")
 
 
 class _Metadata(Struct, rename="kebab"):
@@ -130,6 +142,17 @@ class _Entry(Struct):
     replication_key: Literal["exported_until"] | None = None
     replication_method: Literal["FULL_TABLE", "INCREMENTAL"] | None = None
     metadata: list[_Breadcrumb] = []
+
+    def __post_init__(self) -> None:
+        if self.stream not in {None, self.tap_stream_id}:
+            raise ValueError("two names for a stream")
+        fields = _STREAMS[self.tap_stream_id].schema["properties"] if self.is_ours else {}
+        if self.is_ours and not {*(self.key_properties or ())} <= {*fields}:
+            raise ValueError("key_properties that are no fields of the stream")
+
+    @property
+    def is_ours(self) -> bool:
+        return self.tap_stream_id in _STREAMS
 
 
 class _Catalog(Struct):

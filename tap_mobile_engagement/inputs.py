@@ -5,6 +5,7 @@ What can't be read ends in one line that says which file, why, and what a right 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -141,6 +142,22 @@ def _decoded(text: str, setting: Setting) -> Any:
             except (ValueError, RecursionError):
                 return text
     return text
+
+
+def check_log_level(prefix: str) -> None:
+    """Check the variable that sets the level of the log, as the SDK chooses it.
+
+    Raises:
+        SettingsError: ``BAD_SETTING`` where there is no such level.
+    """
+    names = (f"{prefix}LOGLEVEL", "LOGLEVEL")
+    name, level = next(((n, os.environ[n]) for n in names if os.environ.get(n)), ("", "INFO"))
+    if level.upper() not in logging.getLevelNamesMapping():
+        raise SettingsError(
+            Code.BAD_SETTING,
+            f"the variable {name} is no level of a log: {level!r}",
+            next_step=f"Write it like this: {name}=WARNING",
+        )
 
 
 def unknown_names(names: Iterable[str], known: Collection[str], kind: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from click import STRING
 from singer_sdk import Tap
+from singer_sdk.cli import plugin_cli
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._util import dump_json
 from singer_sdk.plugin_base import _ConfigInput
@@ -25,9 +26,10 @@ from tap_mobile_engagement.exit import (
     report_checks,
     streams_failed,
 )
-from tap_mobile_engagement.input_forms import check_catalog, checked_state
+from tap_mobile_engagement.input_forms import check_catalog, check_place_of_state, checked_state
 from tap_mobile_engagement.inputs import (
     bad_catalog,
+    check_log_level,
     read_catalog,
     read_config,
     read_environment,
@@ -151,7 +153,9 @@ class TapMobileEngagement(Tap):
         Raises:
             DataError: ``BAD_STATE`` where it is none of this tap's.
         """
-        super().load_state({**checked_state(state)})
+        if state := checked_state(state):
+            check_place_of_state(state, self.settings.source)
+        super().load_state(state)
 
     # A run: one stream's failure leaves the others running.
 
@@ -246,6 +250,14 @@ class TapMobileEngagement(Tap):
             writer.flush()
 
     # The command line: a failure is one line, not a traceback.
+
+    @plugin_cli
+    def cli(cls) -> Command:  # noqa: N805  (the decorator makes it a property of the class)
+        """The command, with its log set up."""
+        with errors_on_one_line():
+            check_log_level(cls._env_var_prefix)
+        command: Command = super().cli
+        return command
 
     @classmethod
     def cb_config(cls, ctx: Context, param: Option, value: tuple[str, ...]) -> _ConfigInput:

@@ -82,9 +82,17 @@ def test_a_stream_that_does_not_exist_gets_a_warning(archive: Archive) -> None:
     ]
 
 
-@given(data=st.data(), value=ANYTHING)
+WORDS = st.sampled_from(
+    [
+        *("events", "tags", "FULL_TABLE", "INCREMENTAL", "LOG_BASED", "exported_until", "name"),
+        *("automatic", "unsupported", ["device_id"], ["nope"], {"type": "object"}),
+    ]
+)
+
+
+@given(data=st.data(), value=ANYTHING | WORDS)
 @settings(
-    max_examples=150,
+    max_examples=200,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_run_with_any_catalog_ends_without_a_traceback(

@@ -10,11 +10,13 @@ import pytest
 from tap_mobile_engagement.inputs import read_environment
 from tap_mobile_engagement.sdk_settings import SDK_SETTINGS
 from tap_mobile_engagement.settings import SETTINGS
+from tap_mobile_engagement.tap import TapMobileEngagement
 from tests.inputs.support import tap
 
 if TYPE_CHECKING:
     from tap_mobile_engagement.setting_schema import Setting
     from tests.inputs.support import Archive
+    from tests.support.simulated import Command
 
 PREFIX = "TAP_MOBILE_ENGAGEMENT_"
 ALL = (*SETTINGS, *SDK_SETTINGS)
@@ -149,3 +151,25 @@ def test_everything_that_a_variable_can_set_is_told_of() -> None:
     for setting in ALL:
         assert shown[setting.name]["examples"] == setting.schema["examples"]
         assert shown[setting.name]["description"].endswith(".")
+
+
+@pytest.mark.parametrize("name", [PREFIX + "LOGLEVEL", "LOGLEVEL"])
+def test_a_level_of_the_log_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.setenv(name, "loud")
+
+    with pytest.raises(SystemExit) as end:
+        _ = TapMobileEngagement.cli
+
+    assert end.value.code == 1
+    (line,) = caplog.messages
+    assert line.startswith(f"BAD_SETTING: the variable {name} is no level of a log: 'loud'")
+
+
+def test_a_level_of_the_log_is_taken(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGLEVEL", "error")
+
+    run = command.run(settings={"source": "archive", "container_url": "file:///nowhere"})
+
+    assert len(run.stderr) == 1

@@ -33,6 +33,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "Latin-1": ('{"source": "café"}'.encode("latin-1"), "is not UTF-8: byte 15"),
     "a number of many digits": (b'{"window_days": ' + b"7" * 5000 + b"}", "holds no JSON"),
     "nested beyond measure": (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "no JSON"),
+    "infinity": (b'{"window_days": Infinity}', "holds no JSON"),
     "NUL bytes": (b"\0" * 100, "not UTF-8"),
 }
 

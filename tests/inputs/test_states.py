@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import DataError
 from tap_mobile_engagement.input_forms import checked_state
+from tap_mobile_engagement.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,8 @@ STATE: dict[str, Any] = {
         "sessions": {"archive": {}, "replication_key_value": "2016-05-08T00:00:00+00:00"},
     }
 }
+
+REQUIRED = [setting.name for setting in SETTINGS if setting.required]
 
 Path = tuple[str | int, ...]
 
@@ -149,8 +152,13 @@ def test_a_bookmark_that_is_none_is_refused(
     assert archive.run(state=state).refusal().startswith("BAD_STATE: ")
 
 
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.floats(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
     ),
@@ -202,3 +210,14 @@ def test_a_run_with_any_state_ends_without_a_traceback(
 
     if outcome.exit_code:
         assert outcome.refusal().startswith("BAD_STATE: ")
+
+
+def test_a_bookmark_in_no_partition_is_not_overlooked(archive: Archive) -> None:
+    # Given a bookmark as a person may write it, where the API's partitions don't look
+    state = {"bookmarks": {"events": {"replication_key_value": "2016-05-08T00:00:00Z"}}}
+    api = {"source": "api", **dict.fromkeys(REQUIRED, "x"), "app_names": ["shop"]}
+
+    line = archive.run(config={**api, "start_date": "2016-05-01"}, state=state).refusal()
+
+    assert line.startswith("BAD_STATE: the bookmark of events is in no partition")
+    assert archive.run(state=state).exit_code == 0  # an archive has it there

@@ -59,6 +59,7 @@ def _meltano_setting(setting: Setting) -> str:
             lines += [f"  - label: {_yaml(choice)}", f"    value: {_yaml(choice)}"]
     if setting.default is not None:
         lines.append(f"  value: {_yaml(setting.default)}")
+    lines.append(f"  placeholder: {_yaml(setting.example)}")
     lines.append("  description: >-")
     lines.append(_wrapped(setting.description, "    "))
     return "\n".join(lines)

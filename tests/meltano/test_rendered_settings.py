@@ -28,6 +28,7 @@ def test_every_setting_is_rendered_with_its_words(render: Callable[[], str]) -> 
     for setting in SETTINGS:
         assert setting.name in shown
         assert setting.description in shown
+        assert setting.example in shown.replace('\\"', '"')
 
 
 def test_secrets_are_marked_as_such_for_meltano_and_for_readers() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, as joined files have it between their parts
 _LINES = 16  # that are looked at for one that tells where a broken object ends
+_LONG_OBJECT = 1 << 20  # bytes; that many may be needed to tell
 
 # Between objects, where files were joined there is a byte order mark.
 _BETWEEN_OBJECTS = re.compile(rb"(?:[ \t\r\n]|%b)*+" % _MARK)
@@ -146,7 +147,7 @@ class _ObjectsCutter(Cutter):
             if at == len(buffer):
                 return spans
             if buffer[at : at + 1] == b"{":
-                end = _object_or_line_end(buffer, at)
+                end = _object_or_line_end(buffer, at, has_more=has_more)
             else:
                 is_line = _LINE_BREAK.search(between[0]) or (self._is_first and not spans)
                 end = _noise_end(buffer, at, is_line=bool(is_line), has_more=has_more)
@@ -173,7 +174,7 @@ def _object_end(buffer: bytes, at: int) -> int:
     return 0
 
 
-def _object_or_line_end(buffer: bytes, at: int) -> int:
+def _object_or_line_end(buffer: bytes, at: int, *, has_more: bool) -> int:
     """Behind the object that begins there, or behind its line where only that much is of it.
 
     An object that lost its end has strings and brackets that reach into the lines behind it.
@@ -184,11 +185,14 @@ def _object_or_line_end(buffer: bytes, at: int) -> int:
     first = next(lines, None)
     if first is None or (end and holds(b"[%b]" % buffer[at:end], 1)):
         return end
+    may_wait = has_more and len(buffer) < _LONG_OBJECT
     for line in islice(chain([first], lines), _LINES):
         begin = line.end() - 1
         following = _object_end(buffer, begin)
         if following and holds(b"[%b]" % buffer[begin:following], 1):
-            return line.start()
+            return len(buffer[: first.start()].rstrip(WHITE))
+        if not following and may_wait:
+            return 0  # what is missing may tell
     return end
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from gc import is_tracked
+from io import BytesIO
+from operator import itemgetter
 from secrets import randbits
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,6 +51,8 @@ _WITH_OFFSET = frozenset(
     for sign in "+-"
     for offset in ("00:00", "0000")
 )
+# Milliseconds between which a float of seconds is exact to the microsecond: 1973 to 2096.
+_EARLIEST, _LATEST = 10**11, 4 * 10**12
 _SPARE_ZEROS = "000Z"  # ends a fraction that has more digits than it needs
 
 
@@ -75,9 +79,7 @@ def times(column: Column) -> Column:
     except msgspec.ValidationError:
         raise BadValue("no possible time") from None
     if _SPARE_ZEROS in together:
-        for _ in range(3):  # of up to nine digits
-            together = together.replace(f".{_SPARE_ZEROS}", "Z").replace(_SPARE_ZEROS, "Z")
-        present = together.split("\n")
+        present = _without_spare_zeros(together).split("\n")
     if len(present) == len(column):
         return present
     found = iter(present)
@@ -97,42 +99,35 @@ def _rewritten(column: Column, shapes: Sequence[str]) -> list[str]:
             "\n".join([v[: e[0]] + e[1] for v, e in pairs if e]).replace(" ", "T").split("\n")
         )
     if _WITH_OFFSET.issuperset(shapes):
-        return [*map(_with_offset, column)]
+        try:
+            moments = msgspec.convert(column, list[datetime])
+            return _written([moment.astimezone(UTC) for moment in moments])
+        except (msgspec.ValidationError, OverflowError):
+            raise BadValue("no possible time") from None
     found = [values.time(value) for value in column]
     if None in found:
         raise BadValue("no time")
     return found  # type: ignore[return-value]
 
 
-def _with_offset(text: str) -> str:
-    try:
-        moment = datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadValue("no possible time") from None
-    return _written(moment)
-
-
-def _written(moment: datetime) -> str:
-    if not moment.microsecond:
-        return f"{moment.isoformat()[:19]}Z"
-    if moment.microsecond % 1000:
-        return f"{moment.isoformat()[:26]}Z"
-    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
-
-
 def _milliseconds(column: Column) -> Column:
-    """Milliseconds since 1970, and whatever else among them."""
-    low, high = 10**11, 10**13  # beyond them they may be something else, or out of range
-    return [
-        _written(
-            datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
-        )
-        if type(value) is int and low < value < high
-        else None
-        if value is None
-        else values.time(value)
-        for value in column
-    ]
+    """Milliseconds since 1970, and whatever else is among them."""
+    if set(map(type, column)) == {int} and min(column) > _EARLIEST and max(column) < _LATEST:
+        seconds = [value / 1000 for value in column]
+        return _written(msgspec.convert(seconds, list[datetime], strict=False))
+    return [None if value is None else values.time(value) for value in column]
+
+
+def _written(moments: list[datetime]) -> list[str]:
+    """Moments in UTC in their normal form; one call writes all of them."""
+    text = msgspec.json.encode(moments).decode()[2:-2].replace('","', "\n")
+    return _without_spare_zeros(text).split("\n")
+
+
+def _without_spare_zeros(times: str) -> str:
+    for _ in range(3):  # of up to nine digits
+        times = times.replace(f".{_SPARE_ZEROS}", "Z").replace(_SPARE_ZEROS, "Z")
+    return times
 
 
 def integers(column: Column) -> Column:
@@ -194,15 +189,17 @@ def check_depths(column: Iterable[Any]) -> None:
     Raises:
         BadValue: If one is.
     """
-    for value in column:
-        try:
-            if len(_encode(value)) > 2 * MAX_DEPTH:
+    found = [*column]
+    try:
+        lines = BytesIO(_encode_lines(found)).readlines()
+        if max(map(len, lines), default=0) > 2 * MAX_DEPTH:
+            for value in found:
                 check_depth(value)
-        except RecursionError:
-            raise BadValue(values.TOO_DEEP) from None
+    except RecursionError:
+        raise BadValue(values.TOO_DEEP) from None
 
 
-_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def filled(column: Column, other: Column) -> Column:
@@ -279,6 +276,7 @@ _NORMALISERS: dict[Kind, Callable[[Column], Column]] = {
 }
 
 
+_first_character = itemgetter(slice(1))
 _PAIR_SEPARATORS = (";", "|", "&", ",")
 
 
@@ -289,8 +287,10 @@ def column_of_cells(field: Field, cells: Column) -> Column:
     """
     if field.nullable and "" in cells:
         cells = [cell or None for cell in cells]
-    if field.kind is Kind.OBJECT and not all(cell is None or cell[0] == "{" for cell in cells):
-        cells = [cell and pairs(cell) for cell in cells]
+    if field.kind is Kind.OBJECT:
+        beginnings = {*map(_first_character, filter(None, cells))}
+        if not beginnings <= {"{"}:
+            cells = [cell and pairs(cell) for cell in cells]
     return cells
 
 

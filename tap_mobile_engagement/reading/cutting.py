@@ -104,8 +104,43 @@ class Block:
         return cls(data, blocks[0].offset)
 
 
-class Cutter:
-    """One pass over a content: the bytes not yet handed out, and what was learned so far.
+class Buffered:
+    """One pass over a content: the bytes that are not yet handed out.
+
+    Args:
+        chunks: The content, in pieces of any size.
+        offset: Where the first chunk stands in the content, in bytes.
+        block_size: Bytes to take at a time.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], offset: int, block_size: int) -> None:
+        self._chunks = iter(chunks)
+        self._chunk = b""  # the one that is taken from
+        self._taken = 0  # bytes of it
+        self._block_size = block_size
+        self._buffer = b""
+        self._offset = offset  # of the buffer's first byte in the content
+
+    def _fill(self, wanted: int) -> bool:
+        """Let the buffer grow to some bytes; False where the content has no more to give."""
+        parts = [self._buffer]
+        length = len(self._buffer)
+        while length < wanted:
+            if self._taken >= len(self._chunk):
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    break
+                self._chunk, self._taken = chunk, 0
+            part = self._chunk[self._taken : self._taken + self._block_size]
+            self._taken += len(part)
+            parts.append(part)
+            length += len(part)
+        self._buffer = b"".join(parts)
+        return length >= wanted
+
+
+class Cutter(Buffered):
+    """One pass over JSON text, and what was learned of it so far.
 
     The buffer always begins with a ``[``: the array's own at first, later one that stands
     before the next element.
@@ -114,13 +149,8 @@ class Cutter:
     def __init__(
         self, chunks: Iterable[bytes], decode: Decode | None, offset: int, block_size: int
     ) -> None:
-        self._chunks = iter(chunks)
-        self._chunk = b""  # the one that is taken from
-        self._taken = 0  # bytes of it
+        super().__init__(chunks, offset, block_size)
         self._decode = decode
-        self._block_size = block_size
-        self._buffer = b""
-        self._offset = offset  # of the buffer's first byte in the content
         self._between = b""  # the text between two elements, as it was last seen
         self._is_first = True  # whether the buffer begins where the content does
 
@@ -153,23 +183,6 @@ class Cutter:
             else:
                 # An element larger than the buffer: doubling keeps the cost linear.
                 wanted = min(len(self._buffer) * 2, MAX_ELEMENT_SIZE + 1)
-
-    def _fill(self, wanted: int) -> bool:
-        """Let the buffer grow to some bytes; False where the content has no more to give."""
-        parts = [self._buffer]
-        length = len(self._buffer)
-        while length < wanted:
-            if self._taken >= len(self._chunk):
-                chunk = next(self._chunks, None)
-                if chunk is None:
-                    break
-                self._chunk, self._taken = chunk, 0
-            part = self._chunk[self._taken : self._taken + self._block_size]
-            self._taken += len(part)
-            parts.append(part)
-            length += len(part)
-        self._buffer = b"".join(parts)
-        return length >= wanted
 
     def _judged(self, spans: list[Span]) -> Iterator[Block]:
         """Hand out scanned elements: together where all are sound, else one by one."""

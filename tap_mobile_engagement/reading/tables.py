@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, Buffered
 from tap_mobile_engagement.reading.elements import repaired_text
 from tap_mobile_engagement.reading.names import FIELD_NAMES, plain
 
@@ -93,7 +94,7 @@ class Rows:
         offset: Where the first row stands in the content, in bytes.
         sound: Whether they are rows.
         repaired: Rows in which characters had to be replaced; such a row is by itself.
-        lines: The text of each row; none where rows are not lines.
+        text: The text of the rows; empty where it has more than them.
     """
 
     names: tuple[str, ...]
@@ -101,18 +102,20 @@ class Rows:
     offset: int
     sound: bool = True
     repaired: int = 0
-    lines: list[str] = field(default_factory=list)
+    text: str = ""
 
     def pieces(self) -> list[Rows]:
         """The rows, each a block of its own."""
         if len(self.rows) == 1:
             return [self]
-        offset = self.offset
-        pieces = []
-        for number, row in enumerate(self.rows):
-            pieces.append(Rows(self.names, [row], offset))
-            offset += len(self.lines[number].encode()) if self.lines else 0
-        return pieces
+        lines = [*io.StringIO(self.text, newline="")]
+        sizes = [len(line.encode()) for line in lines]
+        if len(lines) != len(self.rows):  # some have several lines
+            sizes = [0] * len(self.rows)
+        offsets = accumulate(sizes, initial=self.offset)
+        return [
+            Rows(self.names, [row], at) for row, at in zip(self.rows, offsets, strict=False)
+        ]
 
     @classmethod
     def joined(cls, blocks: list[Rows]) -> Rows:
@@ -142,21 +145,18 @@ def cut_rows(
     """
     # The limit is the process's own; 128 KiB by default would be too little for a stack trace.
     csv.field_size_limit(MAX_ROW_SIZE)
-    return _TableCutter(iter(chunks), header, offset, block_size).blocks()
+    return _TableCutter(chunks, header, offset, block_size).blocks()
 
 
-class _TableCutter:
-    """One pass over a table: the bytes that are not yet handed out."""
+class _TableCutter(Buffered):
+    """One pass over a table."""
 
     def __init__(
-        self, chunks: Iterator[bytes], header: Header, offset: int, block_size: int
+        self, chunks: Iterable[bytes], header: Header, offset: int, block_size: int
     ) -> None:
-        self._chunks = chunks
+        super().__init__(chunks, offset, block_size)
         self._header = header
         self._names = [*header.names]
-        self._block_size = block_size
-        self._buffer = b""
-        self._offset = offset  # of the buffer's first byte in the content
 
     def blocks(self) -> Iterator[Rows]:
         """All blocks, in order."""
@@ -193,35 +193,21 @@ class _TableCutter:
                 return
         yield from self._one_by_one(data, has_more=has_more)
 
-    def _fill(self, wanted: int) -> bool:
-        """Let the buffer grow to some bytes; False where the content has no more to give."""
-        parts = [self._buffer]
-        length = len(self._buffer)
-        while length < wanted and (chunk := next(self._chunks, None)) is not None:
-            parts.append(chunk)
-            length += len(chunk)
-        self._buffer = b"".join(parts)
-        return length >= wanted
-
     def _whole(self, data: bytes) -> Rows | None:
         """All rows of whole lines; None if one of them is none, or has to be looked at."""
+        if b"\0" in data or not (data.isascii() or _MARK.encode() not in data):
+            return None
         try:
-            lines = [*io.StringIO(data.decode(), newline="")]
+            text = data.decode()
+            lines = io.StringIO(text, newline="")
             rows = [*csv.reader(lines, delimiter=self._header.delimiter, strict=True)]
         except (UnicodeDecodeError, csv.Error):
             return None
-        if (
-            b"\0" in data
-            or _MARK.encode() in data
-            or {*map(len, rows)} - {len(self._names)}
-            or self._names in rows
-        ):
+        if {*map(len, rows)} - {len(self._names)} or self._names in rows:
             return None
-        if len(lines) != len(rows):
-            lines = []
         if [""] * len(self._names) in rows:
-            rows, lines = [row for row in rows if any(row)], []
-        return Rows(self._header.names, rows, self._offset, lines=lines)
+            rows, text = [row for row in rows if any(row)], ""
+        return Rows(self._header.names, rows, self._offset, text=text)
 
     def _one_by_one(self, data: bytes, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
         """Rows of lines of which some are none, each with its size in bytes.
@@ -276,7 +262,8 @@ class _TableCutter:
             return Rows(names, [[_shown(text)]], offset, sound=False)
         cells = [*map(repaired_text, row)]
         cells[:1] = [cell.removeprefix(_MARK) for cell in cells[:1]]
-        if not any(map(str.strip, cells)) or [*map(str.strip, cells)][: len(names)] == [*names]:
+        is_blank = not any(cells) or (len(cells) == 1 and not cells[0].strip())
+        if is_blank or [*map(str.strip, cells)][: len(names)] == [*names]:
             return None  # a line of blanks or delimiters, or the header again
         while len(cells) > len(names) and not cells[-1]:
             cells.pop()  # a delimiter at the end of each row

@@ -181,7 +181,7 @@ class TestWhatIsLeftOut:
         )
         assert reasons == {
             "readme.txt": "it is neither JSON nor CSV with a header of known fields",
-            "photo.jpg": "it is neither JSON nor CSV with a header of known fields",
+            "photo.jpg": "it is a JPEG image",
             "other.json": "its fields (id, color) are not those of an export",
             "broken.json.gz": "its gzip data ends too early",
             "broken.zip": "the end of the zip file is missing",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Any
 
 from singer_sdk.exceptions import SingerSDKError
 
@@ -24,6 +25,7 @@ class Code(StrEnum):
     CONTAINER_URL_INVALID = "CONTAINER_URL_INVALID"
     CONTAINER_NOT_FOUND = "CONTAINER_NOT_FOUND"
     CONTAINER_ACCESS_DENIED = "CONTAINER_ACCESS_DENIED"
+    NO_FILES = "NO_FILES"
     SAS_EXPIRED = "SAS_EXPIRED"
     SAS_PERMISSION_MISSING = "SAS_PERMISSION_MISSING"
     AUTH_FAILED = "AUTH_FAILED"
@@ -42,6 +44,7 @@ class Code(StrEnum):
     BLOB_CHANGED = "BLOB_CHANGED"
     BLOB_MISSING = "BLOB_MISSING"
     OUTPUT_CLOSED = "OUTPUT_CLOSED"
+    NO_TEMPORARY_SPACE = "NO_TEMPORARY_SPACE"
     # Look at the data.
     BAD_ANSWER = "BAD_ANSWER"
     BAD_RECORD = "BAD_RECORD"
@@ -50,6 +53,7 @@ class Code(StrEnum):
     BLOB_ARCHIVED = "BLOB_ARCHIVED"
     BLOB_CORRUPT = "BLOB_CORRUPT"
     BLOB_TRUNCATED = "BLOB_TRUNCATED"
+    BLOB_UNREADABLE = "BLOB_UNREADABLE"
     BLOB_UNRECOGNISED = "BLOB_UNRECOGNISED"
     # The end of a run in which a stream failed; its own message names the codes above.
     STREAMS_FAILED = "STREAMS_FAILED"
@@ -88,6 +92,10 @@ class TapError(SingerSDKError):
             parts.append(self.next_step)
         return redact(_LINE_BREAKS.sub(" ", ". ".join(parts) + "."))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How a copy of it is made, here or in another process."""
+        return _rebuilt, (type(self), self.code, self.what, self.next_step, self.where)
+
     def at(self, **where: object) -> TapError:
         """Add places that only a caller further up knows; those already named stay.
 
@@ -99,6 +107,12 @@ class TapError(SingerSDKError):
                 self.where.setdefault(name, value)
         self.args = (str(self),)
         return self
+
+
+def _rebuilt(
+    kind: type[TapError], code: Code, what: str, next_step: str, where: dict[str, object]
+) -> TapError:
+    return kind(code, what, next_step=next_step, **where)
 
 
 class SettingsError(TapError):

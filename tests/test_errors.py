@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from copy import copy
+from typing import TYPE_CHECKING
+
 import pytest
 from singer_sdk.exceptions import SingerSDKError
 
@@ -12,6 +16,9 @@ from tap_mobile_engagement.errors import (
     SettingsError,
     TapError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIGNATURE = "c2lnbmF0dXJlLW9mLWFuLWVycm9y"
 URL = f"https://acct.blob.core.windows.net/exports?sv=2015-04-05&sig={SIGNATURE}&se=2016"
@@ -81,3 +88,22 @@ def test_text_of_a_server_stays_on_one_line(ending: str) -> None:
     error = TapError(Code.BAD_ANSWER, f"<html>{ending}<b>gone</b>{ending}</html>")
 
     assert str(error) == "BAD_ANSWER: <html> <b>gone</b> </html>."
+
+
+def pickled(error: TapError) -> TapError:
+    found: TapError = pickle.loads(pickle.dumps(error))  # noqa: S301  (of our own making)
+    return found
+
+
+@pytest.mark.parametrize("again", [copy, pickled])
+def test_an_error_can_be_copied_and_sent_to_another_process(
+    again: Callable[[TapError], TapError],
+) -> None:
+    error = DataError(Code.BLOB_CORRUPT, "it is broken", next_step="Look at it", blob="a")
+
+    other = again(error)
+    other.at(stream="tags")
+
+    assert type(other) is DataError
+    assert str(other) == "BLOB_CORRUPT: it is broken (blob=a, stream=tags). Look at it."
+    assert str(error) == "BLOB_CORRUPT: it is broken (blob=a). Look at it."

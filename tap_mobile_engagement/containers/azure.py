@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +15,7 @@ from azure.storage.blob import BlobSasPermissions, ContainerClient, generate_blo
 
 from tap_mobile_engagement.containers.base import Blob
 from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
-from tap_mobile_engagement.containers.faults import blob_missing
+from tap_mobile_engagement.containers.faults import ARCHIVE_TIER, blob_archived, blob_missing
 from tap_mobile_engagement.containers.storage import (
     SHORT_PAUSES,
     USER_AGENT,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from azure.core.pipeline.transport import RequestsTransport
     from azure.core.rest import HttpRequest, HttpResponse
     from azure.storage.blob import BlobClient, BlobProperties, BlobServiceClient
+
+    from tap_mobile_engagement.containers.base import Walk
 
 # Long enough for a request that is read slowly, and for clocks that differ.
 _READ_RIGHT = timedelta(hours=1)
@@ -106,15 +109,18 @@ class AzureContainer:
         """Its URL without the SAS."""
         return self._storage.label
 
-    def list(self, prefix: str = "") -> Iterator[Blob]:
+    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
         """As :meth:`Container.list`; a page has up to 5,000 blobs."""
+        del walk  # the storage lists all names
         listing = self._client.list_blobs(name_starts_with=prefix or None)
         return map(_blob_of, self._storage.listing(listing.by_page))
 
     @contextmanager
     def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
         """As :meth:`Container.open`; the first request is made for the first chunk."""
-        # Closed at once, for an abandoned answer occupies a connection.
+        if blob.problem:
+            raise copy(blob.problem).at(container=self.label)
+        # Closed at once, because an abandoned answer occupies a connection.
         with closing(self._read(blob)) as chunks:
             yield chunks
 
@@ -199,4 +205,5 @@ def _blob_of(found: BlobProperties) -> Blob:
         size=found.size,
         etag=found.etag.strip('"'),
         arrived=found.last_modified.astimezone(UTC),
+        problem=blob_archived(blob=found.name) if found.blob_tier == ARCHIVE_TIER else None,
     )

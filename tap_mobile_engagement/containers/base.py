@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
+
+    from tap_mobile_engagement.errors import TapError
 
 CHUNK_BYTES = 256 * 1024
 """The most that a container hands over at once, in bytes.
@@ -27,12 +29,38 @@ class Blob(Struct, frozen=True):
         size: Length in bytes.
         etag: What changes whenever the blob is written, without quotation marks.
         arrived: When this version came to be, aware, in UTC. Azure gives whole seconds.
+        modified: When its content was last written, likewise; None where that is the same.
+            A copy may keep this time.
+        problem: Why its content can't be had, where the listing tells; :meth:`Container.open`
+            raises it.
     """
 
     name: str
     size: int
     etag: str
     arrived: datetime
+    modified: datetime | None = None
+    problem: TapError | None = None
+
+    @property
+    def written(self) -> datetime:
+        """When its content was last written, as far as that is known."""
+        return self.modified or self.arrived
+
+
+class Walk:
+    """How a folder is walked: which of its folders are entered, and what was skipped.
+
+    Args:
+        enters: Tells of a folder, whose name ends with a slash, whether it is entered.
+
+    Attributes:
+        skipped: Names that were skipped (see :mod:`names`); of a folder just its own.
+    """
+
+    def __init__(self, enters: Callable[[str], bool] = lambda _: True) -> None:
+        self.enters = enters
+        self.skipped: set[str] = set()
 
 
 class Container(Protocol):
@@ -47,10 +75,14 @@ class Container(Protocol):
         """Its name for messages: a URL without any secret."""
         ...
 
-    def list(self, prefix: str = "") -> Iterator[Blob]:
+    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
         """Its blobs whose names begin with the prefix, sorted by name.
 
         It is read page by page while it is consumed; nothing is asked for before that.
+
+        Args:
+            prefix: The beginning of their names.
+            walk: How a folder is walked; a container in Azure has no folders.
         """
         ...
 
@@ -63,7 +95,7 @@ class Container(Protocol):
         Raises:
             RetryLaterError: BLOB_CHANGED, BLOB_MISSING or STORAGE_UNAVAILABLE.
             SettingsError: SAS_EXPIRED, SAS_PERMISSION_MISSING or CONTAINER_ACCESS_DENIED.
-            DataError: BLOB_TRUNCATED or BLOB_ARCHIVED.
+            DataError: BLOB_TRUNCATED, BLOB_ARCHIVED or BLOB_UNREADABLE.
         """
         ...
 

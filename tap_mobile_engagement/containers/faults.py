@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 REQUEST_ERRORS = (AzureError, HTTPError)
 """What a request may raise: the SDK's errors, and urllib3's own where a body breaks off."""
 
+ARCHIVE_TIER = "Archive"
+"""The access tier of blobs whose content is offline."""
+
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REASON_CHARACTERS = 300
 _GOES_ON = "it goes on where this run stopped"
@@ -132,13 +135,7 @@ def _explain_answer(status: int, action: Action, where: Mapping[str, object]) ->
         case HTTPStatus.PRECONDITION_FAILED | HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return blob_changed(failed, where)
         case HTTPStatus.CONFLICT if action.permission == "r":
-            return DataError(
-                Code.BLOB_ARCHIVED,
-                f"{failed}: it is in the archive tier, or still on its way out of it",
-                next_step="Move it to the Hot or Cool tier, wait until Azure has done so, "
-                "which takes hours, then run again",
-                **where,
-            )
+            return blob_archived(**where)
         case _:
             return RetryLaterError(
                 Code.STORAGE_UNAVAILABLE,
@@ -146,6 +143,17 @@ def _explain_answer(status: int, action: Action, where: Mapping[str, object]) ->
                 next_step=f"Run again later; {_GOES_ON}",
                 **where,
             )
+
+
+def blob_archived(**where: object) -> DataError:
+    """The error for a blob whose content is offline."""
+    return DataError(
+        Code.BLOB_ARCHIVED,
+        "the blob can't be read: it is in the archive tier, or still on its way out of it",
+        next_step="Move it to the Hot or Cool tier, wait until Azure has done so, which takes "
+        "hours, then run again",
+        **where,
+    )
 
 
 def blob_missing(failed: str, where: Mapping[str, object]) -> RetryLaterError:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from tap_mobile_engagement.containers.base import CHUNK_BYTES, Blob
-from tap_mobile_engagement.containers.urls import check_folder_url
+from tap_mobile_engagement.containers.base import CHUNK_BYTES, Blob, Walk
+from tap_mobile_engagement.containers.names import skipped_part
+from tap_mobile_engagement.containers.urls import folder_path
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -26,18 +28,21 @@ if TYPE_CHECKING:
     from typing import IO
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", "~")
+
+log = logging.getLogger("tap-mobile-engagement")
 
 
 class FolderContainer:
     """The files under a folder, in all its sub-folders; a file is a blob.
 
-    Names are paths relative to the folder, with `/`. Links to files are followed, links to
-    folders are not (they could lead in circles). Left out are files that a writer has not
-    finished, which it shows by their names: those of a file or folder that begin with a dot
-    (rsync, azcopy and most editors), and those of a file that end with ``.tmp``, ``.part``,
-    ``.partial``, ``.crdownload`` or ``~``. A program that writes under the final name from the
-    start is not noticed here; its file changes, so that it is read again.
+    Names are paths relative to the folder, with `/`. Links to files and folders are followed;
+    a link that leads back to a folder above it is named in a warning and skipped. Some names
+    are skipped, see :mod:`tap_mobile_engagement.containers.names`. A program that writes under
+    the final name from the start is not noticed here; its file changes, so that it is read
+    again.
+
+    What can't be listed (a link that leads nowhere, a folder without permission) is a blob
+    with a problem, and the listing goes on.
 
     Args:
         folder: The folder.
@@ -52,34 +57,34 @@ class FolderContainer:
 
     @classmethod
     def from_url(cls, url: str, *, setting: str = "container_url") -> Self:
-        """The folder that a URL names, ``file:///data/export``.
+        """The folder that a URL names, ``file:///data/export``, or a path.
 
         Raises:
             SettingsError: CONTAINER_URL_INVALID if it names none.
         """
-        check_folder_url(url, setting)
-        return cls(Path(url2pathname(urlsplit(url.strip()).path)))
+        return cls(Path(folder_path(url, setting)))
 
-    def list(self, prefix: str = "") -> Iterator[Blob]:
+    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
         """Its blobs whose names begin with the prefix, sorted by name as Azure sorts them.
 
         Raises:
-            SettingsError: It is not there or can't be read, in whole or in part; or a file's
-                name is no UTF-8 text.
+            SettingsError: The folder does not exist, or can't be read at all.
         """
-        yield from self._walk("", prefix)
+        yield from self._walk("", prefix, walk or Walk(), frozenset())
 
     @contextmanager
     def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
         """The content of exactly that version of the file.
 
-        A version is told by the file's identity, length and modification time, looked at
-        before the first byte and after the last.
+        A version is known by the file's identity, length and times, looked at before the first
+        byte and after the last.
 
         Raises:
             RetryLaterError: BLOB_CHANGED, BLOB_MISSING or STORAGE_UNAVAILABLE.
-            SettingsError: CONTAINER_ACCESS_DENIED.
+            DataError: BLOB_TRUNCATED or BLOB_UNREADABLE.
         """
+        if blob.problem:
+            raise copy(blob.problem).at(container=self.label)
         try:
             file = self._path(blob).open("rb", buffering=0)
         except OSError as error:
@@ -92,7 +97,7 @@ class FolderContainer:
 
         Raises:
             RetryLaterError: BLOB_CHANGED if another version took its place; that one stays.
-            SettingsError: CONTAINER_ACCESS_DENIED.
+            DataError: BLOB_UNREADABLE if this user may not delete it.
         """
         path = self._path(blob)
         try:
@@ -114,58 +119,99 @@ class FolderContainer:
         except OSError as error:
             raise self._explain(error) from None
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[Blob]:
-        """The files under a folder, whose own name is empty or ends with a slash."""
-        for name in self._names(folder):
+    def _walk(
+        self, folder: str, prefix: str, walk: Walk, above: frozenset[tuple[int, int]]
+    ) -> Iterator[Blob]:
+        """The files under a folder, whose own name is empty or ends with a slash.
+
+        Args:
+            folder: Its name.
+            prefix: What the names of files begin with.
+            walk: What is entered, and what was skipped.
+            above: The folders that lead here, by device and number.
+        """
+        try:
+            status = (self._folder / folder).stat()
+            this = (status.st_dev, status.st_ino)
+            if this in above:
+                log.warning(
+                    "Skipped the link %s: it leads back to a folder above it", folder[:-1]
+                )
+                return
+            names = self._names(folder, walk)
+        except OSError as error:
+            if not folder:
+                raise self._explain(error) from None
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                yield _without_content(folder, self._explain(error, folder))
+            return  # otherwise deleted while the listing ran
+        for name in names:
             if name.endswith("/"):
-                if name.startswith(prefix) or prefix.startswith(name):
-                    yield from self._walk(name, prefix)
-            elif name.startswith(prefix):
+                if (name.startswith(prefix) or prefix.startswith(name)) and walk.enters(name):
+                    yield from self._walk(name, prefix, walk, above | {this})
+            elif name.startswith(prefix) or prefix.startswith(f"{name}/"):
                 blob = self._look_at(name)
-                if blob is not None:
+                if blob is not None and (name.startswith(prefix) or blob.problem):
                     yield blob
 
-    def _names(self, folder: str) -> Sequence[str]:
+    def _names(self, folder: str, walk: Walk) -> Sequence[str]:
         """What a folder holds, sorted; the names of its own folders end with a slash.
 
         That slash makes the order the one of whole names: `a.json` comes before `a/b.json`.
         """
-        try:
-            with os.scandir(self._folder / folder) as entries:
-                return sorted(folder + name for name in map(_name_of, entries) if name)
-        except FileNotFoundError as error:
-            if folder:
-                return ()  # deleted while the listing ran
-            raise self._explain(error) from None
-        except OSError as error:
-            raise self._explain(error, folder or None) from None
+        names = []
+        with os.scandir(self._folder / folder) as entries:
+            for entry in entries:
+                name = f"{folder}{entry.name}{'/' if _is_folder(entry) else ''}"
+                if skipped_part(name):
+                    walk.skipped.add(name)
+                else:
+                    names.append(name)
+        return sorted(names)
 
     def _look_at(self, name: str) -> Blob | None:
         """The file of that name; None if it is none, or is gone by now."""
+        path = self._folder / name
         try:
-            status = (self._folder / name).stat()
-        except FileNotFoundError:
-            return None
+            status = path.stat()
         except OSError as error:
-            raise self._explain(error, name) from None
+            return self._broken_link(name) or (
+                None
+                if isinstance(error, FileNotFoundError)
+                else _without_content(name, self._explain(error, name))
+            )
         if not S_ISREG(status.st_mode):
             return None
+        problem = None
         if not _is_utf8(name):
-            raise SettingsError(
-                Code.BAD_SETTING,
-                "the folder holds a file whose name is not UTF-8 text",
-                next_step="Rename the file, or leave it out of the folder",
-                container=self.label,
-                blob=repr(name),
+            name = os.fsencode(name).decode("utf-8", "backslashreplace")
+            problem = _unreadable(
+                name, "its name is not UTF-8 text", "Rename the file, then run again"
             )
         # A file that is moved or unpacked into the folder keeps its modification time, but
         # its change time is the moment of that.
-        arrived = max(status.st_ctime_ns, status.st_mtime_ns)
         return Blob(
             name=name,
             size=status.st_size,
             etag=_etag(status),
-            arrived=_EPOCH + timedelta(microseconds=arrived // 1000),
+            arrived=_moment(max(status.st_ctime_ns, status.st_mtime_ns)),
+            modified=_moment(status.st_mtime_ns),
+            problem=problem,
+        )
+
+    def _broken_link(self, name: str) -> Blob | None:
+        """A link that can't be followed; None where the name is no link."""
+        try:
+            target = (self._folder / name).readlink()
+        except OSError:
+            return None
+        return _without_content(
+            name,
+            _unreadable(
+                name,
+                f"the link leads to {target}, which can't be reached",
+                "Make its target reachable, or remove the link, then run again",
+            ),
         )
 
     def _read(self, file: IO[bytes], blob: Blob) -> Iterator[bytes]:
@@ -203,14 +249,20 @@ class FolderContainer:
 
     def _explain(self, error: OSError, blob: str | None = None) -> TapError:
         """Say what a failed system call means."""
-        what = "the folder" if blob is None else "a file of the folder"
         where = {"container": self.label, "blob": blob}
         match error:
             case FileNotFoundError() | NotADirectoryError() if blob is None:
                 return SettingsError(
                     Code.CONTAINER_NOT_FOUND,
                     "there is no such folder",
-                    next_step="Make it, or mend its path in the settings",
+                    next_step="Make it, or correct its path in the settings",
+                    **where,
+                )
+            case PermissionError() if blob is None:
+                return SettingsError(
+                    Code.CONTAINER_ACCESS_DENIED,
+                    "this user has no right to the folder",
+                    next_step="Grant it, or run the tap as a user who has it",
                     **where,
                 )
             case FileNotFoundError():
@@ -221,32 +273,55 @@ class FolderContainer:
                     **where,
                 )
             case PermissionError():
-                return SettingsError(
-                    Code.CONTAINER_ACCESS_DENIED,
-                    f"this user has no right to {what}",
-                    next_step="Grant it, or run the tap as a user who has it",
-                    **where,
+                return _unreadable(
+                    blob or "",
+                    f"this user has no right to the {_kind(blob)}",
+                    "Grant it, or run the tap as a user who has it",
+                    container=self.label,
+                )
+            case OSError(errno=errno.EIO | errno.ELOOP | errno.ENAMETOOLONG):
+                return _unreadable(
+                    blob or "",
+                    f"the {_kind(blob)} can't be read: {error.strerror}",
+                    "Make sure that its disk is sound, then run again",
+                    container=self.label,
                 )
             case _:
                 return RetryLaterError(
                     Code.STORAGE_UNAVAILABLE,
-                    f"{what} can't be read: {error.strerror or error}",
+                    f"the {_kind(blob)} can't be read: {error.strerror or error}",
                     next_step="Make sure that its disk or share is there, then run again",
                     **where,
                 )
 
 
-def _name_of(entry: os.DirEntry[str]) -> str:
-    """An entry's name, with a slash for a folder; empty for what is left out."""
-    if entry.name.startswith("."):
-        return ""
-    if entry.is_dir(follow_symlinks=False):
-        return f"{entry.name}/"
-    return "" if entry.name.endswith(_UNFINISHED) else entry.name
+def _kind(blob: str | None) -> str:
+    return "folder" if not blob or blob.endswith("/") else "file"
+
+
+def _unreadable(blob: str, what: str, next_step: str, **where: object) -> DataError:
+    return DataError(Code.BLOB_UNREADABLE, what, next_step=next_step, blob=blob, **where)
+
+
+def _without_content(name: str, problem: TapError) -> Blob:
+    """What stands for files that can't be listed: as early as can be, to hold the bookmark."""
+    return Blob(name, 0, "", _EPOCH, problem=problem)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
 def _etag(status: os.stat_result) -> str:
-    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+    times = f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+    return f"{status.st_ino:x}-{status.st_size:x}-{times}"
 
 
 def _is_utf8(name: str) -> bool:

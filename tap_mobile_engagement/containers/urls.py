@@ -1,4 +1,4 @@
-"""Container URLs: their right form, and what the SAS in them allows. No I/O, no clock.
+"""Container URLs: their right form, and what the SAS in them allows. No clock.
 
 Where a rule comes from: "Create a service SAS" and "Create an account SAS" in Microsoft's
 reference of the Blob Storage REST API.
@@ -7,11 +7,13 @@ reference of the Blob Storage REST API.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.request import url2pathname
 
 from tap_mobile_engagement.errors import Code, SettingsError
 
@@ -46,6 +48,8 @@ CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web
 # Microsoft's best practices for SAS: "you may observe up to 15 minutes of clock skew in either
 # direction on any request".
 _CLOCK_SKEW = timedelta(minutes=15)
+
+_PATHS = (os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}")  # how a path begins
 
 _OTHER_SERVICES = re.compile(r"\.(dfs|file|queue|table|web)\.(?:core|storage)\.")
 
@@ -122,7 +126,7 @@ def check_container_url(
 ) -> None:
     """Refuse a container URL that can't work, before anything is created with it.
 
-    A folder (``file:///…``) only has to be an absolute path. A SAS that refers to a stored
+    A folder (``file:///…`` or a path) only has to be well-formed. A SAS that refers to a stored
     access policy is checked as far as it says itself what it allows.
 
     Args:
@@ -136,7 +140,7 @@ def check_container_url(
             that does not count yet; SAS_PERMISSION_MISSING with what is missing.
     """
     if is_folder_url(url):
-        check_folder_url(url, setting)
+        folder_path(url, setting)
         return
     container = ContainerUrl.parse(url, setting=setting)
     sas = container.sas
@@ -168,22 +172,41 @@ def check_container_url(
 
 
 def is_folder_url(url: str) -> bool:
-    """Whether the URL names a folder (``file:…``) instead of an Azure container."""
-    return url.strip().lower().startswith("file:")
+    """Whether it names a folder (``file:…`` or a path) instead of an Azure container."""
+    text = url.strip()
+    return text.lower().startswith("file:") or _is_path(text)
 
 
-def check_folder_url(url: str, setting: str) -> None:
-    """Refuse a ``file:`` URL that does not name a folder by its whole path.
+def folder_path(url: str, setting: str = "container_url") -> str:
+    """The folder that a ``file:`` URL or a path names.
 
     Raises:
         SettingsError: CONTAINER_URL_INVALID with the right form.
     """
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError:
-        _refuse(setting, "is no URL")
-    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-        _refuse(setting, "must name a folder by its whole path, as in file:///data/export")
+    text = url.strip()
+    if not text.lower().startswith("file:"):
+        path = os.path.expanduser(text)  # noqa: PTH111  (a user that is unknown is no error)
+    else:
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            _refuse(setting, "is no URL")
+        if "#" in text or "?" in text:
+            right = text.replace("#", "%23").replace("?", "%3F")
+            _refuse(setting, f"has a # or ? in its path: write it as {right}")
+        if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+            _refuse(setting, "must name a folder by its whole path, as in file:///data/export")
+        path = url2pathname(parts.path)
+    if "\0" in path:
+        _refuse(setting, "can't be the name of a folder")
+    return path
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text without a scheme is the path of a folder."""
+    if "://" in text or "sig=" in text or text.startswith("/subscriptions/"):
+        return False
+    return text.startswith(_PATHS) or os.path.isdir(text)  # noqa: PTH112  (any text will do)
 
 
 def sas_expiry(url: str) -> datetime | None:
@@ -205,7 +228,7 @@ def _refuse(setting: str, reason: str) -> NoReturn:
         Code.CONTAINER_URL_INVALID,
         f"the setting {setting} {reason}",
         next_step=f"Use the container's Blob URL with its SAS, {RIGHT_FORM}, "
-        "or a folder, file:///FOLDER",
+        "or a folder, file:///FOLDER or its path",
     ) from None
 
 

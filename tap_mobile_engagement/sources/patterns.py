@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import msgspec
 from msgspec import Struct
@@ -12,9 +13,12 @@ from msgspec import Struct
 from tap_mobile_engagement.settings import ArchiveType  # noqa: TC001  (msgspec reads it)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tap_mobile_engagement.settings import Settings
 
 _WILD = "*?["
+_SLASH_IN_BRACKETS = re.compile(r"\[[^\]]*/")
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,11 +48,16 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
                 return rule.data_type
         return None
 
+    def enters(self, folder: str) -> bool:
+        """Whether a file in that folder may be looked at; the name ends with a slash."""
+        return may_match_in(self.pattern, folder)
+
     @property
     def prefix(self) -> str:
-        """What the names of all files that are looked at begin with."""
-        at = next((i for i, char in enumerate(self.pattern) if char in _WILD), None)
-        return self.pattern[:at]
+        """What the names of all files that are looked at begin with, in any encoding."""
+        pattern = normalize("NFC", self.pattern)
+        ends = (i for i, char in enumerate(pattern) if char in _WILD or not char.isascii())
+        return pattern[: next(ends, None)]
 
     def to_state(self) -> Any:
         """The rules as a state holds them."""
@@ -58,17 +67,70 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 def matches(pattern: str, name: str) -> bool:
     """Whether a blob's name matches a pattern, letter by letter.
 
+    Letters are the same however they are encoded: a Mac writes ``ü`` as two characters.
+
     Args:
         pattern: ``*`` stands for anything within a folder, ``**`` for anything across folders,
             ``**/`` also for no folder, ``?`` for one character but a slash, ``[ab]`` and
             ``[!ab]`` for one that is, or is not, among those in the brackets.
         name: With ``/`` between folders.
     """
+    if not name.isascii():
+        name = normalize("NFC", name)
     return _compiled(pattern).fullmatch(name) is not None
+
+
+def may_match_in(pattern: str, folder: str) -> bool:
+    """Whether a pattern can match any name in a folder, whose own name ends with a slash."""
+    if _SLASH_IN_BRACKETS.search(pattern):
+        return True
+    *wanted, _ = levels = pattern.split("/")
+    names = folder.rstrip("/").split("/")
+    for level, name in zip(levels, names, strict=False):
+        if "**" in level:
+            return True
+        if not matches(level, name):
+            return False
+    return len(names) <= len(wanted)
+
+
+def why_no_match(pattern: str, names: Sequence[str]) -> str:
+    """Why a pattern matches none of the names that are there, and what would.
+
+    Args:
+        pattern: The pattern.
+        names: Some of the names; none where there are none at all.
+    """
+    folded = pattern.casefold()
+    for name in names:
+        if matches(folded, name.casefold()):
+            return f"Capital letters count: {name} is there"
+        if matches(f"**/{pattern}", name):
+            return f"{name} is there: **/{pattern} matches in every folder"
+    example = f"There is {names[0]}, for example" if names else "There is no file at all"
+    return _what_never_matches(pattern) or example
+
+
+def _what_never_matches(pattern: str) -> str:
+    """What is in a pattern that no name has; empty where nothing is."""
+    right = pattern
+    while right.startswith(("/", "./")):
+        right = right.partition("/")[2]
+    if right != pattern:
+        return f"Names do not begin with / or ./ here: write the pattern as {right or '**'}"
+    if "\\" in pattern:
+        right = pattern.replace("\\", "/")
+        return f"Write / between folders: {right}"
+    if pattern.endswith("/"):
+        return f"No name of a file ends with a slash: write {pattern}** for all in that folder"
+    if ".." in pattern.split("/") or "//" in pattern:
+        return "Names hold neither .. nor //: write the pattern without them"
+    return ""
 
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
+    pattern = normalize("NFC", pattern)
     parts = re.findall(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]|.", pattern, re.DOTALL)
     return re.compile("".join(map(_regex, parts)), re.DOTALL)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tap_mobile_engagement.containers import Blob, Container
+    from tap_mobile_engagement.containers.base import Walk
     from tap_mobile_engagement.settings import Settings
 
 Record = dict[str, Any]
@@ -48,9 +49,9 @@ class CountingContainer:
     def label(self) -> str:
         return self._container.label
 
-    def list(self, prefix: str = "") -> Iterator[Blob]:
+    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
         self.listings += 1
-        return self._container.list(prefix)
+        return self._container.list(prefix, walk=walk)
 
     @contextmanager
     def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:

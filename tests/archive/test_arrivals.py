@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tap_mobile_engagement.containers.base import Walk
+
 NOON = datetime(2016, 5, 8, 12, tzinfo=UTC)
 State = dict[str, dict[str, Any]]
 
@@ -43,7 +45,8 @@ class Shelf:
         self._writes += 1
         self.blobs[name] = Blob(name, len(data), f"etag-{self._writes}", arrived), data
 
-    def list(self, prefix: str = "") -> Iterator[Blob]:
+    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
+        del walk
         return (self.blobs[n][0] for n in sorted(self.blobs) if n.startswith(prefix))
 
     @contextmanager

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from typing import Literal
+from unicodedata import normalize
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tap_mobile_engagement.settings import ArchiveType
-from tap_mobile_engagement.sources.patterns import Rules, matches
+from tap_mobile_engagement.sources.patterns import (
+    Rules,
+    matches,
+    may_match_in,
+    why_no_match,
+)
+
+Form = Literal["NFC", "NFD"]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +53,7 @@ def test_a_pattern_matches_the_whole_name(pattern: str, yes: list[str], no: list
         ("2017/05/ev-*.json", "2017/05/ev-"),
         ("a/b.json", "a/b.json"),
         ("a[bc]", "a"),
+        ("gr\u00f6\u00dfe/2017", "gr"),
     ],
 )
 def test_the_prefix_is_what_all_matching_names_begin_with(pattern: str, prefix: str) -> None:
@@ -51,3 +65,61 @@ def test_the_first_rule_that_matches_says_what_a_file_holds() -> None:
     assert rules.data_type("old/ev-1") == "events"
     assert rules.data_type("old/x/1") == "errors"
     assert rules.data_type("new/1") is None
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("other", ["NFC", "NFD"])
+def test_letters_are_the_same_however_they_are_encoded(form: Form, other: Form) -> None:
+    name = normalize(form, "für/größe-1")
+    rules = Rules(normalize(other, "für/gr?ße-*"))
+    assert rules.looks_at(name)
+    assert name.startswith(rules.prefix)
+    assert rules.enters(normalize(form, "für/"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "yes", "no"),
+    [
+        ("**", ["a/", "a/b/"], []),
+        ("*.json", [], ["a/"]),
+        ("2017/*", ["2017/"], ["lost+found/", "2017/05/"]),
+        ("2017/**", ["2017/", "2017/05/"], ["lost+found/"]),
+        ("*/a.json", ["x/"], ["x/y/"]),
+        ("**/a.json", ["x/", "x/y/"], []),
+        ("2017/05/ev-*", ["2017/", "2017/05/"], ["2016/", "2017/06/", "2017/05/ev-/"]),
+        ("a**b", ["a/", "x/"], []),
+        ("[a/]b", ["a/", "x/"], []),
+    ],
+)
+def test_a_folder_is_entered_only_if_a_name_in_it_may_match(
+    pattern: str, yes: list[str], no: list[str]
+) -> None:
+    assert [folder for folder in yes if not may_match_in(pattern, folder)] == []
+    assert [folder for folder in no if may_match_in(pattern, folder)] == []
+
+
+@given(st.text("a/*?[]!", min_size=1, max_size=8), st.text("ab/", min_size=1, max_size=8))
+def test_no_folder_with_a_match_is_passed_by(pattern: str, name: str) -> None:
+    if matches(pattern, name) and not re.search("^/|//|/$", name):
+        for at in (found.end() for found in re.finditer("/", name)):
+            assert may_match_in(pattern, name[:at])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "hint"),
+    [
+        ("/2017/**", ["2017/a"], "write the pattern as 2017/**"),
+        ("./2017/**", ["2017/a"], "write the pattern as 2017/**"),
+        ("2017\\*", ["2017/a"], "Write / between folders: 2017/*"),
+        ("2017/", ["2017/a"], "write 2017/** for all"),
+        ("../a", ["a"], "without them"),
+        ("events/*", ["x", "Events/1"], "Capital letters count: Events/1 is there"),
+        ("*.json", ["x", "2017/a.json"], "**/*.json matches in every folder"),
+        ("*.csv", ["a.json"], "There is a.json, for example"),
+        ("**", [], "There is no file at all"),
+    ],
+)
+def test_a_pattern_without_a_match_is_explained(
+    pattern: str, names: list[str], hint: str
+) -> None:
+    assert hint in why_no_match(pattern, names)

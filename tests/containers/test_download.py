@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from azure.storage.blob import AccessPolicy, ContainerSasPermissions, ContentSettings
 
@@ -213,16 +214,19 @@ def test_a_blob_that_is_gone_is_missing(azurite: Azurite, name: str) -> None:
     assert caught.value.code == Code.BLOB_MISSING
 
 
-def test_a_blob_in_the_archive_tier_is_told(azurite: Azurite, name: str) -> None:
+def test_a_blob_in_the_archive_tier_is_known_from_the_listing_and_from_the_answer(
+    azurite: Azurite, name: str
+) -> None:
     azurite.upload(name, "events.json", b"[1]")
     azurite.client(name).get_blob_client("events.json").set_standard_blob_tier("Archive")
     container = AzureContainer.from_url(azurite.sas_url(name))
     (blob,) = container.list()
 
-    with pytest.raises(DataError) as caught:
-        read(container, blob)
-
-    assert caught.value.code == Code.BLOB_ARCHIVED
+    assert blob.problem is not None
+    for listed in (blob, msgspec.structs.replace(blob, problem=None)):
+        with pytest.raises(DataError, match=r"archive tier.*blob=events\.json") as caught:
+            read(container, listed)
+        assert caught.value.code == Code.BLOB_ARCHIVED
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.containers import CHUNK_BYTES, FolderContainer, open_container
+from tap_mobile_engagement.containers.base import Walk
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tap_mobile_engagement.containers import Blob
@@ -34,15 +35,31 @@ def write(folder: Path, name: str, content: bytes = b"[]") -> Path:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """A folder that nobody may read; root, who may read everything, is nobody meanwhile."""
-    user = os.geteuid()
     folder.chmod(0)
+    try:
+        with as_nobody(folder.parent):
+            yield
+    finally:
+        folder.chmod(0o700)
+
+
+@contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """Be a user without rights of root, who may enter the folder."""
+    user = os.geteuid()
     if user == 0:
+        opened = [each for each in (folder, *folder.parents) if not each.stat().st_mode & 0o5]
+        modes = [(each, each.stat().st_mode) for each in opened]
+        for each in opened:
+            each.chmod(0o755)
         os.seteuid(65534)
     try:
         yield
     finally:
-        os.seteuid(user)
-        folder.chmod(0o700)
+        if user == 0:
+            os.seteuid(user)
+            for each, mode in modes:
+                each.chmod(mode)
 
 
 def read(container: FolderContainer, blob: Blob) -> bytes:
@@ -121,27 +138,113 @@ def test_hidden_and_unfinished_files_are_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_links_to_files_are_followed_and_other_things_left_out(tmp_path: Path) -> None:
+def test_what_is_skipped_for_its_name_is_told_and_counted_once_a_folder(tmp_path: Path) -> None:
+    for name in (
+        *("a.json", ".DS_Store", "2017/._a.json", ".git/x/y", ".git/z"),
+        *("__MACOSX/2017/._a.json", "2017/a.json~"),
+    ):
+        write(tmp_path, name)
+    walk = Walk()
+
+    listed = [blob.name for blob in FolderContainer(tmp_path).list(walk=walk)]
+
+    assert listed == ["a.json"]
+    assert walk.skipped == {
+        *(".DS_Store", "2017/._a.json", ".git/", "__MACOSX/", "2017/a.json~"),
+    }
+
+
+def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
     folder = tmp_path / "container"
-    target = write(tmp_path, "elsewhere.json", b"[7]")
+    target = write(tmp_path, "elsewhere/a/b.json", b"[7]")
     write(folder, "a/own.json")
     (folder / "link.json").symlink_to(target)
-    (folder / "broken.json").symlink_to(tmp_path / "nowhere")
-    (folder / "a" / "circle").symlink_to(folder)
+    (folder / "2017").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(folder / "pipe")
     container = FolderContainer(folder)
 
     blobs = list(container.list())
 
-    assert [blob.name for blob in blobs] == ["a/own.json", "link.json"]
-    assert read(container, blobs[1]) == b"[7]"
+    assert [blob.name for blob in blobs] == ["2017/a/b.json", "a/own.json", "link.json"]
+    assert [read(container, blob) for blob in blobs] == [b"[7]", b"[]", b"[7]"]
 
 
-def test_a_name_that_is_no_text_is_refused_instead_of_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["", "a", "a/b"])
+def test_a_link_back_to_a_folder_above_it_is_named_and_skipped(
+    tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "a/b/own.json")
+    (tmp_path / "a" / "b" / "circle").symlink_to(tmp_path / place)
+
+    assert names(FolderContainer(tmp_path)) == ["a/b/own.json"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Skipped the link a/b/circle: it leads back to a folder above it"
+    ]
+
+
+@pytest.mark.parametrize("target", ["not-mounted/a.json", "itself.json"])
+def test_a_link_that_leads_nowhere_is_a_blob_with_a_problem(
+    tmp_path: Path, target: str
+) -> None:
+    write(tmp_path, "a.json")
+    (tmp_path / "itself.json").symlink_to(tmp_path / target)
+    container = FolderContainer(tmp_path)
+
+    sound, broken = container.list()
+
+    assert (sound.name, sound.problem) == ("a.json", None)
+    with pytest.raises(
+        DataError, match=f"itself.json.*{target}|{target}.*itself.json"
+    ) as caught:
+        read(container, broken)
+    assert caught.value.code == Code.BLOB_UNREADABLE
+
+
+def test_a_folder_that_a_walk_does_not_enter_is_not_looked_at(tmp_path: Path) -> None:
+    write(tmp_path, "2017/a.json")
+    write(tmp_path, "lost+found/a.json")
+    walk = Walk(lambda folder: folder != "lost+found/")
+
+    with locked(tmp_path / "lost+found"):
+        listed = [blob.name for blob in FolderContainer(tmp_path).list(walk=walk)]
+
+    assert listed == ["2017/a.json"]
+
+
+def test_a_name_that_is_no_text_is_a_blob_with_a_problem(tmp_path: Path) -> None:
     write(tmp_path, os.fsdecode(b"ev\xff.json"))
+    write(tmp_path, "sound.json")
 
-    with pytest.raises(SettingsError, match="UTF-8"):
-        list(FolderContainer(tmp_path).list())
+    broken, sound = FolderContainer(tmp_path).list()
+
+    assert sound.name == "sound.json"
+    assert broken.name == r"ev\xff.json"
+    assert broken.problem is not None
+    assert broken.problem.code == Code.BLOB_UNREADABLE
+    assert "UTF-8" in str(broken.problem)
+
+
+def test_a_file_rewritten_in_place_with_its_old_time_is_another_version(tmp_path: Path) -> None:
+    path = write(tmp_path, "events.json", b"[1]")
+    before = path.stat()
+    (first,) = FolderContainer(tmp_path).list()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:
+        path.write_bytes(b"[2]")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    (second,) = FolderContainer(tmp_path).list()
+
+    assert (first.size, first.written) == (second.size, second.written)
+    assert first.etag != second.etag
+
+
+def test_a_copy_keeps_the_time_of_its_content(tmp_path: Path) -> None:
+    path = write(tmp_path, "events.json")
+    os.utime(path, (A_YEAR_AGO.timestamp(), A_YEAR_AGO.timestamp()))
+
+    (blob,) = FolderContainer(tmp_path).list()
+
+    assert abs(blob.written - A_YEAR_AGO) < timedelta(milliseconds=1)
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 1_000_000])
@@ -259,25 +362,83 @@ def test_a_folder_that_is_none_is_not_found(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_without_rights_is_denied(tmp_path: Path) -> None:
     write(tmp_path, "locked/events.json")
+    container = FolderContainer(tmp_path / "locked")
 
-    with locked(tmp_path / "locked"), pytest.raises(SettingsError) as caught:
-        list(FolderContainer(tmp_path).list())
+    for ask in (container.check, lambda: list(container.list())):
+        with locked(tmp_path / "locked"), pytest.raises(SettingsError) as caught:
+            ask()
+        assert caught.value.code == Code.CONTAINER_ACCESS_DENIED
 
-    assert caught.value.code == Code.CONTAINER_ACCESS_DENIED
+
+def test_a_folder_within_without_rights_is_a_blob_with_a_problem(tmp_path: Path) -> None:
+    write(tmp_path, "locked/events.json")
+    write(tmp_path, "sound.json")
+    container = FolderContainer(tmp_path)
+
+    with locked(tmp_path / "locked"):
+        broken, sound = container.list()
+
+    assert (broken.name, sound.name) == ("locked/", "sound.json")
+    assert broken.problem is not None
+    assert broken.problem.code == Code.BLOB_UNREADABLE
+    assert "no right to the folder" in str(broken.problem)
+
+
+def test_a_file_without_rights_is_unreadable(tmp_path: Path) -> None:
+    path = write(tmp_path, "events.json")
+    container = FolderContainer(tmp_path)
+    path.chmod(0)
+    (blob,) = container.list()
+
+    with as_nobody(tmp_path), pytest.raises(DataError, match=r"events\.json") as caught:
+        read(container, blob)
+
+    assert caught.value.code == Code.BLOB_UNREADABLE
 
 
 def test_a_folder_that_is_there_passes_the_check(tmp_path: Path) -> None:
     FolderContainer(tmp_path).check()
 
 
-def test_a_url_leads_to_the_folder_and_back(tmp_path: Path) -> None:
-    folder = tmp_path / "für alle & 100%"
+@pytest.mark.parametrize("address", [lambda folder: folder.as_uri(), str])
+def test_a_url_or_a_path_leads_to_the_folder_and_back(
+    tmp_path: Path, address: Callable[[Path], str]
+) -> None:
+    folder = tmp_path / "für alle & 100% #1?"
     write(folder, "events.json", b"[1]")
 
-    container = open_container(folder.as_uri())
+    container = open_container(address(folder))
 
     assert [blob.name for blob in container.list()] == ["events.json"]
     assert container.label == folder.as_uri()
+
+
+def test_a_path_may_begin_at_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "exports/events.json")
+    monkeypatch.chdir(tmp_path)
+
+    for path in ("exports", "./exports", "exports/../exports/"):
+        assert [blob.name for blob in open_container(path).list()] == ["events.json"]
+
+
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("file:///data/exports#2017", "file:///data/exports%232017"),
+        ("file:///data/exports?2017", "file:///data/exports%3F2017"),
+        ("file:///data/exports#", "file:///data/exports%23"),
+    ],
+)
+def test_a_url_with_a_fragment_or_query_is_refused_with_the_right_spelling(
+    url: str, right: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        open_container(url)
+
+    assert caught.value.code == Code.CONTAINER_URL_INVALID
+    assert right in str(caught.value)
 
 
 def test_a_url_without_a_whole_path_is_refused() -> None:

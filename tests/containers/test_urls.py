@@ -62,6 +62,10 @@ def refusal_of(url: str, needs: str = "rl") -> SettingsError:
         with_sas(f"{ACCOUNT}/raw", {"sv": "2022-11-02", "sr": "c", "si": "p", "sig": SECRET}),
         "file:///data/export",
         "file://localhost/data/export",
+        "/data/export",
+        "/data/export #1?",
+        "./export",
+        "~/export",
     ],
 )
 def test_a_right_url_is_accepted(url: str) -> None:
@@ -73,6 +77,7 @@ def test_a_right_url_is_accepted(url: str) -> None:
     [
         ("", "https://"),
         ("exports/raw", "https://"),
+        ("//exports.blob.core.windows.net/raw?sp=rl&sig=c2VjcmV0", "https://"),
         ("/subscriptions/s/resourceGroups/g", "https://"),
         (url_of("wasbs://raw@exports.blob.core.windows.net"), "https://"),
         (url_of("https:///raw"), "host"),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tap_mobile_engagement.containers.base import Walk
+
 _PATIENCE = 30.0  # seconds until a test that will not pass is given up
 
 CONFIG = {
@@ -65,9 +67,9 @@ class CountedContainer(FolderContainer):
 
     listings = 0
 
-    def list(self, prefix: str = "") -> Iterator[Any]:
+    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Any]:
         self.listings += 1
-        return super().list(prefix)
+        return super().list(prefix, walk=walk)
 
 
 def test_tasks_are_begun_while_the_devices_are_listed(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Zip files: their members, proven whole.
 
 The table of a zip file's members stands at its end, and only the table is the truth about
-them. So the file is kept until it is there as a whole: in memory while it is small, else in a
+them. So the file is kept until all of it has arrived: in memory while it is small, else in a
 temporary file.
+
+What is broken in one member is an error of that member; the others can be read.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import tempfile
 import zipfile
 import zlib
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, NoReturn, Self, cast
 
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.containers.names import skipped_part
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 
 if TYPE_CHECKING:
@@ -28,6 +32,21 @@ _IN_MEMORY = 16 << 20  # bytes
 _END_OF_TABLE = b"PK\x05\x06"
 _SHORTEST_END = 22  # bytes: the record behind the table
 _LONGEST_END = _SHORTEST_END + (1 << 16)  # and its longest comment
+
+_READABLE = {
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+    zipfile.ZIP_BZIP2,
+    zipfile.ZIP_LZMA,
+}
+_METHODS = {9: "Deflate64", 93: "Zstandard", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd"}
+_ENCRYPTED = 0x1 | 0x40  # flags
+
+# Extra fields with times in UTC, and where the time of modification stands in them.
+_UNIX_TIME, _NTFS_TIME = 0x5455, 0x000A
+_NTFS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
+_HEADER = struct.Struct("<HH")  # kind and size
+_NO_YEAR = 1980  # the first that a zip file can name; programs that know no time write it
 
 # What the standard library raises for a broken file, depending on where it is broken.
 _BROKEN = (
@@ -50,12 +69,15 @@ class ZipContent:
 
     Attributes:
         members: The files in it, in the order of its table.
+        skipped: The names of those that are skipped, see
+            :mod:`tap_mobile_engagement.containers.names`.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
         self._size = 0
         self.members: tuple[zipfile.ZipInfo, ...] = ()
+        self.skipped: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         """Take the file.
@@ -63,17 +85,20 @@ class ZipContent:
         Raises:
             DataError: ``BLOB_TRUNCATED`` where the file's end is missing, ``BLOB_CORRUPT``
                 where its table is broken or does not fit the file.
+            RetryLaterError: ``NO_TEMPORARY_SPACE``.
         """
         self._file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY))
         try:
             for chunk in self._chunks:
-                self._file.write(chunk)
+                self._keep(chunk)
             self._size = self._file.tell()
             self._zip = self._open()
         except BaseException:
             self._file.close()
             raise
-        self.members = tuple(member for member in self._zip.infolist() if not member.is_dir())
+        files = [member for member in self._zip.infolist() if not member.is_dir()]
+        self.members = tuple(file for file in files if not skipped_part(file.filename))
+        self.skipped = frozenset(skipped_part(file.filename) for file in files) - {""}
         return self
 
     def __exit__(
@@ -85,6 +110,17 @@ class ZipContent:
         """Let go of the file."""
         self._zip.close()
         self._file.close()
+
+    def _keep(self, chunk: bytes) -> None:
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise RetryLaterError(
+                Code.NO_TEMPORARY_SPACE,
+                f"a zip file needs a temporary file, which can't be written: {error.strerror}",
+                next_step=f"Make room in {tempfile.gettempdir()}, or set TMPDIR to another "
+                "folder, then run again",
+            ) from None
 
     def _open(self) -> zipfile.ZipFile:
         try:
@@ -121,9 +157,18 @@ class ZipContent:
 
         Raises:
             DataError: ``BLOB_CORRUPT`` where its data is broken, has not the checksum or the
-                length that the table says, or is encrypted. The offset is in the zip file,
-                ``member`` is its name.
+                length that the table says, is encrypted, or compressed by a method that is
+                not known. The offset is in the zip file, ``member`` is its name.
         """
+        if member.flag_bits & _ENCRYPTED:
+            raise _broken(member, "is encrypted", "Unpack the zip file with its password")
+        if member.compress_type not in _READABLE:
+            method = _METHODS.get(member.compress_type, f"method {member.compress_type}")
+            raise _broken(
+                member,
+                f"is compressed by {method}, which can't be read",
+                "Unpack the zip file, or pack it with another program",
+            )
         with _told_of(member):
             content = self._zip.open(member)
         with content:
@@ -140,10 +185,7 @@ def _read(content: IO[bytes], member: zipfile.ZipInfo) -> Iterator[bytes]:
         length += len(chunk)
         yield chunk
     if length != member.file_size:
-        what = f"a member has {length} bytes instead of {member.file_size}"
-        raise DataError(
-            Code.BLOB_CORRUPT, what, member=member.filename, offset=member.header_offset
-        )
+        raise _broken(member, f"has {length} bytes instead of {member.file_size}")
 
 
 @contextmanager
@@ -151,10 +193,44 @@ def _told_of(member: zipfile.ZipInfo) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        raise DataError(
-            Code.BLOB_CORRUPT,
-            f"a member of the zip file can't be read: {error or type(error).__name__}",
-            next_step="Copy or export the file again; an encrypted one has to be unpacked",
-            member=member.filename,
-            offset=member.header_offset,
-        ) from None
+        raise _broken(member, f"can't be read: {error or type(error).__name__}") from None
+
+
+def _broken(
+    member: zipfile.ZipInfo, what: str, next_step: str = "Copy or export the file again"
+) -> DataError:
+    return DataError(
+        Code.BLOB_CORRUPT,
+        f"a member of the zip file {what}",
+        next_step=next_step,
+        member=member.filename,
+        offset=member.header_offset,
+    )
+
+
+def modified(member: zipfile.ZipInfo) -> datetime | None:
+    """When a member was last written, in UTC; None where the zip file does not say.
+
+    The time that every member has is that of a clock in an unknown zone, taken as UTC. Most
+    programs add one in UTC, which counts first.
+    """
+    try:
+        return _exact_time(member.extra) or _clock_time(member.date_time)
+    except (struct.error, ValueError, OverflowError):
+        return None
+
+
+def _exact_time(extra: bytes) -> datetime | None:
+    while len(extra) > _HEADER.size:
+        kind, size = _HEADER.unpack_from(extra)
+        data, extra = extra[_HEADER.size :][:size], extra[_HEADER.size + size :]
+        if kind == _UNIX_TIME and data[0] & 1:
+            return datetime.fromtimestamp(struct.unpack_from("<i", data, 1)[0], UTC)
+        if kind == _NTFS_TIME and struct.unpack_from("<HH", data, 4) == (1, 24):
+            (ticks,) = struct.unpack_from("<Q", data, 8)  # of 100 nanoseconds
+            return _NTFS_EPOCH + timedelta(microseconds=ticks // 10)
+    return None
+
+
+def _clock_time(time: tuple[int, int, int, int, int, int]) -> datetime | None:
+    return None if time[0] <= _NO_YEAR else datetime(*time, tzinfo=UTC)

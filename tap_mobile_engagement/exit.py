@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tap-mobile-engagement")
 
+_NAMED = 20  # failures that the last line names; each has a line of its own above it
+
 
 @contextmanager
 def errors_on_one_line() -> Iterator[None]:
@@ -45,7 +47,9 @@ def streams_failed(failures: Sequence[TapError]) -> TapError:
     Args:
         failures: What failed, in order.
     """
-    named = [f"{_place(error)} ({error.code})" for error in failures]
+    named = [f"{_place(error)} ({error.code})" for error in failures[:_NAMED]]
+    if len(failures) > _NAMED:
+        named.append("…")
     log.error("These failed; all other streams and apps are done:")
     for error in failures:
         log.error("- %s", error)
@@ -58,8 +62,9 @@ def streams_failed(failures: Sequence[TapError]) -> TapError:
 
 
 def _place(error: TapError) -> str:
-    """Where it failed, in short: stream and app."""
-    stream, app = error.where.get("stream", "the tap"), error.where.get("app")
+    """Where it failed, in short: stream and app, or the file that concerns several."""
+    stream = error.where.get("stream") or error.where.get("blob", "the tap")
+    app = error.where.get("app")
     return f"{stream} of {app}" if app else str(stream)
 
 

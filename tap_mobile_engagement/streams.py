@@ -34,6 +34,7 @@ from tap_mobile_engagement.rereading import (
     is_worth_another_try,
 )
 from tap_mobile_engagement.sdk_settings import map_failed
+from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
 from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
 
@@ -70,6 +71,7 @@ class ExportStream(Stream):
         super().__init__(tap, schema=data_type.schema, name=data_type.name)
         self.primary_keys = data_type.keys
         self._bad_records: BadRecords | None = None
+        self._emitted = 0  # records of the partition at hand
 
     @property
     def partitions(self) -> list[dict[str, Any]] | None:
@@ -144,12 +146,11 @@ class ExportStream(Stream):
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
                 path = self._choose_path(output)
-                done = [
+                gaps = [
                     self._sync_partition(partition, path, output, counter)
                     for partition in self._partitions(context)
                 ]
-                if all(done):
-                    self._finish()
+                self._finish(next(filter(None, gaps), ""))
         except TapError as error:
             self._failed(error)
         except AbortedSyncExceptionBase:  # the SDK would log an error, and then ignore it
@@ -162,23 +163,58 @@ class ExportStream(Stream):
 
     def _sync_partition(
         self, partition: Context, path: LinePath | SdkPath, output: Output, counter: Counter
-    ) -> bool:
-        """Emit the exports of one partition in order, up to the first that fails.
+    ) -> str:
+        """Emit the exports of one partition in order, up to the first that stops it.
 
         Returns:
-            Whether all of them are out.
+            Why it can't be taken for all that there is; empty if it can.
         """
         counter.with_context(partition)
+        self._emitted = self._rejects.count = 0
+        gaps: list[str] = []
+        is_held = is_unsaved = False
         try:
             for export in self._exports(partition):
-                self._emit(export, path, counter)
-                output.finish()
-                self._commit(export)
+                failure = self._sync_export(export, path, output, counter)
+                if failure is not None:
+                    gaps.append(f"the file {failure.where.get('blob')} could not be read")
+                    is_held |= not _is_skipped(export, failure)
+                elif not export.parts:
+                    gaps.append("an export task wrote no file, which was counted as empty")
+                if not is_held and failure is None:
+                    self._commit(export)
+                elif not is_held:
+                    export.commit()
+                    is_unsaved = True  # one state after all of them will do
+            if is_unsaved:
+                self._save_state()
+            if self._rejects.count:
+                gaps.append("bad records were skipped")
+            elif not self._emitted:
+                gaps.append("it holds no record")
         except TapError as error:
             output.discard()
             self._failed(error.at(app=partition.get("app_name")))
-            return False
-        return True
+            gaps.append("it failed")
+        return next(iter(gaps), "")
+
+    def _sync_export(
+        self, export: Export, path: LinePath | SdkPath, output: Output, counter: Counter
+    ) -> TapError | None:
+        """Emit one export; return what is wrong with it where those behind it can be read."""
+        try:
+            self._emit(export, path, counter)
+            output.finish()
+        except TapError as error:
+            is_dry_run = self.ABORT_AT_RECORD_COUNT is not None
+            is_bad_file = error.code in FILE_CODES or error.code is Code.BAD_RECORD
+            if is_dry_run or not is_bad_file or export.on_failure is OnFailure.STOP:
+                raise
+            output.discard()
+            error.at(stream=self.name)
+            self._tap.bad_files.note(error, is_skipped=_is_skipped(export, error))
+            return error
+        return None
 
     def _failed(self, error: TapError) -> None:
         """Note a failure with the tap. In a dry run it is the verdict, and ends it at once."""
@@ -295,6 +331,7 @@ class ExportStream(Stream):
                 self._rejects.count = bad_before
                 return now
         report(export, tally, bad=self._rejects.count - bad_before, logger=self.logger)
+        self._emitted += tally.records
         return None
 
     def _emit_part(
@@ -327,7 +364,8 @@ class ExportStream(Stream):
 
     @cached_property
     def _reader(self) -> RecordReader:
-        return RecordReader(self.data_type, self._rejects)
+        encoding = self._tap.settings.archive_encoding
+        return RecordReader(self.data_type, self._rejects, encoding=encoding)
 
     @property
     def _rejects(self) -> BadRecords:
@@ -351,8 +389,26 @@ class ExportStream(Stream):
         self.state_manager.is_flushed = False
         self._write_state_message()
 
-    def _finish(self) -> None:
-        """Called once all exports of all partitions are out."""
+    def _write_activate_version_message(self, full_table_version: int) -> None:
+        """Nothing yet: the SDK calls this before the first record, which is too early."""
+
+    def _finish(self, gap: str) -> None:
+        """Retire the rows of earlier runs, if what was read is proven to be all there is.
+
+        Args:
+            gap: Why it is not proven; empty if it is.
+        """
+        if self._stream_version is None or self.ABORT_AT_RECORD_COUNT is not None:
+            return
+        if gap:
+            self.logger.warning("No ACTIVATE_VERSION, so no row is retired: %s", gap)
+        else:
+            super()._write_activate_version_message(self._stream_version)
+
+
+def _is_skipped(export: Export, failure: TapError) -> bool:
+    """Whether an export counts as finished though it failed; a bad record is not its file."""
+    return export.on_failure is OnFailure.SKIP and failure.code is not Code.BAD_RECORD
 
 
 class HistoricalStream(ExportStream):
@@ -373,15 +429,8 @@ class SnapshotStream(ExportStream):
     """A data type that is exported whole: full-table.
 
     With ``emit_activate_version_messages`` a snapshot replaces the one before it. The message
-    that retires old rows follows the last record, so a snapshot that fails retires nothing.
+    that retires old rows follows the last record, and only a snapshot that is proven whole.
     """
-
-    def _write_activate_version_message(self, full_table_version: int) -> None:
-        """Nothing yet: the SDK calls this before the first record, which is too early."""
-
-    def _finish(self) -> None:
-        if self._stream_version is not None and self.ABORT_AT_RECORD_COUNT is None:
-            super()._write_activate_version_message(self._stream_version)
 
 
 class ListedStream(SnapshotStream):

@@ -17,6 +17,7 @@ from singer_sdk.helpers._util import dump_json
 from singer_sdk.plugin_base import _ConfigInput
 
 from tap_mobile_engagement import settings as config_table
+from tap_mobile_engagement.bad_files import BadFiles
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import SettingsError, TapError
 from tap_mobile_engagement.exit import (
@@ -74,6 +75,7 @@ class TapMobileEngagement(Tap):
     def __init__(self, **options: Any) -> None:
         install_log_redaction()
         self._failures: list[TapError] = []
+        self.bad_files = BadFiles()
         self._stop = StopFlag()
         self._signal = 0
         self.timing = Timing(stop=self._stop)
@@ -191,8 +193,9 @@ class TapMobileEngagement(Tap):
                 self._come_to_rest(source)
             finally:
                 source.close()
-        if self._failures:
-            raise streams_failed(self._failures)
+        failures = [*self._failures, *self.bad_files.failures]
+        if failures:
+            raise streams_failed(failures)
 
     def _come_to_rest(self, source: ExportSource) -> None:
         """End the work in the background, and note in the state what came of it."""

@@ -1,28 +1,25 @@
 """Exports out of an archive: files that an earlier export left behind, recognised by content.
 
-Files are listed once per run, and looked at once, in the order in which they arrived. Each is
-an export of its own, for the stream of the data type that it holds.
+Files are listed once per run and looked at once. They are read in the order in which they were
+written, so that the newest state wins. Each is an export of its own, for the stream of the data
+type that it holds; one that is damaged or not recognised concerns every stream.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from contextlib import closing
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.containers import FolderContainer
-from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text, order
-from tap_mobile_engagement.sources.base import Check, Export, Part
+from tap_mobile_engagement.errors import Code
+from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text
+from tap_mobile_engagement.sources.base import Check, Export, OnFailure, Part
 from tap_mobile_engagement.sources.files import Files
 from tap_mobile_engagement.sources.patterns import Rules
-from tap_mobile_engagement.tasks.parallel import map_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Sequence
 
     from tap_mobile_engagement.containers import Blob, Container
     from tap_mobile_engagement.datatypes import DataType
@@ -33,11 +30,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("tap-mobile-engagement")
 
-WORKERS = 8
-"""Blobs of a remote container that may be looked at at once."""
-
 SAMPLE_BLOBS = 200
 """Blobs that a dry run looks at, to find a file of each data type."""
+
+_ON_FAILURE = {"fail": OnFailure.HOLD, "skip": OnFailure.SKIP}
 
 
 class ArchiveSource:
@@ -58,15 +54,18 @@ class ArchiveSource:
         timing: Timing,
         workers: int | None = None,
     ) -> None:
+        self._settings = settings
         self._rules = Rules.of(settings)
-        self._label = next(iter(settings.app_names), "")
         self._container = container
         self._timing = timing
-        is_folder = isinstance(container, FolderContainer)
-        self._workers = workers or (1 if is_folder else WORKERS)
-        self._files = Files(container, self._rules.data_type)
-        self._told: set[Blob] = set()
-        self._counts: Counter[str] = Counter()
+        self._is_closed = False
+        self._files = Files(
+            container,
+            self._rules,
+            now=timing.now,
+            attend=self._heed_stop,
+            workers=workers,
+        )
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -74,8 +73,11 @@ class ArchiveSource:
         return ()
 
     def checks(self) -> Sequence[Check]:
-        """That the container is there and can be listed."""
-        return (Check("listing of the container", self._container.check),)
+        """That the container exists and can be listed, and that a file matches."""
+        listing = Check("listing of the container", self._container.check)
+        if self._settings.no_files == "accept":
+            return (listing,)
+        return (listing, Check("the files", self._files.check))
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Nothing: whatever is asked for is there already."""
@@ -90,131 +92,132 @@ class ArchiveSource:
         state: PartitionState,
         save: Callable[[], None],
     ) -> Iterator[Export]:
-        """The files of a data type that are due, by arrival, then name.
+        """The files of a data type that are due, in the order in which they were written.
 
-        Those of a snapshot are always due, so that the newest state of each device wins.
+        Those of a snapshot are always due, so that the newest state of each device wins. Once
+        an export is not committed, nothing behind it is finished either.
         """
         del app_name  # the label is in the settings
+        listing = self._files.listing
         if not data_type.historical:
-            for blob, files in self._look_at(self._listing.blobs):
-                export = self._export(blob, files, data_type)
-                if export:
-                    yield export
+            for file in self._due(listing.blobs, data_type):
+                yield self._export(file, data_type)
             return
-        listing = self._listing
-        arrivals = Arrivals(listing.blobs, rules=self._rules, now=listing.at, state=state)
-        for blob, files in self._look_at(arrivals.due):
-            export = self._export(blob, files, data_type, _Commit(blob, arrivals, state))
-            if export:
-                yield export
-            else:
-                arrivals.finish(blob)
+        arrivals = Arrivals(
+            listing.blobs,
+            rules=self._rules,
+            now=listing.at,
+            state=state,
+            replacing=not data_type.has_record_id,
+        )
+        progress = _Progress(arrivals, self._files.of)
+        for file in self._files.in_order(arrivals.due):
+            if not _concerns(file, data_type):
+                progress.done(file)
+                continue
+            self._heed_stop()
+            yield self._export(file, data_type, partial(progress.done, file, exported=True))
+            progress.is_held |= not progress.is_done(file)
+        self._files.close()
         if arrivals.due and arrivals.note():
             save()
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """Files of a data type among the first ones, for a dry run."""
         del app_name
-        for blob, files in self._look_at(self._listing.blobs[:SAMPLE_BLOBS]):
-            export = self._export(blob, files, data_type)
-            if export:
-                yield export
+        for file in self._due(self._files.listing.blobs[:SAMPLE_BLOBS], data_type):
+            if not file.is_broken:
+                yield self._export(file, data_type)
 
     def close(self) -> None:
         """Say what was found, all streams together."""
         self._files.close()
-        if self._counts:
+        counts = Counter(map(_kind, self._files.seen))
+        counts["skipped for their names"] = len(self._files.skipped)
+        if counts.total() and not self._is_closed:
             _logger.info(
                 "Looked at %d files: %s",
-                self._counts.total(),
-                ", ".join(f"{count} {what}" for what, count in sorted(self._counts.items())),
+                len(self._files.seen),
+                ", ".join(f"{count} {what}" for what, count in sorted((+counts).items())),
             )
-            self._counts.clear()
+        self._is_closed = True
 
-    @cached_property
-    def _listing(self) -> _Listing:
-        at = self._timing.now()
-        listed = self._container.list(self._rules.prefix)
-        blobs = (blob for blob in listed if self._rules.looks_at(blob.name))
-        return _Listing(at, sorted(blobs, key=order))
+    def _due(self, blobs: Sequence[Blob], data_type: DataType) -> Iterator[File]:
+        for file in self._files.in_order(blobs):
+            if _concerns(file, data_type):
+                self._heed_stop()
+                yield file
+        self._files.close()
 
     def _export(
-        self,
-        blob: Blob,
-        files: Iterable[File],
-        data_type: DataType,
-        commit: Callable[[], None] = lambda: None,
-    ) -> Export | None:
-        """The export of a data type that a blob holds; None if it holds nothing of it."""
-        parts = tuple(
-            Part(blob.name, file.size, partial(self._files.open, file), blob.etag)
-            for file in files
-            if file.found.data_type is data_type
-        )
-        if not parts:
-            return None
+        self, file: File, data_type: DataType, commit: Callable[[], None] = lambda: None
+    ) -> Export:
+        settings = self._settings
+        is_unknown = file.problem is not None and file.problem.code is Code.BLOB_UNRECOGNISED
+        reaction = settings.unrecognised_files if is_unknown else settings.bad_files
         return Export(
             data_type=data_type,
-            app_name=self._label,
-            exported_until=arrival_text(blob),
-            parts=parts,
+            app_name=next(iter(settings.app_names), ""),
+            exported_until=arrival_text(file.arrived),
+            parts=(
+                Part(
+                    file.blob.name, file.size, partial(self._files.open, file), file.blob.etag
+                ),
+            ),
             commit=commit,
+            on_failure=_ON_FAILURE[reaction],
         )
 
-    def _look_at(self, blobs: Sequence[Blob]) -> Iterator[tuple[Blob, tuple[File, ...]]]:
-        """The blobs in order, each with the files in it; some are looked at ahead."""
-        with closing(self._files_of(blobs)) as found:
-            try:
-                for blob, files in zip(blobs, found, strict=True):
-                    self._timing.pause(0)  # a stop is due between two files
-                    if blob not in self._told:
-                        self._told.add(blob)
-                        self._tell_of(files)
-                    yield blob, files
-            finally:
-                self._files.close()
-
-    def _files_of(self, blobs: Sequence[Blob]) -> Generator[tuple[File, ...], None, None]:
-        if self._workers == 1 or all(map(self._files.has_seen, blobs)):
-            yield from map(self._files.of, blobs)
-        else:
-            yield from map_in_order(self._files.of, blobs, workers=self._workers)
-
-    def _tell_of(self, files: Iterable[File]) -> None:
-        """Count what was found; name each file that no stream will read, and why."""
-        for file in files:
-            found = file.found
-            if found.data_type:
-                self._counts[found.data_type.name] += 1
-            elif found.is_empty:
-                self._counts["empty"] += 1
-            else:
-                self._counts["not recognised"] += 1
-                _logger.warning("Left out the file %s: %s", file.name, found.reason)
+    def _heed_stop(self) -> None:
+        self._timing.pause(0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """The blobs that are looked at, in the order in which they are read.
+class _Progress:
+    """How far the files of one stream are done; a blob is done with the last of its files.
+
+    Args:
+        arrivals: Gets the blobs that are finished.
+        files_of: Tells the files of a blob.
 
     Attributes:
-        at: When they were listed.
-        blobs: By arrival, then name.
+        is_held: Whether a file is not done, so that no later one counts as done either.
     """
 
-    at: datetime
-    blobs: list[Blob]
+    def __init__(self, arrivals: Arrivals, files_of: Callable[[Blob], Sequence[File]]) -> None:
+        self.is_held = False
+        self._arrivals = arrivals
+        self._files_of = files_of
+        self._open: dict[Blob, int] = {}
+        self._done: set[tuple[str, int | None]] = set()
+        self._exported: set[Blob] = set()
+
+    def is_done(self, file: File) -> bool:
+        """Whether that is so of a file."""
+        return (file.blob.name, file.member) in self._done
+
+    def done(self, file: File, *, exported: bool = False) -> None:
+        """Take note that a file is done: its records are out, or it has none."""
+        if self.is_held:
+            return
+        blob = file.blob
+        if exported:
+            self._done.add((file.blob.name, file.member))
+            self._exported.add(blob)
+        self._open[blob] = self._open.get(blob) or len(self._files_of(blob))
+        self._open[blob] -= 1
+        if not self._open[blob]:
+            self._arrivals.finish(blob, exported=blob in self._exported)
+            if exported:
+                self._arrivals.note()
 
 
-@dataclass(frozen=True, slots=True)
-class _Commit:
-    """Notes in a stream's state that all records of a blob are out."""
+def _concerns(file: File, data_type: DataType) -> bool:
+    return file.stream == data_type.name or file.is_broken
 
-    blob: Blob
-    arrivals: Arrivals
-    state: PartitionState
 
-    def __call__(self) -> None:
-        self.arrivals.finish(self.blob)
-        self.state.advance_to(arrival_text(self.blob))
-        self.arrivals.note()
+def _kind(file: File) -> str:
+    if file.stream is not None:
+        return file.stream
+    if file.problem is None:
+        return "empty"
+    return "not recognised" if file.problem.code is Code.BLOB_UNRECOGNISED else "damaged"

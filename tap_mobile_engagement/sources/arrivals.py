@@ -1,17 +1,23 @@
-"""Which blobs of an archive a stream has finished, told by when they arrived. No I/O.
+"""Which blobs of an archive a stream has finished, known by when they arrived. No I/O.
 
-A bookmark alone can't say it: blobs may arrive at the same instant as the last one that was
+A bookmark alone can't say it. Blobs are read by the time of their content, which is not the
+order in which they arrived. They may arrive at the same instant as the last one that was
 finished, or while the container is being listed, and so be met for the first time behind it.
-So the state also says which of the blobs that arrived *near* the last ones are finished: those
-since fifteen minutes before the newest blob of the listing. Whatever arrived before that was
-in the listing. When in doubt a blob is read twice, never not at all.
+They may even be moved into a folder with all their times as they were.
+
+So the state says up to which arrival all blobs are finished, with a few digests of them, and
+which later ones are finished: by name while they are few, else by a digest. Where a digest
+does not fit, the blobs that it stands for are read again. When in doubt a blob is read twice,
+never not at all.
 """
 
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,28 +33,37 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.windows import PartitionState
 
 NEAR = timedelta(minutes=15)
-"""How long before the newest blob a blob may have arrived that the listing left out.
+"""How long before the newest blob a blob may have arrived that the listing missed.
 
-It has to cover the time that a listing takes, for a blob may appear behind the page that is
-being read; and that clocks of the storage's servers differ.
+It has to cover the time that a listing takes, because a blob may appear behind the page that
+is being read; and that clocks of the storage's servers differ.
 """
 
 MAX_NAMES = 100
 """Blobs that a state names one by one; of more it holds their number and a digest."""
 
+PERIODS = 8
+"""Into how many periods the arrivals before that are divided, each with a digest."""
+
 BlobKey = tuple[str, str]
 """Name and ETag: the same name with another ETag is another content."""
 
-_DIGEST = 16  # bytes
+_DIGEST = 8  # bytes
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_END = datetime.max.replace(tzinfo=UTC)
 
 
-def arrival_text(blob: Blob) -> str:
-    """When a blob arrived: RFC 3339 in UTC, with microseconds where there are any."""
-    return blob.arrived.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def arrival_text(arrived: datetime) -> str:
+    """A time of arrival: RFC 3339 in UTC, with microseconds where there are any."""
+    return arrived.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def order(blob: Blob) -> tuple[datetime, str]:
-    """The order in which blobs are read: arrival, then name."""
+    """The order in which blobs are read: by the time of their content, then by name."""
+    return blob.written, blob.name
+
+
+def _arrival(blob: Blob) -> tuple[datetime, str]:
     return blob.arrived, blob.name
 
 
@@ -56,11 +71,13 @@ class _Notes(Struct, omit_defaults=True):
     """What a state holds about finished blobs.
 
     Attributes:
-        since: Blobs that arrived before are finished, but those that the rules left out.
+        since: Blobs that arrived before are finished, except what the rules did not match.
         rules: What the settings said then.
         bookmark: The stream's bookmark then; if it is another now, somebody changed it.
+        periods: Where each period before ``since`` ends, and a digest of what arrived in it.
         files: The finished blobs that arrived later, name and ETag; None if they are many.
-        until: Then: arrival and name of the last of them.
+        until: Then: the place of the last of them in the order of reading.
+        arrived: Then: when the last of them arrived.
         count: Then: how many they are.
         digest: Then: a digest of all their names and ETags.
     """
@@ -68,8 +85,10 @@ class _Notes(Struct, omit_defaults=True):
     since: datetime
     rules: Rules
     bookmark: str | None = None
+    periods: list[tuple[datetime, str]] = []
     files: dict[str, str] | None = None
     until: tuple[datetime, str] | None = None
+    arrived: datetime | None = None
     count: int = 0
     digest: str = ""
 
@@ -77,59 +96,140 @@ class _Notes(Struct, omit_defaults=True):
 class Arrivals:
     """What of a listing is due for one stream, and what is finished.
 
+    A blob whose content can't be had, as the listing tells, is always due: what it stands for
+    may arrive at any time.
+
     Args:
-        blobs: All blobs that are looked at, by arrival and name.
+        blobs: All blobs that are looked at, in the order in which they are read.
         rules: What the settings say about them.
         now: When they were listed, aware.
         state: The stream's state.
+        replacing: Whether the stream's rows replace each other: all blobs from the oldest new
+            one on are then due, so that the newest row is the last one.
 
     Attributes:
-        due: The blobs that are not finished, in order.
+        due: The blobs that are due, in order.
 
     Raises:
         DataError: ``BAD_STATE`` if the bookmark in the state is not a date-time.
     """
 
     def __init__(
-        self, blobs: Sequence[Blob], *, rules: Rules, now: datetime, state: PartitionState
+        self,
+        blobs: Sequence[Blob],
+        *,
+        rules: Rules,
+        now: datetime,
+        state: PartitionState,
+        replacing: bool = False,
     ) -> None:
         self._rules = rules
         self._state = state
-        finished = _finished(blobs, rules, state)
-        self.due = [blob for blob in blobs if _key(blob) not in finished]
-        self._open = {_key(blob): blob.arrived for blob in self.due}
+        self._sound = _Arrived(blob for blob in blobs if blob.problem is None)
+        self._finished = _finished(self._sound, rules, state)
+        self.due = [blob for blob in blobs if _key(blob) not in self._finished]
+        self._again: set[BlobKey] = set()
+        if replacing and self.due:
+            oldest = order(self.due[0])
+            self.due = [blob for blob in blobs if order(blob) >= oldest]
+            self._again = self._finished.intersection(map(_key, self.due))
+        self._waiting: list[Blob] = []
+        self._without = {_key(b): b.arrived for b in self.due if b.problem is not None}
+        self._exported: set[BlobKey] = set()
+        self._next = 0  # in order of arrival, the first blob that is not finished
         # A modification time in the future is no reason to overlook what arrives before it.
-        newest = min(now, blobs[-1].arrived) if blobs else now
+        newest = min(now, self._sound.times[-1]) if blobs and self._sound.times else now
         self._near_since = newest - NEAR
-        first = self.due[0].arrived if self.due else newest
-        since = min(self._near_since, first)
-        self._near = _Near(
-            blob for blob in blobs if blob.arrived >= since and _key(blob) in finished
-        )
+        self._reached: datetime | None = None
+        late = self._sound.between(self._since(), _END)
+        self._near = _Near(blob for blob in late if _key(blob) in self._finished)
 
-    def finish(self, blob: Blob) -> None:
-        """Take note that a blob is finished: its records are out, or it has none."""
-        del self._open[_key(blob)]
-        self._near.add(blob)
+    def finish(self, blob: Blob, *, exported: bool = False) -> None:
+        """Take note that a blob is finished.
+
+        Where blobs are read again behind new ones, that counts only when all of them are out:
+        otherwise an older row would stay the last one.
+
+        Args:
+            blob: The blob.
+            exported: Whether it had records for the stream.
+        """
+        if exported:
+            self._exported.add(_key(blob))
+        self._again.discard(_key(blob))
+        self._waiting.append(blob)
+        if not self._again:
+            for each in self._waiting:
+                self._add(each)
+            self._waiting.clear()
 
     def note(self) -> bool:
         """Bring the state up to date; tell whether that changed it."""
-        next_open = next(iter(self._open.values()), self._near_since)
-        since = min(self._near_since, next_open)
+        since = self._since()
         self._near.forget_before(since)
-        notes = _Notes(since, self._rules, self._state.bookmark)
+        if self._reached is not None:
+            self._state.advance_to(arrival_text(self._reached))
+        notes = _Notes(since, self._rules, self._state.bookmark, self._sound.periods(since))
         if len(self._near) <= MAX_NAMES:
             notes.files = self._near.names()
         else:
-            notes.until = self._near.last
+            notes.until = self._near.until
+            notes.arrived = self._near.arrived
             notes.count = len(self._near)
             notes.digest = self._near.digest
         before = self._state.archive
         self._state.note_archive(msgspec.to_builtins(notes))
         return bool(self._state.archive != before)
 
+    def _add(self, blob: Blob) -> None:
+        key = _key(blob)
+        if blob.problem is not None:
+            self._without.pop(key, None)
+        elif key not in self._finished:
+            self._finished.add(key)
+            self._near.add(blob)
 
-def _finished(blobs: Sequence[Blob], rules: Rules, state: PartitionState) -> set[BlobKey]:
+    def _since(self) -> datetime:
+        """Up to which arrival all blobs are finished."""
+        held = min(self._without.values(), default=None)
+        blobs = self._sound.blobs
+        while self._next < len(blobs):
+            blob = blobs[self._next]
+            if _key(blob) not in self._finished or (held is not None and blob.arrived > held):
+                return min(self._near_since, blob.arrived, held or blob.arrived)
+            if _key(blob) in self._exported:
+                self._reached = blob.arrived
+            self._next += 1
+        return min(self._near_since, held or self._near_since)
+
+
+class _Arrived:
+    """Blobs in the order in which they arrived, and digests of those of any period."""
+
+    def __init__(self, blobs: Iterable[Blob]) -> None:
+        self.blobs = sorted(blobs, key=_arrival)
+        self.times = [blob.arrived for blob in self.blobs]
+        self._sums = [*accumulate(map(_number, self.blobs), initial=0)]
+
+    def between(self, start: datetime, end: datetime) -> Sequence[Blob]:
+        """The blobs that arrived in a period, its end not included."""
+        return self.blobs[bisect_left(self.times, start) : bisect_left(self.times, end)]
+
+    def periods(self, since: datetime) -> list[tuple[datetime, str]]:
+        """A few periods before that time: where they end, and what arrived in each."""
+        count = bisect_left(self.times, since)
+        ends = {self.times[count * part // PERIODS] for part in range(1, PERIODS) if count}
+        ends = {end for end in ends if self.times[0] < end < since} | {since}
+        places = [0, *(bisect_left(self.times, end) for end in sorted(ends))]
+        if not count:
+            return []
+        return [
+            (end, _digest(self._sums[stop] - self._sums[start]))
+            for end, (start, stop) in zip(sorted(ends), pairwise(places), strict=True)
+        ]
+
+
+def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[BlobKey]:
     """The blobs that the state says are finished."""
     bookmark = state.bookmark
     notes = _read_notes(state.archive)
@@ -137,25 +237,39 @@ def _finished(blobs: Sequence[Blob], rules: Rules, state: PartitionState) -> set
         # The bookmark was put there by hand, or taken away: it alone counts.
         if bookmark is None:
             return set()
-        reached = instant(bookmark)
-        return {_key(blob) for blob in blobs if blob.arrived < reached}
-    early = [blob for blob in blobs if blob.arrived < notes.since]
-    late = [blob for blob in blobs if blob.arrived >= notes.since]
+        return {*map(_key, sound.between(_BEGINNING, instant(bookmark)))}
+    if notes.rules.encoding != rules.encoding:
+        return set()
+    late = sound.between(notes.since, _END)
     return {
         _key(blob)
-        for blob in (*early, *_known(late, notes))
+        for blob in (*_known_early(sound, rules, notes), *_known_late(late, notes))
         # The settings say of it what they said then: it was looked at, in the same way.
         if notes.rules.looks_at(blob.name)
         and notes.rules.data_type(blob.name) == rules.data_type(blob.name)
     }
 
 
-def _known(late: Iterable[Blob], notes: _Notes) -> list[Blob]:
+def _known_early(sound: _Arrived, rules: Rules, notes: _Notes) -> Iterable[Blob]:
+    """Of the blobs that arrived before the last ones, those that are finished."""
+    # If the pattern is another, what it matched then may not have been listed now.
+    is_certain = notes.rules.pattern == rules.pattern
+    start = _BEGINNING
+    for end, digest in notes.periods or [(notes.since, "")]:
+        blobs = [b for b in sound.between(start, end) if notes.rules.looks_at(b.name)]
+        if not digest or not is_certain or _digest(sum(map(_number, blobs))) == digest:
+            yield from blobs
+        start = end
+
+
+def _known_late(late: Sequence[Blob], notes: _Notes) -> list[Blob]:
     """Of the blobs that arrived near the last ones, those that are finished."""
     if notes.files is not None:
         return [blob for blob in late if notes.files.get(blob.name) == blob.etag]
-    until = notes.until
-    found = [blob for blob in late if until is not None and order(blob) <= until]
+    until, arrived = notes.until, notes.arrived
+    if until is None or arrived is None:
+        return []
+    found = [blob for blob in late if order(blob) <= until and blob.arrived <= arrived]
     near = _Near(found)
     return found if (len(near), near.digest) == (notes.count, notes.digest) else []
 
@@ -175,9 +289,10 @@ class _Near:
     """
 
     def __init__(self, blobs: Iterable[Blob]) -> None:
-        self._blobs: list[tuple[datetime, str, str]] = []
+        self._blobs: list[tuple[datetime, str, str, int]] = []
         self._sum = 0
-        self.last: tuple[datetime, str] | None = None
+        self.until: tuple[datetime, str] | None = None
+        self.arrived: datetime | None = None
         for blob in blobs:
             self.add(blob)
 
@@ -185,27 +300,32 @@ class _Near:
         return len(self._blobs)
 
     def add(self, blob: Blob) -> None:
-        heapq.heappush(self._blobs, (*order(blob), blob.etag))
-        self._sum += _number(blob.name, blob.etag)
-        self.last = max(self.last or order(blob), order(blob))
+        number = _number(blob)
+        heapq.heappush(self._blobs, (blob.arrived, blob.name, blob.etag, number))
+        self._sum += number
+        self.until = max(self.until or order(blob), order(blob))
+        self.arrived = max(self.arrived or blob.arrived, blob.arrived)
 
     def forget_before(self, since: datetime) -> None:
         while self._blobs and self._blobs[0][0] < since:
-            _, name, etag = heapq.heappop(self._blobs)
-            self._sum -= _number(name, etag)
+            self._sum -= heapq.heappop(self._blobs)[-1]
 
     def names(self) -> dict[str, str]:
-        return {name: etag for _, name, etag in sorted(self._blobs)}
+        return {name: etag for _, name, etag, _ in sorted(self._blobs)}
 
     @property
     def digest(self) -> str:
-        return f"{self._sum % (1 << 8 * _DIGEST):0{2 * _DIGEST}x}"
+        return _digest(self._sum)
 
 
 def _key(blob: Blob) -> BlobKey:
     return blob.name, blob.etag
 
 
-def _number(name: str, etag: str) -> int:
-    hashed = blake2b(msgspec.json.encode((name, etag)), digest_size=_DIGEST)
+def _number(blob: Blob) -> int:
+    hashed = blake2b(msgspec.json.encode((blob.name, blob.etag)), digest_size=_DIGEST)
     return int.from_bytes(hashed.digest())
+
+
+def _digest(total: int) -> str:
+    return f"{total % (1 << 8 * _DIGEST):0{2 * _DIGEST}x}"

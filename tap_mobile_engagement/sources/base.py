@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tap_mobile_engagement.errors import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +14,20 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.windows import PartitionState, Window
+
+FILE_CODES = frozenset(
+    {
+        Code.BLOB_ARCHIVED,
+        Code.BLOB_CHANGED,
+        Code.BLOB_CORRUPT,
+        Code.BLOB_MISSING,
+        Code.BLOB_TRUNCATED,
+        Code.BLOB_UNREADABLE,
+        Code.BLOB_UNRECOGNISED,
+        Code.NO_TEMPORARY_SPACE,
+    }
+)
+"""Failures that concern one file: the others can be read all the same."""
 
 
 class Check(NamedTuple):
@@ -44,6 +61,20 @@ class Part:
     remote: bool = False
 
 
+class OnFailure(Enum):
+    """What becomes of the exports behind one that fails because of its own files.
+
+    Attributes:
+        STOP: They wait for another run.
+        HOLD: They are read, but not committed.
+        SKIP: The export counts as finished all the same.
+    """
+
+    STOP = auto()
+    HOLD = auto()
+    SKIP = auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """A finished unit of data: its files, and what to note once all its records are out.
@@ -60,6 +91,7 @@ class Export:
         window: The days that it covers; None where it has none.
         task_id: The export task that wrote it; None where none did.
         waited: Seconds spent on waiting for it.
+        on_failure: What becomes of those behind it if its own files prove bad.
     """
 
     data_type: DataType
@@ -72,6 +104,7 @@ class Export:
     window: Window | None = None
     task_id: str | None = None
     waited: float = 0.0
+    on_failure: OnFailure = OnFailure.STOP
 
 
 class ExportSource(Protocol):

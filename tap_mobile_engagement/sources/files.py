@@ -1,4 +1,4 @@
-"""The files of an archive: what each blob holds, found out once, with as little as possible.
+"""The files of an archive: listed once, and looked at once, with as little as possible.
 
 A blob is a file, or a zip file whose members are files. To tell what a file is takes its first
 bytes. Those of a small blob are all of it, and are kept until it is read, so that a small blob
@@ -7,30 +7,37 @@ is downloaded once.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from tap_mobile_engagement.containers import FolderContainer
+from tap_mobile_engagement.containers.base import Walk
+from tap_mobile_engagement.containers.names import skipped_part
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.reading.content import (
-    Compression,
-    Encoding,
-    compression_of,
-    peek,
-)
+from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
+from tap_mobile_engagement.reading.content import Compression, Encoding, compression_of, peek
 from tap_mobile_engagement.reading.layouts import Format
 from tap_mobile_engagement.reading.recognise import Recognition, recognise
-from tap_mobile_engagement.reading.zips import ZipContent
+from tap_mobile_engagement.reading.zips import ZipContent, modified
+from tap_mobile_engagement.sources.arrivals import order
+from tap_mobile_engagement.sources.base import FILE_CODES
+from tap_mobile_engagement.sources.patterns import Rules, why_no_match
+from tap_mobile_engagement.tasks.parallel import map_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from datetime import datetime
+    from zipfile import ZipInfo
 
     from tap_mobile_engagement.containers import Blob, Container
+    from tap_mobile_engagement.datatypes import DataType
 
-HEAD_SIZE = 64 * 1024
-"""Bytes of a file that are taken at once to tell what it is."""
+WORKERS = 8
+"""Blobs of a remote container that are looked at at once."""
 
 SMALL = 256 * 1024
 """Bytes of a blob that is taken as a whole when it is looked at."""
@@ -38,77 +45,197 @@ SMALL = 256 * 1024
 KEPT_SIZE = 64 << 20
 """Bytes of small blobs that are kept until they are read."""
 
+_MAGIC_SIZE = 4  # bytes that tell a zip file
+_EMPTY_ZIP = Recognition(Compression.ZIP, Encoding.UTF_8, Format.EMPTY, None)
+_EXAMPLES = 1000  # names that are looked through for what a pattern may have meant
+
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of an archive.
+    """One file of an archive; it can be pickled.
 
     Attributes:
-        blob: The blob that it is, or that holds it.
-        found: What it holds.
+        name: The blob's name, with the file's own behind it where the blob is a zip file.
         size: Bytes as stored.
+        arrived: When the blob arrived, aware, in UTC.
+        modified: When the file was last written, likewise, as far as that is known.
+        stream: The name of the stream that reads it; None if none does.
+        problem: What is wrong with it, where that could be seen at a glance; None for an
+            export file, and for an empty one.
+        blob: The blob that it is, or that holds it.
+        found: What it was found to hold.
         member: Its place in a zip file, from 0; None where it is the blob itself.
-        member_name: Its name there; empty likewise.
     """
 
-    blob: Blob
-    found: Recognition
+    name: str
     size: int
-    member: int | None = None
-    member_name: str = ""
+    arrived: datetime
+    modified: datetime
+    stream: str | None
+    problem: TapError | None
+    blob: Blob = field(repr=False)
+    found: Recognition = field(repr=False)
+    member: int | None = field(default=None, repr=False)
 
     @property
-    def name(self) -> str:
-        """What to call it: the blob's name, and its own where the blob is a zip file."""
-        return f"{self.blob.name}/{self.member_name}" if self.member_name else self.blob.name
+    def is_broken(self) -> bool:
+        """Whether it may belong to any stream, because nothing tells what it would hold."""
+        return self.problem is not None and self.stream is None
+
+    @property
+    def order(self) -> tuple[datetime, str, int]:
+        """Its place in the order in which files are read: by time, then by name."""
+        return self.modified, self.blob.name, self.member or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The blobs that are looked at.
+
+    Attributes:
+        at: When they were listed.
+        blobs: In the order in which they are read.
+        skipped: The names that were skipped, see :mod:`~..containers.names`.
+    """
+
+    at: datetime
+    blobs: Sequence[Blob]
+    skipped: frozenset[str]
 
 
 class Files:
-    """Looks at blobs and opens what is in them.
+    """Lists an archive, looks at its blobs and opens what is in them.
 
     Args:
         container: Where the blobs are.
-        said_type: The name of the data type that settings say a blob holds, by its name; None
-            where they say nothing.
+        rules: Which of them to look at, and what is said of them.
+        now: Tells the time.
+        attend: Called before each blob is handed out; what it raises ends the work.
+        workers: Blobs to look at at once; by default one in a folder, several elsewhere.
         kept_size: Bytes of small blobs to keep until they are read.
     """
 
     def __init__(
         self,
         container: Container,
-        said_type: Callable[[str], str | None],
+        rules: Rules,
         *,
+        now: Callable[[], datetime],
+        attend: Callable[[], object] = lambda: None,
+        workers: int | None = None,
         kept_size: int = KEPT_SIZE,
     ) -> None:
         self._container = container
-        self._said_type = said_type
+        self._rules = rules
+        self._now = now
+        self._attend = attend
+        is_folder = isinstance(container, FolderContainer)
+        self._workers = workers or (1 if is_folder else WORKERS)
         self._seen: dict[tuple[str, str], tuple[File, ...]] = {}
         self._kept = _KeptBytes(kept_size)
         self._zip: tuple[Blob, ZipContent] | None = None
+        self.skipped: set[str] = set()
 
-    def has_seen(self, blob: Blob) -> bool:
-        """Whether it is known already what a blob holds."""
-        return (blob.name, blob.etag) in self._seen
+    @cached_property
+    def listing(self) -> Listing:
+        """The blobs that the rules match; they are listed when this is asked for first.
+
+        Raises:
+            TapError: If the container can't be listed.
+        """
+        at = self._now()
+        walk = Walk(self._rules.enters)
+        blobs = []
+        for blob in self._container.list(self._rules.prefix, walk=walk):
+            skipped = skipped_part(blob.name)
+            if skipped:
+                walk.skipped.add(skipped)
+            elif self._concerns(blob):
+                blobs.append(blob)
+        self.skipped |= walk.skipped
+        return Listing(at, sorted(blobs, key=order), frozenset(walk.skipped))
+
+    def check(self) -> None:
+        """Make sure that there is any file to look at.
+
+        Raises:
+            SettingsError: ``NO_FILES``, with what is there instead.
+            TapError: If the container can't be listed.
+        """
+        if self.listing.blobs:
+            return
+        pattern = self._rules.pattern
+        names: list[str] = []
+        for blob in self._container.list(walk=Walk()):
+            if not skipped_part(blob.name):
+                names.append(blob.name)
+            if len(names) == _EXAMPLES:
+                break
+        skipped = len(self.listing.skipped)
+        raise SettingsError(
+            Code.NO_FILES,
+            f"no file matches {pattern}"
+            + (f", and {skipped} are skipped for their names" if skipped else ""),
+            next_step=f"{why_no_match(pattern, names)}; correct archive_pattern or "
+            "container_url, or set no_files: accept",
+            container=self._container.label,
+        )
 
     def of(self, blob: Blob) -> tuple[File, ...]:
         """The files that a blob is or holds. May be called from several threads at once.
 
         Raises:
-            TapError: If the container can't give its first bytes. What is wrong with the
-                content itself is for its reader to say.
+            TapError: If the container can't give its first bytes, for a reason that concerns
+                other blobs too. What is wrong with this one is a problem of its file.
         """
         key = (blob.name, blob.etag)
         if key not in self._seen:
-            self._seen[key] = tuple(self._with_said_type(file) for file in self._look_at(blob))
+            self._seen[key] = tuple(self._look_at(blob))
         return self._seen[key]
+
+    @property
+    def seen(self) -> list[File]:
+        """All files that were looked at so far."""
+        return [file for files in self._seen.values() for file in files]
+
+    def each(self, blobs: Iterable[Blob]) -> Iterator[tuple[File, ...]]:
+        """The files of each blob, in the order of the blobs; some are looked at ahead."""
+        blobs = [*blobs]
+        with closing(self._of_each(blobs)) as found:
+            for files in found:
+                self._attend()
+                yield files
+
+    def in_order(self, blobs: Iterable[Blob]) -> Iterator[File]:
+        """The files of all blobs, in the order in which they are read.
+
+        All blobs are looked at before the first file is handed out, because only their members
+        tell when they were written. If that fails, what was found before comes first.
+
+        Raises:
+            TapError: As :meth:`of`.
+        """
+        found: list[File] = []
+        failure: TapError | None = None
+        try:
+            for files in self.each(blobs):
+                found += files
+        except TapError as error:
+            failure = error
+        yield from sorted(found, key=lambda file: file.order)
+        if failure is not None:
+            raise failure
 
     @contextmanager
     def open(self, file: File) -> Iterator[Iterator[bytes]]:
         """The bytes of a file, in pieces of any size; only from one thread at a time.
 
         Raises:
-            TapError: As the container's; DataError if a zip file is broken.
+            TapError: As the container's; DataError if a zip file is broken; the file's own
+                problem if nothing tells what it would hold.
         """
+        if file.problem is not None and file.stream is None:
+            raise copy(file.problem)
         if file.member is None:
             kept = self._kept.take(file.blob)
             if kept is not None:
@@ -117,12 +244,13 @@ class Files:
             with self._container.open(file.blob) as chunks:
                 yield chunks
             return
+        content = self._zip_of(file.blob)
+        member = content.members[file.member]
         try:
-            content = self._zip_of(file.blob)
-            with content.open(content.members[file.member]) as chunks:
+            with content.open(member) as chunks:
                 yield chunks
         except DataError as error:
-            raise error.at(member=file.member_name) from error.__cause__
+            raise error.at(member=member.filename) from error.__cause__
 
     def close(self) -> None:
         """Let go of the zip file that was opened last."""
@@ -130,8 +258,20 @@ class Files:
             self._zip[1].__exit__(None, None, None)
             self._zip = None
 
+    def _concerns(self, blob: Blob) -> bool:
+        """Whether a blob is looked at; what can't be listed may hold files that would be."""
+        if self._rules.looks_at(blob.name):
+            return True
+        return blob.problem is not None and self._rules.enters(f"{blob.name.rstrip('/')}/")
+
+    def _of_each(self, blobs: Sequence[Blob]) -> Generator[tuple[File, ...], None, None]:
+        if self._workers == 1 or all((blob.name, blob.etag) in self._seen for blob in blobs):
+            yield from map(self.of, blobs)
+        else:
+            yield from map_in_order(self.of, blobs, workers=self._workers)
+
     def _zip_of(self, blob: Blob) -> ZipContent:
-        """A zip file; it is kept open, for its members are read one after another."""
+        """A zip file; it is kept open, because its members are read one after another."""
         if self._zip is None or self._zip[0] != blob:
             self.close()
             kept = self._kept.look(blob)
@@ -144,74 +284,81 @@ class Files:
         return self._zip[1]
 
     def _look_at(self, blob: Blob) -> list[File]:
-        if blob.size == 0:
-            return [File(blob, recognise([]), 0)]
-        with self._container.open(blob) as chunks:
-            watched = _Watched(chunks)
-            if blob.size <= SMALL:
-                head = b"".join(watched)
-                rest = iter([head])
-                self._kept.add(blob, head)
-            else:
-                head, rest = peek(watched, HEAD_SIZE)
-            if compression_of(head) is not Compression.ZIP:
-                return [File(blob, recognise(rest), blob.size)]
-            try:
-                with ZipContent(rest) as content:
-                    return _members(blob, content)
-            except DataError as error:
-                if watched.failed:
-                    raise
-                return [File(blob, _damaged(error), blob.size)]
-
-    def _with_said_type(self, file: File) -> File:
-        said = self._said_type(file.blob.name)
-        if said is None or file.found.is_empty:
-            return file
-        return replace(file, found=replace(file.found, data_type=BY_NAME[said], reason=""))
-
-
-def _damaged(error: DataError) -> Recognition:
-    """What is known of a zip file or a member of it that can't be read."""
-    return Recognition(
-        Compression.ZIP, Encoding.UTF_8, Format.UNKNOWN, None, error.what, problem=error
-    )
-
-
-def _members(blob: Blob, content: ZipContent) -> list[File]:
-    """The files in a zip file."""
-    files = []
-    for number, member in enumerate(content.members):
+        if blob.size == 0 and blob.problem is None:
+            return [self._file(blob, self._recognised(blob, iter(())))]
         try:
-            with content.open(member) as chunks:
-                found = recognise(chunks)
-        except DataError as error:
-            found = _damaged(error)
-        files.append(File(blob, found, member.compress_size, number, member.filename))
-    if not files:
-        found = Recognition(Compression.ZIP, Encoding.UTF_8, Format.EMPTY, None)
-        files.append(File(blob, found, blob.size))
-    return files
+            with self._container.open(blob) as opened:
+                chunks = opened
+                if blob.size <= SMALL:
+                    data = b"".join(chunks)
+                    self._kept.add(blob, data)
+                    chunks = iter([data] if data else [])
+                head, chunks = peek(chunks, _MAGIC_SIZE)
+                if compression_of(head) is Compression.ZIP:
+                    return self._members(blob, chunks)
+                return [self._file(blob, self._recognised(blob, chunks))]
+        except TapError as error:
+            if error.code not in FILE_CODES:
+                raise
+            return [self._file(blob, self._nothing(blob), problem=error)]
 
+    def _said(self, blob: Blob) -> DataType | None:
+        """What the settings say that a blob holds."""
+        name = self._rules.data_type(blob.name)
+        return BY_NAME[name] if name else None
 
-class _Watched:
-    """Chunks, and whether taking them failed: then what is wrong is not the content."""
+    def _recognised(self, blob: Blob, chunks: Iterator[bytes]) -> Recognition:
+        encoding = self._rules.encoding
+        return recognise(chunks, encoding=encoding, data_type=self._said(blob))
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self.failed = False
+    def _nothing(self, blob: Blob) -> Recognition:
+        """What is known of a content that can't be had."""
+        return Recognition(Compression.NONE, Encoding.UTF_8, Format.UNKNOWN, self._said(blob))
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self
+    def _members(self, blob: Blob, chunks: Iterator[bytes]) -> list[File]:
+        """The files in a zip file; what is wrong with one is a problem of that one."""
+        files = []
+        with ZipContent(chunks) as content:
+            self.skipped |= {f"{blob.name}/{name}" for name in content.skipped}
+            for member in enumerate(content.members):
+                problem = None
+                try:
+                    with content.open(member[1]) as opened:
+                        found = self._recognised(blob, opened)
+                except DataError as error:
+                    found, problem = self._nothing(blob), error
+                files.append(self._file(blob, found, member, problem=problem))
+        return files or [self._file(blob, _EMPTY_ZIP)]
 
-    def __next__(self) -> bytes:
-        try:
-            return next(self._chunks)
-        except StopIteration:
-            raise
-        except BaseException:
-            self.failed = True
-            raise
+    def _file(
+        self,
+        blob: Blob,
+        found: Recognition,
+        member: tuple[int, ZipInfo] | None = None,
+        *,
+        problem: TapError | None = None,
+    ) -> File:
+        place, entry = member or (None, None)
+        problem = problem or found.problem
+        if problem is None and found.reason:
+            problem = DataError(
+                Code.BLOB_UNRECOGNISED,
+                found.reason,
+                next_step="If it is an export, archive_types can say of what",
+            )
+        if problem is not None:
+            problem = copy(problem).at(blob=blob.name, member=entry and entry.filename)
+        return File(
+            name=f"{blob.name}/{entry.filename}" if entry else blob.name,
+            size=entry.compress_size if entry else blob.size,
+            arrived=blob.arrived,
+            modified=(entry and modified(entry)) or blob.written,
+            stream=found.data_type.name if found.data_type else None,
+            problem=problem,
+            blob=blob,
+            found=found,
+            member=place,
+        )
 
 
 class _KeptBytes:

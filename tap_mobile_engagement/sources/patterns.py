@@ -27,15 +27,17 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         pattern: Which files to look at.
         types: What files hold, where their content can't tell; the first match counts.
+        encoding: The encoding of text that is neither UTF-8 nor UTF-16.
     """
 
     pattern: str = "**"
     types: tuple[ArchiveType, ...] = ()
+    encoding: str | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
         """The rules in the settings."""
-        return cls(settings.archive_pattern, settings.archive_types)
+        return cls(settings.archive_pattern, settings.archive_types, settings.archive_encoding)
 
     def looks_at(self, name: str) -> bool:
         """Whether a file of that name is looked at."""

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.sources.archive import ArchiveSource
+from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
 from tap_mobile_engagement.tasks.timing import StopFlag, Timing
 from tap_mobile_engagement.windows import PartitionState
 from tests.support.records import read_file
@@ -94,6 +96,7 @@ class Run:
         )
         self.state = state
         self.saves = 0
+        self.bad_files: dict[str, TapError] = {}
 
     def read(self, data_type: str, *, at_most: int | None = None) -> list[str]:
         """Read what is due for a stream; the names of the blobs, in order.
@@ -102,27 +105,32 @@ class Run:
             data_type: Name of the stream.
             at_most: Exports to read before the run dies.
         """
-        names: list[str] = []
-        for number, export in enumerate(self._exports(data_type)):
-            if number == at_most:
-                break
-            for part in export.parts:
-                assert part.blob_name is not None
-                with part.open() as chunks:
-                    records_of(data_type, chunks)
-                names.append(part.blob_name)
-            export.commit()
-        return names
+        return [name for name, _ in self._read(data_type, at_most)]
 
     def records(self, data_type: str) -> list[Record]:
         """The records of all that is due for a stream."""
-        found = []
-        for export in self._exports(data_type):
-            for part in export.parts:
+        return [record for _, records in self._read(data_type, None) for record in records]
+
+    def _read(self, data_type: str, at_most: int | None) -> Iterator[tuple[str, list[Record]]]:
+        is_held = False
+        for number, export in enumerate(self._exports(data_type)):
+            if number == at_most:
+                break
+            (part,) = export.parts
+            try:
                 with part.open() as chunks:
-                    found += records_of(data_type, chunks)
-            export.commit()
-        return found
+                    records = records_of(data_type, chunks)
+            except TapError as error:
+                if error.code not in FILE_CODES:
+                    raise
+                self.bad_files[part.blob_name] = error
+                is_held |= export.on_failure is OnFailure.HOLD
+            else:
+                yield part.blob_name, records
+            if not is_held:
+                export.commit()
+        if self.bad_files:
+            self._save()
 
     def _exports(self, data_type: str) -> Iterator[Any]:
         values = self.state.setdefault(data_type, {})

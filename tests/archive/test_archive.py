@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import time
+import zipfile
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +17,7 @@ from tap_mobile_engagement.containers import Blob, FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.sources.files import SMALL, Files
+from tap_mobile_engagement.sources.patterns import Rules
 from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag
 from tap_mobile_engagement.windows import PartitionState
 from tests.archive.forms import array, gzipped, rows, table, zipped
@@ -158,46 +163,101 @@ class TestZip:
     def test_an_error_names_the_member(self, tmp_path: Path, elements_of: ElementsOf) -> None:
         whole = array(elements_of("jobs"))
         (tmp_path / "all.zip").write_bytes(zipped(whole, whole[:-1]))
-        with pytest.raises(DataError) as caught:
-            Run(FolderContainer(tmp_path), {}).read("jobs")
-        assert caught.value.code is Code.BLOB_TRUNCATED
-        assert caught.value.where["member"] == "part-1.json"
+        run = Run(FolderContainer(tmp_path), {})
+        assert run.read("jobs") == ["all.zip"]
+        error = run.bad_files["all.zip"]
+        assert error.code is Code.BLOB_TRUNCATED
+        assert error.where["member"] == "part-1.json"
+
+    def test_members_are_read_by_their_own_times_among_other_files(
+        self, tmp_path: Path
+    ) -> None:
+        # Given a zip file that was made last, of files older and newer than another one
+        def tags(value: str) -> str:
+            return json.dumps([{"deviceId": "d", "tags": {"plan": value}}])
+
+        (tmp_path / "middle.json").write_text(tags("middle"))
+        moment = datetime(2016, 5, 15, tzinfo=UTC).timestamp()
+        os.utime(tmp_path / "middle.json", (moment, moment))
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+            for name, day in (("new", 22), ("old", 8), ("b", 1), ("a", 1)):
+                packed.writestr(zipfile.ZipInfo(name, (2016, 5, day, 0, 0, 0)), tags(name))
+        # Then all are read in the order in which they were written, then of their places
+        found = [
+            record["tags"]["plan"]
+            for record in Run(FolderContainer(tmp_path), {}).records("tags")
+        ]
+        assert found == ["b", "a", "old", "middle", "new"]
+
+    def test_what_a_mac_adds_is_skipped(self, tmp_path: Path, elements_of: ElementsOf) -> None:
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+            packed.writestr("jobs.json", array(elements_of("jobs")))
+            packed.writestr("__MACOSX/._jobs.json", b"\0\5\x16\7")
+            packed.writestr("x/.DS_Store", b"\0\0\0\1Bud1")
+        types = [{"pattern": "**", "data_type": "jobs"}]
+        run = Run(FolderContainer(tmp_path), {}, archive_types=types)
+        assert run.read("jobs") == ["all.zip"]
+        assert run.bad_files == {}
 
 
-class TestWhatIsLeftOut:
+class TestWhatIsNotRead:
     def test_is_named_with_the_reason_and_counted(
         self, tmp_path: Path, elements_of: ElementsOf, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "tap-mobile-engagement")
         fill(tmp_path, elements_of)
         (tmp_path / "rows.json").write_bytes(array(rows("events", elements_of("events"))))
+        (tmp_path / ".DS_Store").write_bytes(b"Bud1")
         run = Run(FolderContainer(tmp_path), {})
         for name in BY_NAME:
             run.read(name)
         run.source.close()
-        *warnings, closing = [record.getMessage() for record in caplog.records]
-        reasons = dict(
-            warning.removeprefix("Left out the file ").split(": ", 1) for warning in warnings
-        )
-        assert reasons == {
-            "readme.txt": "it is neither JSON nor CSV with a header of known fields",
-            "photo.jpg": "it is a JPEG image",
-            "other.json": "its fields (id, color) are not those of an export",
-            "broken.json.gz": "its gzip data ends too early",
-            "broken.zip": "the end of the zip file is missing",
-            "rows.json": "its fields fit events and errors alike; archive_types can say which",
+        run.source.close()
+        assert {name: (error.code, error.what) for name, error in run.bad_files.items()} == {
+            "readme.txt": (
+                Code.BLOB_UNRECOGNISED,
+                "it is neither JSON nor CSV with a header of known fields",
+            ),
+            "photo.jpg": (Code.BLOB_UNRECOGNISED, "it is a JPEG image"),
+            "other.json": (
+                Code.BLOB_UNRECOGNISED,
+                "its fields (id, color) are not those of an export",
+            ),
+            "broken.json.gz": (Code.BLOB_TRUNCATED, "its gzip data ends too early"),
+            "broken.zip": (Code.BLOB_TRUNCATED, "the end of the zip file is missing"),
+            "rows.json": (
+                Code.BLOB_UNRECOGNISED,
+                "its fields fit events and errors alike; archive_types can say which",
+            ),
         }
-        assert closing == (
-            "Looked at 17 files: 1 activities, 1 crashes, 1 devices, 1 empty, 1 errors, "
-            "1 events, 1 jobs, 6 not recognised, 1 push_feedback, 1 sessions, 1 tags, 1 tokens"
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert told == (
+            "Looked at 17 files: 1 activities, 1 crashes, 2 damaged, 1 devices, 1 empty, "
+            "1 errors, 1 events, 1 jobs, 4 not recognised, 1 push_feedback, 1 sessions, "
+            "1 skipped for their names, 1 tags, 1 tokens"
         )
 
     def test_a_file_that_is_said_to_be_an_export_has_to_be_one(self, tmp_path: Path) -> None:
-        (tmp_path / "broken.zip").write_bytes(NONSENSE["broken.zip"])
+        for name in ("broken.zip", "readme.txt"):
+            (tmp_path / name).write_bytes(NONSENSE[name])
         types = [{"pattern": "*", "data_type": "events"}]
-        with pytest.raises(DataError) as caught:
-            Run(FolderContainer(tmp_path), {}, archive_types=types).read("events")
-        assert caught.value.code is Code.BLOB_TRUNCATED
+        run = Run(FolderContainer(tmp_path), {}, archive_types=types)
+        assert run.read("events") == run.read("jobs") == []
+        assert {name: error.code for name, error in run.bad_files.items()} == {
+            "broken.zip": Code.BLOB_TRUNCATED,
+            "readme.txt": Code.BLOB_UNRECOGNISED,
+        }
+        # And it is not taken for a file that may be skipped because it is no export
+        assert "replication_key_value" not in run.state["events"]
+
+
+def put_three(folder: Path, elements_of: ElementsOf, second: str) -> None:
+    """Three files of jobs that arrive, and were written, one after the other."""
+    file = array(elements_of("jobs"))
+    for name in ("a.json", second, "z.json"):
+        (folder / name).write_bytes(zipped(file) if name.endswith(".zip") else file)
+        os.utime(folder / name)
+        time.sleep(0.01)
 
 
 class TestFailures:
@@ -206,25 +266,73 @@ class TestFailures:
         [
             DataError(Code.BLOB_ARCHIVED, "it is in the archive tier"),
             DataError(Code.BLOB_TRUNCATED, "the storage gives less than it listed"),
-            RetryLaterError(Code.STORAGE_UNAVAILABLE, "it does not answer"),
+            RetryLaterError(Code.BLOB_CHANGED, "it is another one"),
         ],
     )
     @pytest.mark.parametrize("name", ["m.json", "m.zip"])
-    def test_a_blob_that_can_not_be_had_ends_the_stream_where_it_stands(
+    def test_a_blob_that_can_not_be_had_holds_the_state_but_not_the_others(
         self, tmp_path: Path, elements_of: ElementsOf, error: TapError, name: str
     ) -> None:
-        # Given a blob between others whose first bytes the container can't give
-        file = array(elements_of("jobs"))
-        for each in ("a.json", name, "z.json"):
-            (tmp_path / each).write_bytes(zipped(file) if each == "m.zip" else file)
+        # Given a blob between others that the container can't give
+        put_three(tmp_path, elements_of, name)
         failing = FailingContainer(FolderContainer(tmp_path), name, error)
         state: dict[str, dict[str, Any]] = {}
-        # Then what arrived before it is read, and nothing behind it
-        with pytest.raises(type(error)) as caught:
-            Run(failing, state).read("jobs")
-        assert caught.value is error
-        # And the next run goes on there
+        # Then all others are read
+        run = Run(failing, state)
+        assert run.read("jobs") == ["a.json", "z.json"]
+        assert [(n, e.code) for n, e in run.bad_files.items()] == [(name, error.code)]
+        # And the next run begins with it
         assert Run(FolderContainer(tmp_path), state).read("jobs") == [name, "z.json"]
+
+    @pytest.mark.parametrize("name", ["m.json", "m.zip"])
+    def test_a_blob_that_is_skipped_holds_nothing(
+        self, tmp_path: Path, elements_of: ElementsOf, name: str
+    ) -> None:
+        put_three(tmp_path, elements_of, name)
+        error = DataError(Code.BLOB_CORRUPT, "it is broken")
+        failing = FailingContainer(FolderContainer(tmp_path), name, error)
+        state: dict[str, dict[str, Any]] = {}
+        for data_type in ("jobs", "events"):
+            run = Run(failing, state, bad_files="skip")
+            run.read(data_type)
+            assert [*run.bad_files] == [name]
+            second = Run(failing, state, bad_files="skip")
+            assert second.read(data_type) == []
+            assert second.bad_files == {}
+
+    @pytest.mark.parametrize("name", ["m.json", "m.zip"])
+    def test_a_storage_that_does_not_answer_ends_the_stream(
+        self, tmp_path: Path, elements_of: ElementsOf, name: str
+    ) -> None:
+        put_three(tmp_path, elements_of, name)
+        error = RetryLaterError(Code.STORAGE_UNAVAILABLE, "it does not answer")
+        failing = FailingContainer(FolderContainer(tmp_path), name, error)
+        state: dict[str, dict[str, Any]] = {}
+        with pytest.raises(RetryLaterError) as caught:
+            Run(failing, state, bad_files="skip").read("jobs")
+        assert caught.value is error
+        read = Run(FolderContainer(tmp_path), state).read("jobs")
+        assert sorted(read) == [name, "z.json"]
+
+    def test_a_link_to_what_is_not_mounted_holds_all(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        # Given a link to files that were written long before the others
+        share, folder = tmp_path / "share", tmp_path / "folder"
+        folder.mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "old.json").write_bytes(array(elements_of("jobs")))
+        (folder / "2016").symlink_to(share)
+        put_three(folder, elements_of, "b.json")
+        state: dict[str, dict[str, Any]] = {}
+        run = Run(FolderContainer(folder), state)
+        assert run.read("jobs") == ["a.json", "b.json", "z.json"]
+        assert [*run.bad_files] == ["2016"]
+        # When they are there
+        (tmp_path / "elsewhere").rename(share)
+        # Then nothing is missed
+        assert "2016/old.json" in Run(FolderContainer(folder), state).read("jobs")
+        assert Run(FolderContainer(folder), state).read("jobs") == []
 
     def test_a_stop_is_noticed_between_two_files(
         self, tmp_path: Path, elements_of: ElementsOf
@@ -247,7 +355,7 @@ def test_small_blobs_are_kept_only_while_there_is_room(
     for number in range(5):
         (tmp_path / f"file-{number}").write_bytes(file)
     counting = CountingContainer(FolderContainer(tmp_path))
-    files = Files(counting, lambda _: None, kept_size=2 * len(file))
+    files = Files(counting, Rules(), now=lambda: datetime.now(UTC), kept_size=2 * len(file))
     found = [file for blob in counting.list() for file in files.of(blob)]
     assert len(counting.opened) == 5
     for each in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import zipfile
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
 
-from tap_mobile_engagement.inspect import main
+from tap_mobile_engagement.commands.inspect import main
 from tests.archive.forms import gzipped
 from tests.archive.support import settings_for
 from tests.docs.pages import blocks, commands_on
@@ -55,6 +56,8 @@ def test_an_inspection_prints_what_is_shown(
     (folder / "2017").mkdir()
     (folder / "2017" / "events.json").write_bytes(exported("events"))
     (folder / "2017" / "tags.csv.gz").write_bytes(gzipped(exported("tags", "CsvBlob")))
+    for number, name in enumerate(("events.json", "tags.csv.gz")):
+        os.utime(folder / "2017" / name, (1_500_000_000 + number,) * 2)
     with zipfile.ZipFile(folder / "all.zip", "w") as packed:
         packed.writestr("jobs", exported("jobs"))
         packed.writestr("notes", "Some remarks\n")

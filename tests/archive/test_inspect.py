@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from tap_mobile_engagement.commands.inspect import main
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.inspect import main
 from tests.archive.forms import array, gzipped, table, zipped
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def test_as_json_each_file_is_a_line(archive: Path, elements_of: ElementsOf) -> 
         "name": "d",
         "size": 2,
         "arrived": found["d"]["arrived"],
+        "modified": found["d"]["modified"],
         "data_type": None,
         "format": "array",
         "compression": "none",
@@ -91,7 +92,7 @@ def test_the_table_ends_with_a_line_per_data_type(archive: Path) -> None:
         "first",
         "last",
     ]
-    assert rows[0].startswith("a              events")
+    assert any(row.startswith("a              events") for row in rows)
     assert "c/part-1.json: it is neither JSON nor CSV with a header of known fields" in rows
     assert any(row.startswith("events: 1 file, ") for row in rows)
     assert any(row.startswith("none of them: 2 files, ") for row in rows)
@@ -103,7 +104,7 @@ def test_a_pattern_narrows_it(archive: Path) -> None:
         json.loads(line)["name"]
         for line in run(archive, "--json", "--pattern", "[ab]").stdout.splitlines()
     ]
-    assert names == ["a", "b"]
+    assert sorted(names) == ["a", "b"]
 
 
 def test_a_file_that_breaks_while_it_is_counted_is_shown_with_the_reason(

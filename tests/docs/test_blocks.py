@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tap_mobile_engagement import inspect
+from tap_mobile_engagement.commands import inspect
 from tap_mobile_engagement.simulator.__main__ import main as simulator_command
 from tap_mobile_engagement.tap import TapMobileEngagement
 from tests.docs.pages import PAGES, ROOT, Command, blocks, commands, commands_on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,28 +10,22 @@ import click
 import msgspec
 from msgspec import Struct
 
-from tap_mobile_engagement.containers import FolderContainer, open_container
-from tap_mobile_engagement.datatypes import Kind
-from tap_mobile_engagement.errors import DataError, TapError
+from tap_mobile_engagement.archive import Archive
+from tap_mobile_engagement.datatypes import BY_NAME, Kind
+from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import Compression
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.redaction import install_log_redaction
-from tap_mobile_engagement.sources.arrivals import arrival_text, order
-from tap_mobile_engagement.sources.files import Files
-from tap_mobile_engagement.sources.patterns import Rules
-from tap_mobile_engagement.tasks.parallel import map_in_order
+from tap_mobile_engagement.sources.arrivals import arrival_text
+from tap_mobile_engagement.sources.base import FILE_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_mobile_engagement.containers import Container
+    from tap_mobile_engagement.archive import File
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.sources.files import File
-
-WORKERS = 8
-"""Blobs of a remote container that are looked at at once."""
 
 _FIRST_RECORDS = 1000  # how many tell the time range of a file that is not counted
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -45,6 +38,7 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
         name: The blob's name, and the file's own where the blob is a zip file.
         size: Bytes as stored.
         arrived: When the blob arrived, RFC 3339 in UTC.
+        modified: When the file was last written, likewise.
         data_type: The stream that will read it; None if none will.
         format: How its elements are laid out.
         compression: How it is compressed.
@@ -54,12 +48,14 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
         elements: How many elements it has; None if they were not counted.
         records: How many records they make, likewise.
         bad_records: How many items are none, likewise.
+        code: What kind of problem it has; None if it has none.
         problem: Why no stream will read it, or what broke while it was counted.
     """
 
     name: str
     size: int
     arrived: str
+    modified: str
     data_type: str | None
     format: str
     compression: str
@@ -69,6 +65,7 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
     elements: int | None = None
     records: int | None = None
     bad_records: int | None = None
+    code: str | None = None
     problem: str = ""
 
 
@@ -86,52 +83,46 @@ class _Count:
         self.times = [min(found), max(found)] if found else []
 
 
-def inspect(
-    container: Container,
-    *,
-    rules: Rules,
-    count: bool = False,
-) -> Iterator[Finding]:
+def inspect(archive: Archive, *, count: bool = False) -> Iterator[Finding]:
     """Look at the files of an archive, in the order in which a sync would read them.
 
     Args:
-        container: The archive.
-        rules: Which files to look at, and what is said of them.
+        archive: The archive.
         count: Whether to read them whole, to count what is in them.
 
     Raises:
-        TapError: If the container can't be listed or read.
+        TapError: If the container can't be listed or read. What is wrong with one file is
+            told in its finding.
     """
-    listed = (blob for blob in container.list(rules.prefix) if rules.looks_at(blob.name))
-    blobs = sorted(listed, key=order)
-    workers = 1 if isinstance(container, FolderContainer) else WORKERS
-    with closing(Files(container, rules.data_type)) as files:
-        for found in map_in_order(files.of, blobs, workers=workers):
-            for file in found:
-                yield _finding(files, file, count=count)
+    for file in archive.files():
+        yield _finding(archive, file, count=count)
 
 
-def _finding(files: Files, file: File, *, count: bool) -> Finding:
+def _finding(archive: Archive, file: File, *, count: bool) -> Finding:
     found = file.found
     in_zip = file.member is not None and found.compression is Compression.NONE
     finding = Finding(
         name=file.name,
         size=file.size,
-        arrived=arrival_text(file.blob),
-        data_type=found.data_type.name if found.data_type else None,
+        arrived=arrival_text(file.arrived),
+        modified=arrival_text(file.modified),
+        data_type=file.stream,
         format=found.format,
         compression=Compression.ZIP if in_zip else found.compression,
         encoding=found.encoding,
-        problem=found.reason,
     )
-    if found.data_type is None:
+    if file.problem is not None:
+        finding.code, finding.problem = file.problem.code, file.problem.what
+    if file.stream is None:
         return finding
     counted = _Count()
     try:
-        with files.open(file) as chunks:
-            _count(counted, found.data_type, chunks, None if count else _FIRST_RECORDS)
-    except DataError as error:
-        finding.problem = error.what
+        with archive.open(file) as chunks:
+            _count(counted, BY_NAME[file.stream], chunks, None if count else _FIRST_RECORDS)
+    except TapError as error:
+        if error.code not in FILE_CODES:
+            raise
+        finding.code, finding.problem = error.code, error.what
     if counted.times:
         finding.first, finding.last = counted.times
     if count:
@@ -169,31 +160,36 @@ def main(url: str, pattern: str, *, count: bool, as_json: bool) -> None:
     """Show what an archive of export files holds, without reading it into anything.
 
     URL is the container: an Azure container URL with a SAS that allows to read and list (in
-    quotes, for it has an &), or a folder as file:///…
+    quotes, because it has an &), or a folder.
     """
     install_log_redaction()
     try:
-        findings = inspect(open_container(url), rules=Rules(pattern), count=count)
-        if as_json:
-            for finding in _with_progress(findings):
-                click.echo(msgspec.json.encode(finding))
-        else:
-            _print_table([*_with_progress(findings)], counted=count)
+        with Archive(url, pattern=pattern, attend=_Progress()) as archive:
+            archive.check()
+            findings = inspect(archive, count=count)
+            if as_json:
+                for finding in findings:
+                    click.echo(msgspec.json.encode(finding))
+            else:
+                _print_table([*findings], counted=count)
+                if archive.skipped:
+                    click.echo(f"skipped for their names: {len(archive.skipped)}")
     except TapError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
 
 
-def _with_progress(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Say on standard error how many files were looked at, if a person sits there."""
-    is_watched = sys.stderr.isatty()
-    number = 0
-    for number, finding in enumerate(findings, 1):
-        if is_watched and number % 10 == 0:
-            click.echo(f"\r{number} files …", err=True, nl=False)
-        yield finding
-    if is_watched and number:
-        click.echo("\r" + " " * 40 + "\r", err=True, nl=False)
+class _Progress:
+    """Says on standard error how many files were looked at, if a person sits there."""
+
+    def __init__(self) -> None:
+        self._is_watched = sys.stderr.isatty()
+        self._number = 0
+
+    def __call__(self) -> None:
+        self._number += 1
+        if self._is_watched and self._number % 10 == 0:
+            click.echo(f"\r{self._number} files …\r", err=True, nl=False)
 
 
 def _print_table(findings: list[Finding], *, counted: bool) -> None:

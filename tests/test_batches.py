@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import resource
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from tap_mobile_engagement.output.batch_files import MOST_RECORDS, batch_config
 from tap_mobile_engagement.redaction import redact
 from tests.support.batches import batches_in, files_named, lines_of, unpacked
 from tests.support.messages import assert_same, bookmark, own_fields
-from tests.support.simulated import settings_for, sync
+from tests.support.simulated import catalog_of, settings_for, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,6 +219,21 @@ def test_a_storage_that_takes_no_files_fails_the_streams_and_claims_nothing(
     assert "a BATCH file can't be written" in caplog.text
     assert run.messages.of_type("BATCH") == []
     assert all(bookmark(state, "events") is None for state in run.messages.states)
+
+
+def test_a_file_that_can_not_be_closed_is_removed(archive: dict[str, Any], files: Path) -> None:
+    # Given a disk that is full when the last bytes of a compressed file are written
+    settings = archive | {"batch_config": batches_in(files)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        run = sync(settings, catalog=catalog_of(settings, "events"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert "events (STORAGE_UNAVAILABLE)" in str(run.failure)
+    assert run.messages.of_type("BATCH") == []
+    assert [*files.iterdir()] == []
 
 
 # Files.

@@ -187,8 +187,9 @@ class BatchOutput:
         file.write(lines, count)
 
     def _close(self, alias: str) -> None:
-        file = self._files.pop(alias)
-        file.close()
+        file = self._files[alias]
+        file.close()  # one that can't be closed is left for `discard`
+        del self._files[alias]
         self._write_message(
             SDKBatchMessage(
                 stream=alias,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,12 +17,12 @@ _EXCERPT = 2_000  # characters of a bad item that go into the dead letter file a
 
 
 class BadRecords:
-    """Rejects bad records of one stream: fails on the first, or sets them aside and counts.
+    """Rejects bad records of one stream and app: fails on the first, or counts and skips them.
 
     Args:
         stream: Name of the stream, for messages.
         skip: Whether to go on without bad records.
-        most: With ``skip``: how many bad records the stream may have.
+        most: With ``skip``: how many bad records there may be.
         dead_letter_path: With ``skip``: a file to which each of them is appended, as NDJSON.
     """
 
@@ -88,12 +89,8 @@ class BadRecords:
         try:
             if self._file is None:
                 assert self._path is not None  # noqa: S101  (for the type checker)
-                # Unbuffered, for the bookmark may move past it; and a buffer that could not be
-                # written on a full disk would fail once more when the file is closed.
-                self._file = self._path.open("ab", buffering=0)
-            rest = memoryview(line + b"\n")
-            while rest:
-                rest = rest[self._file.write(rest) :]
+                self._file = _opened(self._path)
+            _write_all(self._file, line + b"\n")
         except OSError as error:
             raise SettingsError(
                 Code.BAD_SETTING,
@@ -108,6 +105,25 @@ class BadRecords:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The dead letter file, to append to; half a line that a full disk left there is ended."""
+    # Unbuffered, because the bookmark may move past it; and a buffer that could not be written
+    # on a full disk would fail once more when the file is closed.
+    file = path.open("ab", buffering=0)
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as written:
+            written.seek(-1, SEEK_END)
+            if written.read() != b"\n":
+                _write_all(file, b"\n")
+    return file
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _as_text(item: Any) -> str:

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import re
+import struct
 import zipfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -126,6 +127,16 @@ def zipped(*members: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
         for number, member in enumerate(members):
             archive.writestr(f"part-{number}.json", member)
     return file.getvalue()
+
+
+def patched(file: bytes, name: str, offset: int, value: int) -> bytes:
+    """The zip file with a number changed, in the table and before the data of a member."""
+    changed = bytearray(file)
+    at_table = file.rindex(name.encode()) - 46
+    (at_data,) = struct.unpack_from("<I", file, at_table + 42)
+    struct.pack_into("<H", changed, at_table + 2 + offset, value)
+    struct.pack_into("<H", changed, at_data + offset, value)
+    return bytes(changed)
 
 
 def thirds(data: bytes) -> list[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -154,3 +155,37 @@ def test_a_dead_letter_file_that_cannot_be_written_is_a_wrong_setting(tmp_path: 
 
     assert caught.value.code is Code.BAD_SETTING
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("left", "lines"), [(b'{"a": 1}\n{"b":', 3), (b'{"a": 1}\n', 2), (b"", 1), (b"\n", 2)]
+)
+def test_half_a_line_that_a_full_disk_left_is_ended_first(
+    tmp_path: Path, left: bytes, lines: int
+) -> None:
+    path = tmp_path / "bad.ndjson"
+    path.write_bytes(left)
+    bad_records = BadRecords("events", skip=True, most=9, dead_letter_path=str(path))
+
+    bad_records.reject("bad", {}, blob=None, offset=0)
+    bad_records.reject("bad", {}, blob=None, offset=1)
+    bad_records.close()
+
+    found = path.read_bytes()
+    assert found.startswith(left)
+    assert found.endswith(b"\n")
+    assert len(found.splitlines()) == lines + 1
+    assert [json.loads(line)["offset"] for line in found.splitlines()[-2:]] == [0, 1]
+
+
+def test_dead_letters_may_go_to_what_is_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    bad_records = BadRecords("events", skip=True, most=9, dead_letter_path=str(path))
+
+    bad_records.reject("bad", {}, blob=None, offset=7)
+
+    assert json.loads(os.read(reader, 10_000))["offset"] == 7
+    bad_records.close()
+    os.close(reader)

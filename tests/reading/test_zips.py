@@ -14,6 +14,7 @@ import pytest
 
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 from tap_mobile_engagement.reading.zips import ZipContent, modified
+from tests.archive.forms import patched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,16 +38,6 @@ def packed(
             info.extra = extra
             archive.writestr(info, data)
     return file.getvalue()
-
-
-def patched(file: bytes, name: str, offset: int, value: int) -> bytes:
-    """The zip file with a number changed, in the table and before the data of a member."""
-    changed = bytearray(file)
-    at_table = file.rindex(name.encode()) - 46
-    (at_data,) = struct.unpack_from("<I", file, at_table + 42)
-    struct.pack_into("<H", changed, at_table + 2 + offset, value)
-    struct.pack_into("<H", changed, at_data + offset, value)
-    return bytes(changed)
 
 
 def time_of(file: bytes) -> datetime | None:

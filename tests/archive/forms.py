@@ -125,7 +125,8 @@ def zipped(*members: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for number, member in enumerate(members):
-            archive.writestr(f"part-{number}.json", member)
+            # Without a time of its own: it is then as old as the zip file.
+            archive.writestr(zipfile.ZipInfo(f"part-{number}.json"), member, method)
     return file.getvalue()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,10 @@ from hypothesis import strategies as st
 from tap_mobile_engagement.containers import CHUNK_BYTES, FolderContainer, open_container
 from tap_mobile_engagement.containers.base import Walk
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
+from tests.support.users import as_nobody, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tap_mobile_engagement.containers import Blob
@@ -30,36 +30,6 @@ def write(folder: Path, name: str, content: bytes = b"[]") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """A folder that nobody may read; root, who may read everything, is nobody meanwhile."""
-    folder.chmod(0)
-    try:
-        with as_nobody(folder.parent):
-            yield
-    finally:
-        folder.chmod(0o700)
-
-
-@contextmanager
-def as_nobody(folder: Path) -> Iterator[None]:
-    """Be a user without rights of root, who may enter the folder."""
-    user = os.geteuid()
-    if user == 0:
-        opened = [each for each in (folder, *folder.parents) if not each.stat().st_mode & 0o5]
-        modes = [(each, each.stat().st_mode) for each in opened]
-        for each in opened:
-            each.chmod(0o755)
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if user == 0:
-            os.seteuid(user)
-            for each, mode in modes:
-                each.chmod(mode)
 
 
 def read(container: FolderContainer, blob: Blob) -> bytes:

@@ -21,7 +21,7 @@ def sections() -> Iterator[tuple[str, list[list[str]]]]:
         heading, _, text = part.partition("\n")
         rows = [
             [cell.strip().strip("`") for cell in line.strip("|\n").split("|")]
-            for line in text.splitlines()
+            for line in text.partition("|\n\n")[0].splitlines()
             if line.startswith("|")
         ]
         yield heading, rows[2:]
@@ -35,4 +35,15 @@ def outcomes() -> dict[tuple[str, str], str]:
         (fault, kind): outcome
         for fault, *cells in rows
         for kind, outcome in zip(kinds, cells, strict=True)
+    }
+
+
+def bad_files() -> dict[tuple[str, str], str]:
+    """The code of each bad file of an archive, by its kind and where it is."""
+    (rows,) = (rows for heading, rows in sections() if heading == "Bad files of an archive")
+    return {
+        (kind, place): code
+        for kind, *codes in rows
+        for place, code in zip(("folder", "container"), codes, strict=True)
+        if code != IMPOSSIBLE
     }

@@ -110,6 +110,8 @@ class ArchiveSource:
             state=state,
             replacing=not data_type.has_record_id,
         )
+        if arrivals.is_rereading and arrivals.note():
+            save()
         progress = _Progress(arrivals, self._files.of)
         for file in self._files.in_order(arrivals.due):
             if not _concerns(file, data_type):

@@ -85,7 +85,7 @@ class _Notes(Struct, omit_defaults=True):
     since: datetime
     rules: Rules
     bookmark: str | None = None
-    periods: list[tuple[datetime, str]] = []
+    periods: list[tuple[datetime, str]] | None = None
     files: dict[str, str] | None = None
     until: tuple[datetime, str] | None = None
     arrived: datetime | None = None
@@ -109,6 +109,8 @@ class Arrivals:
 
     Attributes:
         due: The blobs that are due, in order.
+        is_rereading: Whether some of them were finished before. The state has to say so before
+            the first of them is read: if the run died between, an older row would be the last.
 
     Raises:
         DataError: ``BAD_STATE`` if the bookmark in the state is not a date-time.
@@ -128,12 +130,13 @@ class Arrivals:
         self._sound = _Arrived(blob for blob in blobs if blob.problem is None)
         self._finished = _finished(self._sound, rules, state)
         self.due = [blob for blob in blobs if _key(blob) not in self._finished]
-        self._again: set[BlobKey] = set()
+        self.is_rereading = False
         if replacing and self.due:
             oldest = order(self.due[0])
             self.due = [blob for blob in blobs if order(blob) >= oldest]
-            self._again = self._finished.intersection(map(_key, self.due))
-        self._waiting: list[Blob] = []
+            before = len(self._finished)
+            self._finished.difference_update(map(_key, self.due))
+            self.is_rereading = len(self._finished) < before
         self._without = {_key(b): b.arrived for b in self.due if b.problem is not None}
         self._exported: set[BlobKey] = set()
         self._next = 0  # in order of arrival, the first blob that is not finished
@@ -147,21 +150,18 @@ class Arrivals:
     def finish(self, blob: Blob, *, exported: bool = False) -> None:
         """Take note that a blob is finished.
 
-        Where blobs are read again behind new ones, that counts only when all of them are out:
-        otherwise an older row would stay the last one.
-
         Args:
             blob: The blob.
             exported: Whether it had records for the stream.
         """
+        key = _key(blob)
         if exported:
-            self._exported.add(_key(blob))
-        self._again.discard(_key(blob))
-        self._waiting.append(blob)
-        if not self._again:
-            for each in self._waiting:
-                self._add(each)
-            self._waiting.clear()
+            self._exported.add(key)
+        if blob.problem is not None:
+            self._without.pop(key, None)
+        elif key not in self._finished:
+            self._finished.add(key)
+            self._near.add(blob)
 
     def note(self) -> bool:
         """Bring the state up to date; tell whether that changed it."""
@@ -180,14 +180,6 @@ class Arrivals:
         before = self._state.archive
         self._state.note_archive(msgspec.to_builtins(notes))
         return bool(self._state.archive != before)
-
-    def _add(self, blob: Blob) -> None:
-        key = _key(blob)
-        if blob.problem is not None:
-            self._without.pop(key, None)
-        elif key not in self._finished:
-            self._finished.add(key)
-            self._near.add(blob)
 
     def _since(self) -> datetime:
         """Up to which arrival all blobs are finished."""
@@ -218,14 +210,12 @@ class _Arrived:
     def periods(self, since: datetime) -> list[tuple[datetime, str]]:
         """A few periods before that time: where they end, and what arrived in each."""
         count = bisect_left(self.times, since)
-        ends = {self.times[count * part // PERIODS] for part in range(1, PERIODS) if count}
-        ends = {end for end in ends if self.times[0] < end < since} | {since}
-        places = [0, *(bisect_left(self.times, end) for end in sorted(ends))]
-        if not count:
-            return []
+        starts = {self.times[count * part // PERIODS] for part in range(1, PERIODS) if count}
+        ends = [*sorted(end for end in starts if self.times[0] < end), since]
+        places = [0, *(bisect_left(self.times, end) for end in ends)]
         return [
             (end, _digest(self._sums[stop] - self._sums[start]))
-            for end, (start, stop) in zip(sorted(ends), pairwise(places), strict=True)
+            for end, (start, stop) in zip(ends, pairwise(places), strict=True)
         ]
 
 

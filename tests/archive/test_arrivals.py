@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tap_mobile_engagement.containers import Blob, FolderContainer
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.sources.arrivals import MAX_NAMES, Arrivals
+from tap_mobile_engagement.sources.arrivals import MAX_NAMES, PERIODS, Arrivals, order
 from tap_mobile_engagement.sources.patterns import Rules
 from tap_mobile_engagement.windows import PartitionState
 from tests.archive.support import CountingContainer, Run
@@ -41,9 +43,17 @@ class Shelf:
         self.blobs: dict[str, tuple[Blob, bytes]] = {}
         self._writes = 0
 
-    def put(self, name: str, arrived: datetime, data: bytes = events("tap")) -> None:
+    def put(
+        self,
+        name: str,
+        arrived: datetime,
+        data: bytes = events("tap"),
+        *,
+        modified: datetime | None = None,
+    ) -> None:
         self._writes += 1
-        self.blobs[name] = Blob(name, len(data), f"etag-{self._writes}", arrived), data
+        etag = f"etag-{self._writes}"
+        self.blobs[name] = Blob(name, len(data), etag, arrived, modified), data
 
     def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
         del walk
@@ -69,7 +79,30 @@ def read(shelf: Shelf, state: State, *, at: datetime = NOON, **settings: Any) ->
 
 
 class TestOrder:
-    def test_files_are_read_by_arrival_then_name(self) -> None:
+    def test_files_are_read_by_the_time_of_their_content_then_name(self) -> None:
+        shelf = Shelf()
+        shelf.put("d", minutes(-4), modified=minutes(-10))
+        shelf.put("c", minutes(-3), modified=minutes(-30))
+        shelf.put("b", minutes(-2), modified=minutes(-20))
+        shelf.put("a", minutes(-1), modified=minutes(-20))
+        state: State = {}
+        assert read(shelf, state) == ["c", "a", "b", "d"]
+        assert state["events"]["replication_key_value"] == "2016-05-08T11:59:00Z"
+
+    def test_the_bookmark_passes_no_file_that_is_not_read(self) -> None:
+        shelf = Shelf()
+        shelf.put("c", minutes(-3), modified=minutes(-30))
+        shelf.put("b", minutes(-4), modified=minutes(-20))
+        shelf.put("a", minutes(-2), modified=minutes(-10))
+        state: State = {}
+        assert Run(shelf, state, now=NOON).read("events", at_most=1) == ["c"]
+        assert "replication_key_value" not in state["events"]
+        assert Run(shelf, state, now=NOON).read("events", at_most=1) == ["b"]
+        assert state["events"]["replication_key_value"] == "2016-05-08T11:56:00Z"
+        assert read(shelf, state) == ["a"]
+        assert state["events"]["replication_key_value"] == "2016-05-08T11:58:00Z"
+
+    def test_files_that_arrive_at_once_are_read_by_name(self) -> None:
         shelf = Shelf()
         shelf.put("c", minutes(-3))
         shelf.put("b", minutes(-2))
@@ -187,6 +220,129 @@ class TestSecondRun:
         assert read(shelf, state, at=minutes(62)) == []
 
 
+class TestMovedIn:
+    """Files that are moved into a folder with all their times as they were."""
+
+    @pytest.mark.parametrize("count", [5, 400])
+    def test_are_read_though_all_their_times_are_old(self, count: int) -> None:
+        # Given files of many days, all of them read
+        shelf = Shelf()
+        for number in range(count):
+            shelf.put(f"file-{number:03}", NOON - timedelta(days=number))
+        state: State = {}
+        read(shelf, state)
+        # When another one turns up among the old ones
+        shelf.put("moved", NOON - timedelta(days=count / 2))
+        # Then it is read, and with it at most those that arrived about the same time
+        again = read(shelf, state)
+        assert "moved" in again
+        assert len(again) <= count / PERIODS + 2
+        assert read(shelf, state) == []
+
+    def test_a_file_that_is_removed_brings_no_other_period_again(self) -> None:
+        shelf = Shelf()
+        for number in range(80):
+            shelf.put(f"file-{number:03}", NOON - timedelta(days=number))
+        state: State = {}
+        read(shelf, state)
+        del shelf.blobs["file-079"]
+        assert len(read(shelf, state)) <= 80 / PERIODS
+        assert read(shelf, state) == []
+
+
+def session(end: int | None) -> bytes:
+    return json.dumps([{"sessionId": "s", "deviceId": "d", "end": end}]).encode()
+
+
+class TestRowsThatReplaceEachOther:
+    def test_are_read_again_from_the_oldest_new_file_on(self) -> None:
+        shelf = Shelf()
+        for number in range(5):
+            shelf.put(f"file-{number}", minutes(number - 60), session(number))
+        state: State = {}
+        assert len(Run(shelf, state, now=NOON).read("sessions")) == 5
+        shelf.put("late", minutes(-1), session(None), modified=minutes(-57.5))
+        assert Run(shelf, state, now=NOON).read("sessions") == ["late", "file-3", "file-4"]
+        assert Run(shelf, state, now=NOON).read("sessions") == []
+
+    def test_are_read_again_once_more_after_a_run_that_died_between(self) -> None:
+        shelf = Shelf()
+        for number in range(3):
+            shelf.put(f"file-{number}", minutes(number - 60), session(number))
+        state: State = {}
+        Run(shelf, state, now=NOON).read("sessions")
+        shelf.put("late", minutes(-1), session(None), modified=minutes(-59.5))
+        assert Run(shelf, state, now=NOON).read("sessions", at_most=1) == ["late"]
+        # The older row is the last one now, until the newer ones follow it, come what may.
+        del shelf.blobs["late"]
+        assert Run(shelf, state, now=NOON).read("sessions") == ["file-1", "file-2"]
+
+    def test_a_first_run_that_died_is_taken_up_where_it_stood(self) -> None:
+        shelf = Shelf()
+        for number in range(4):
+            shelf.put(f"file-{number}", minutes(number - 60), session(number))
+        state: State = {}
+        Run(shelf, state, now=NOON).read("sessions", at_most=2)
+        assert Run(shelf, state, now=NOON).read("sessions") == ["file-2", "file-3"]
+
+    def test_events_are_not(self) -> None:
+        shelf = Shelf()
+        shelf.put("b", minutes(-9))
+        state: State = {}
+        read(shelf, state)
+        shelf.put("a", minutes(-1), modified=minutes(-99))
+        assert read(shelf, state) == ["a"]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from("abcdefgh"),  # the file
+        st.integers(0, 5),  # how many hours ago it was written
+        st.booleans(),  # whether it was moved in with all its times
+        st.one_of(st.none(), st.integers(0, 4)),  # when the run behind it dies
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("stream", ["events", "sessions"])
+@settings(max_examples=40)
+@given(steps=STEPS, many=st.booleans())
+def test_whatever_happens_each_version_is_read_and_the_newest_last(
+    stream: str, steps: list[tuple[str, int, bool, int | None]], *, many: bool
+) -> None:
+    # Given files that come, are replaced and moved in at any time, between runs that may die
+    shelf = Shelf()
+    data = session(None) if stream == "sessions" else events("tap")
+    if many:  # more than a state names one by one
+        for number in range(MAX_NAMES + 5):
+            shelf.put(f"old-{number:03}", minutes(number), data)
+    state: State = {}
+    reads: list[tuple[str, str]] = []
+
+    def run(at: datetime, at_most: int | None) -> None:
+        etags = {name: blob.etag for name, (blob, _) in shelf.blobs.items()}
+        names = Run(shelf, state, now=at).read(stream, at_most=at_most)
+        reads.extend((name, etags[name]) for name in names)
+
+    for number, (name, hours, is_moved, at_most) in enumerate(steps, 1):
+        now = NOON + timedelta(minutes=40 * number)
+        then = now - timedelta(hours=hours)
+        shelf.put(name, then if is_moved else now, data, modified=then)
+        run(now, at_most)
+    # When a last run comes to its end
+    run(NOON + timedelta(days=1), None)
+    # Then each version that is there was read
+    last = {key: place for place, key in enumerate(reads)}
+    there = sorted((order(blob), (name, blob.etag)) for name, (blob, _) in shelf.blobs.items())
+    assert {key for _, key in there} <= {*last}
+    # And, where rows replace each other, the newer one always behind the older
+    if stream == "sessions":
+        places = [last[key] for _, key in there]
+        assert places == sorted(places)
+
+
 class TestChangedByHand:
     def test_another_bookmark_counts_alone(self) -> None:
         shelf = Shelf()
@@ -236,6 +392,14 @@ class TestChangedByHand:
         assert again == ["2016/rows", "2017/events"]
         assert read(shelf, state, archive_types=types) == []
 
+    def test_another_encoding_brings_all(self) -> None:
+        shelf = Shelf()
+        shelf.put("a", minutes(-90))
+        state: State = {}
+        read(shelf, state)
+        assert read(shelf, state, archive_encoding="windows-1252") == ["a"]
+        assert read(shelf, state, archive_encoding="windows-1252") == []
+
 
 class TestSize:
     def test_the_state_stays_small(self) -> None:
@@ -262,6 +426,15 @@ class TestSize:
         read(shelf, state)
         assert state["events"]["archive"]["files"] == {"file-0": "etag-1"}
 
+    def test_periods_of_many_years_take_little_room(self) -> None:
+        shelf = Shelf()
+        for number in range(3000):
+            shelf.put(f"file-{number}", NOON - timedelta(days=number))
+        state: State = {}
+        read(shelf, state)
+        assert len(state["events"]["archive"]["periods"]) == PERIODS
+        assert len(json.dumps(state)) < 1000
+
 
 class TestFolder:
     def test_a_file_with_an_old_modification_time_is_picked_up(self, tmp_path: Path) -> None:
@@ -282,6 +455,21 @@ class TestFolder:
         Run(container, state).read("events")
         (tmp_path / "a").write_bytes(events("three", "four"))
         assert Run(container, state).read("events") == ["a"]
+
+    def test_a_file_rewritten_with_its_size_and_time_is_read_again(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a"
+        path.write_bytes(events("one"))
+        before = path.stat()
+        state: State = {}
+        container = FolderContainer(tmp_path)
+        Run(container, state).read("events")
+        while path.stat().st_ctime_ns == before.st_ctime_ns:
+            path.write_bytes(events("two"))
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert Run(container, state).read("events") == ["a"]
+        assert Run(container, state).read("events") == []
 
     def test_exported_until_keeps_the_fraction(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(events("one"))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from tests.archive.test_forms import ElementsOf
+    from tests.support.azurite import Azurite
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +130,55 @@ def test_every_data_type_is_shown(tmp_path: Path, elements_of: ElementsOf) -> No
         (tmp_path / name).write_bytes(array(elements_of(name)))
     lines = map(json.loads, run(tmp_path, "--json").stdout.splitlines())
     assert [(line["name"], line["data_type"]) for line in lines] == [(n, n) for n in BY_NAME]
+
+
+def test_a_problem_is_a_row_and_never_the_end(
+    archive: Path, elements_of: ElementsOf, tmp_path: Path
+) -> None:
+    # Given files that are damaged, that can't be had and that are no exports, among others
+    (archive / "cut.zip").write_bytes(zipped(array(elements_of("jobs")))[:-9])
+    (archive / "nas").symlink_to(tmp_path / "not-mounted")
+    (archive / "later").write_bytes(gzipped(array(elements_of("tokens")))[:-1])
+    (archive / ".DS_Store").write_bytes(b"Bud1")
+
+    result = run(archive, "--json", "--count")
+    table = run(archive)
+
+    assert (result.exit_code, table.exit_code) == (0, 0)
+    found = {line["name"]: line for line in map(json.loads, result.stdout.splitlines())}
+    codes = {name: line["code"] for name, line in found.items() if "code" in line}
+    assert codes == {
+        "cut.zip": "BLOB_TRUNCATED",
+        "nas": "BLOB_UNREADABLE",
+        "later": "BLOB_TRUNCATED",
+        "c/part-1.json": "BLOB_UNRECOGNISED",
+    }
+    assert found["a"]["records"] > 0
+    assert all(f"\n{name}: " in table.stdout for name in ("cut.zip", "nas"))
+    assert table.stdout.endswith("skipped for their names: 1\n")
+
+
+def test_no_file_at_all_is_one_line_on_standard_error(archive: Path) -> None:
+    result = run(archive, "--pattern", "*.csv")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("NO_FILES: no file matches *.csv")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.azurite
+def test_blobs_in_the_archive_tier_are_rows(azurite: Azurite, elements_of: ElementsOf) -> None:
+    name = azurite.new_container()
+    for blob in ("a", "b", "c"):
+        azurite.upload(name, blob, array(elements_of("jobs")))
+    for blob in ("a", "b"):
+        azurite.client(name).get_blob_client(blob).set_standard_blob_tier("Archive")
+
+    result = CliRunner().invoke(main, [azurite.sas_url(name, "rl"), "--json"])
+
+    assert result.exit_code == 0
+    lines = [*map(json.loads, result.stdout.splitlines())]
+    assert [(line["name"], line.get("code")) for line in lines] == [
+        ("a", "BLOB_ARCHIVED"),
+        ("b", "BLOB_ARCHIVED"),
+        ("c", None),
+    ]

@@ -210,7 +210,7 @@ class ExportStream(Stream):
             is_bad_file = error.code in FILE_CODES or error.code is Code.BAD_RECORD
             if is_dry_run or not is_bad_file or export.on_failure is OnFailure.STOP:
                 raise
-            output.discard()
+            output.finish()  # what could be read of it is delivered
             error.at(stream=self.name)
             self._tap.bad_files.note(error, is_skipped=_is_skipped(export, error))
             return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import resource
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -219,6 +220,28 @@ def test_a_storage_that_takes_no_files_fails_the_streams_and_claims_nothing(
     assert "a BATCH file can't be written" in caplog.text
     assert run.messages.of_type("BATCH") == []
     assert all(bookmark(state, "events") is None for state in run.messages.states)
+
+
+@pytest.mark.parametrize("mode", ["fail", "skip"])
+def test_what_can_be_read_of_a_bad_file_is_in_the_files_too(
+    folder: Path, files: Path, mode: str
+) -> None:
+    # Given an archive of a sound file and of one that is cut after many records
+    items = [{"name": str(n), "timestamp": "2016-05-01T08:00:00Z"} for n in range(9)]
+    groups = [{"deviceId": f"d{n}", "events": items} for n in range(2000)]
+    (folder / "a").write_text(json.dumps(groups[:3]))
+    (folder / "b").write_text(json.dumps(groups)[:-100])
+    settings = {"source": "archive", "container_url": str(folder), "bad_files": mode}
+
+    plain = sync(settings)
+    batched = sync({**settings, "batch_config": batches_in(files)})
+
+    records = plain.messages.records("events")
+    assert len(records) > 9000
+    found = unpacked(batched.messages).records("events")
+    assert_same(found, records)
+    assert str(batched.failure) == str(plain.failure)
+    assert bool(plain.failure) is (mode == "fail")
 
 
 def test_a_file_that_can_not_be_closed_is_removed(archive: dict[str, Any], files: Path) -> None:

@@ -167,7 +167,7 @@ def test_the_readme_and_meltano_yml_leave_out_the_same_streams() -> None:
 
 
 def test_the_state_that_is_shown_is_taken_up(simulator: Simulator, folder: Path) -> None:
-    (block,) = blocks("json", page="docs/state.md")
+    block, _ = blocks("json", page="docs/state.md")
     state = json.loads(block.text)
     # (the day behind the range of its task: that one is unknown here, and made anew)
     settings = settings_for(simulator, folder, lookback_days=0)
@@ -181,6 +181,24 @@ def test_the_state_that_is_shown_is_taken_up(simulator: Simulator, folder: Path)
     assert_contains(own_fields(messages.records("events")), new)
     tasks = [task.request for task in simulator.tasks if task.request.data_type == "events"]
     assert min(str(request.start) for request in tasks) == "2016-05-08"
+
+
+def test_the_state_of_an_archive_is_as_it_is_shown(folder: Path) -> None:
+    _, block = blocks("json", page="docs/state.md")
+    shown = json.loads(block.text)["bookmarks"]["events"]
+    event = {"deviceId": "d", "events": [{"name": "n", "timestamp": "2016-05-01"}]}
+    (folder / "a.json").write_text(json.dumps([event]))
+
+    messages = sync({"source": "archive", "container_url": str(folder)}).checked()
+
+    def shape(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: shape(inner) for key, inner in value.items() if key != "files"}
+        return [*map(shape, value)] if isinstance(value, list) else type(value)
+
+    state = messages.state["bookmarks"]["events"]
+    assert shape(state) == shape(shown)
+    assert [*map(len, (state["archive"]["files"], shown["archive"]["files"]))] == [1, 1]
 
 
 # The index.

@@ -162,12 +162,13 @@ class _First:
         has_unsound = False
         try:
             for block in cut(content):
-                if not block.sound:
-                    has_unsound = True
-                elif isinstance(block, Block):
+                if not isinstance(block, Block):
+                    break
+                if block.sound:
                     found += _decoded(block)
                 else:
-                    break
+                    has_unsound = True
+                    found += _decoded_one(block.data[1:-1])
                 if len(found) >= SAMPLE:
                     break
         except DataError as error:
@@ -190,10 +191,15 @@ class _First:
 
 def _decoded(block: Block) -> Iterator[Any]:
     for raw in block.elements():
-        try:
-            yield decode_element(bytes(raw)).value
-        except (ValueError, RecursionError):
-            continue  # one that can't be read tells nothing
+        yield from _decoded_one(bytes(raw))
+
+
+def _decoded_one(element: bytes) -> list[Any]:
+    """An element, also one with odd characters; none if it can't be read and tells nothing."""
+    try:
+        return [decode_element(element).value]
+    except (ValueError, RecursionError):
+        return []
 
 
 def _part_of_first(text: bytes) -> list[Any]:

@@ -209,3 +209,14 @@ def test_a_damaged_member_spares_the_rest_of_a_zip(
         assert (sound.stream, sound.problem) == ("jobs", None)
         assert broken.problem is not None
         assert broken.problem.where["member"] == "part-1.json"
+
+
+@pytest.mark.parametrize("odd", [rb"\ud800", b"\xff", rb"\u0000"])
+def test_odd_characters_in_every_element_are_no_damage(tmp_path: Path, odd: bytes) -> None:
+    put(
+        tmp_path,
+        {"a": b'[{"deviceId":"d%s","token":"t"},{"deviceId":"%s","token":"t"}]' % (odd, odd)},
+    )
+    with Archive(str(tmp_path)) as archive:
+        (file,) = archive.files()
+        assert (file.stream, file.problem) == ("tokens", None)

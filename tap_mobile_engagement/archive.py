@@ -60,6 +60,7 @@ class Archive:
         attend: Callable[[], object] = lambda: None,
     ) -> None:
         self.app_name = app_name
+        self.encoding = encoding
         rules = Rules(pattern, msgspec.convert([*types], tuple[ArchiveType, ...]), encoding)
         self._files = Files(
             open_container(url), rules, now=lambda: datetime.now(UTC), attend=attend

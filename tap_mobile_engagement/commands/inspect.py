@@ -118,7 +118,8 @@ def _finding(archive: Archive, file: File, *, count: bool) -> Finding:
     counted = _Count()
     try:
         with archive.open(file) as chunks:
-            _count(counted, BY_NAME[file.stream], chunks, None if count else _FIRST_RECORDS)
+            most = None if count else _FIRST_RECORDS
+            _count(counted, BY_NAME[file.stream], chunks, most, archive.encoding)
     except TapError as error:
         if error.code not in FILE_CODES:
             raise
@@ -133,11 +134,15 @@ def _finding(archive: Archive, file: File, *, count: bool) -> Finding:
 
 
 def _count(
-    counted: _Count, data_type: DataType, chunks: Iterator[bytes], most: int | None
+    counted: _Count,
+    data_type: DataType,
+    chunks: Iterator[bytes],
+    most: int | None,
+    encoding: str | None,
 ) -> None:
     """Count what a file holds, up to so many records."""
     bad_records = BadRecords(data_type.name, skip=True, most=sys.maxsize)
-    reader = RecordReader(data_type, bad_records)
+    reader = RecordReader(data_type, bad_records, encoding)
     places = [at for at, field in enumerate(data_type.fields) if field.kind is Kind.TIME]
     try:
         for batch in reader.batches(Origin(data_type, "", None, ""), chunks):
@@ -153,10 +158,11 @@ def _count(
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url")
 @click.option("--pattern", default="**", help="Which files to look at, as archive_pattern.")
+@click.option("--encoding", help="Encoding of text, as archive_encoding.")
 @click.option("--count", is_flag=True, help="Read the files whole and count what they hold.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
 @click.version_option(package_name="tap-mobile-engagement")
-def main(url: str, pattern: str, *, count: bool, as_json: bool) -> None:
+def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: bool) -> None:
     """Show what an archive of export files holds, without reading it into anything.
 
     URL is the container: an Azure container URL with a SAS that allows to read and list (in
@@ -164,7 +170,7 @@ def main(url: str, pattern: str, *, count: bool, as_json: bool) -> None:
     """
     install_log_redaction()
     try:
-        with Archive(url, pattern=pattern, attend=_Progress()) as archive:
+        with Archive(url, pattern=pattern, encoding=encoding, attend=_Progress()) as archive:
             archive.check()
             findings = inspect(archive, count=count)
             if as_json:

@@ -22,6 +22,7 @@ from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag
 from tap_mobile_engagement.windows import PartitionState
 from tests.archive.forms import array, gzipped, rows, table, zipped
 from tests.archive.support import CountingContainer, Run, records_of
+from tests.support.simulated import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -299,6 +300,21 @@ class TestFailures:
             second = Run(failing, state, bad_files="skip")
             assert second.read(data_type) == []
             assert second.bad_files == {}
+
+    def test_records_behind_a_bad_file_are_as_they_are_without_it(
+        self, tmp_path: Path, elements_of: ElementsOf
+    ) -> None:
+        # Given that a file breaks within a group of identical items
+        items = [{"name": "n", "timestamp": "2016-05-01T08:00:00Z"}] * 50_000
+        broken = array([{"deviceId": "d", "events": items}])[:-40]
+        (tmp_path / "a").write_bytes(broken)
+        sound = array([{"deviceId": "d", "events": items[:3]}, *elements_of("events")])
+        (tmp_path / "b").write_bytes(sound)
+        settings = {"app_names": ["shop"], "container_url": str(tmp_path)}
+        run = sync({"source": "archive", **settings})
+        found = [r for r in run.messages.records("events") if r["blob_name"] == "b"]
+        expected = records_of("events", [sound])
+        assert [r["record_id"] for r in found] == [r["record_id"] for r in expected]
 
     @pytest.mark.parametrize("name", ["m.json", "m.zip"])
     def test_a_storage_that_does_not_answer_ends_the_stream(

@@ -158,6 +158,13 @@ def test_a_problem_is_a_row_and_never_the_end(
     assert table.stdout.endswith("skipped for their names: 1\n")
 
 
+def test_text_of_another_encoding_is_counted_as_it_is_said(tmp_path: Path) -> None:
+    event = '[{"deviceId": "d", "events": [{"name": "größe", "timestamp": "2016-05-01"}]}]'
+    (tmp_path / "a").write_bytes(event.encode("cp500"))
+    line = json.loads(run(tmp_path, "--json", "--count", "--encoding", "cp500").stdout)
+    assert (line["data_type"], line["records"], line["encoding"]) == ("events", 1, "cp500")
+
+
 def test_no_file_at_all_is_one_line_on_standard_error(archive: Path) -> None:
     result = run(archive, "--pattern", "*.csv")
     assert (result.exit_code, result.stdout) == (1, "")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -12,7 +10,9 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
 from tap_mobile_engagement.reading.signatures import verdict_on
-from tests.reading.samples import DEVICE, NO_ID, SAMPLES, SESSION
+from tests.reading.samples import DEVICE, NO_ID, SAMPLES
+from tests.reference.checks import check_file
+from tests.reference.files import FILES
 from tests.support.records import Rejected, own_values, read_file
 from tests.support.records import read_elements as read
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GROUPED = [data_type.name for data_type in DATA_TYPES if data_type.group_list]
-NEXT_TO_THE_PROJECT = Path(__file__).resolve().parents[3] / "shared" / "reference"
 
 
 def as_rows(stream: str, element: dict[str, Any]) -> list[dict[str, Any]]:
@@ -131,51 +130,9 @@ def test_the_data_type_of_a_sample_is_recognised(stream: str) -> None:
     assert verdict_on([SAMPLES[stream].element]).data_type is BY_NAME[stream]
 
 
-@pytest.mark.parametrize("stream", [name for name, s in SAMPLES.items() if s.definition])
-def test_the_samples_are_what_microsofts_schema_describes(stream: str) -> None:
-    definitions = _mended_definitions()
-
-    jsonschema.validate(
-        SAMPLES[stream].element,
-        {"$ref": f"#/definitions/{SAMPLES[stream].definition}", "definitions": definitions},
-        cls=jsonschema.Draft4Validator,
-    )
-
-
-def _mended_definitions() -> dict[str, Any]:
-    """The definitions of the export schema, with its known defects mended.
-
-    A list's ``items`` is a tuple, so only the first one would be checked; the anchors of the
-    pattern for GUIDs bind to one alternative each. (The third defect is in the root.)
-    """
-    folder = Path(os.environ.get("MOBILE_ENGAGEMENT_REFERENCE") or NEXT_TO_THE_PROJECT)
-    path = folder / "export.schema.json"
-    if not path.is_file():
-        pytest.skip(
-            f"no {path.name} beside the project, nor where MOBILE_ENGAGEMENT_REFERENCE says"
-        )
-    definitions: dict[str, Any] = json.loads(path.read_bytes())["definitions"]
-    guid = definitions["guid"]
-    guid["pattern"] = f"^({guid['pattern'].strip('^$')})$"
-    for definition in definitions.values():
-        for part in definition.get("properties", {}).values():
-            if isinstance(part.get("items"), list):
-                (part["items"],) = part["items"]
-    return definitions
-
-
-def test_the_mended_schema_refuses_what_is_wrong() -> None:
-    """The check above can fail: on a second item, and on half a GUID."""
-    definitions = _mended_definitions()
-    schema = {"$ref": "#/definitions/deviceActivities", "definitions": definitions}
-    good = {"name": "a", "timestamp": "2016-05-01"}
-
-    for element in (
-        {"sessionId": SESSION, "activities": [good, {"name": "b"}]},
-        {"sessionId": SESSION + "x", "activities": [good]},
-    ):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(element, schema, cls=jsonschema.Draft4Validator)
+@pytest.mark.parametrize("stream", FILES)
+def test_the_samples_are_as_documented(stream: str) -> None:
+    check_file(stream, [SAMPLES[stream].element])
 
 
 @pytest.mark.parametrize("stream", GROUPED)

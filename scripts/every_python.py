@@ -7,8 +7,8 @@ path, among pyenv's versions and among uv's; a variable names one that is elsewh
 
     PYTHON3_12=/opt/python3.12/bin/python3 make unit-all
 
-One that is missing is an error before anything runs, for a version that was left out quietly
-would look like one that passed.
+A missing one is an error before anything runs, because a version that is skipped silently would
+look like one that passed. A folder that can't be read is passed over.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from glob import escape, iglob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,9 +58,15 @@ def _candidates(version: str) -> Iterator[Path]:
     # pyenv puts stand-ins on the path that refuse a version which is not switched on; the
     # interpreters themselves do not.
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from sorted((pyenv / "versions").glob(f"{version}.*/bin/python"))
+    yield from _matches(pyenv / "versions", f"{version}.*/bin/python")
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or Path.home() / ".local/share/uv/python")
-    yield from sorted(uv.glob(f"cpython-{version}*/bin/python3"))
+    yield from _matches(uv, f"cpython-{version}*/bin/python3")
+
+
+def _matches(folder: Path, pattern: str) -> list[Path]:
+    # Path.glob raises PermissionError where the folder can't be read.
+    found = iglob(f"{escape(str(folder))}/{pattern}")  # noqa: PTH207
+    return sorted(Path(path) for path in found)
 
 
 def _runs(path: Path, version: str) -> bool:
@@ -92,8 +99,11 @@ def main(arguments: Sequence[str]) -> int:
     found = {each: find(each) for each in versions((ROOT / "pyproject.toml").read_text())}
     pythons = {version: python for version, python in found.items() if python is not None}
     for version in found.keys() - pythons.keys():
-        name = variable(version)
-        print(f"No Python {version}: install it, or let {name} name it", file=sys.stderr)
+        print(
+            f"No Python {version}: install it (.tools/uv/bin/uv python install {version}), "
+            f"or set {variable(version)} to the path of one",
+            file=sys.stderr,
+        )
     if pythons.keys() != found.keys():
         return 1
     results = {version: run(version, python, arguments) for version, python in pythons.items()}

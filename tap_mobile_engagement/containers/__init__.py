@@ -19,6 +19,8 @@ from tap_mobile_engagement.containers.urls import (
 )
 
 if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
     from tap_mobile_engagement.containers.account import StorageAccount, TaskContainer
     from tap_mobile_engagement.containers.azure import AzureContainer
 
@@ -43,10 +45,15 @@ _LOADED_AT_FIRST_USE = {
 }
 
 
-def open_container(url: str) -> Container:
+def open_container(url: str, *, credential: TokenCredential | None = None) -> Container:
     """The container that a URL names: a folder (``file:///…``) or an Azure container.
 
     Nothing is asked of it yet; that it is there is what :meth:`Container.check` finds out.
+
+    Args:
+        url: The URL.
+        credential: The identity that reads an Azure container whose URL carries no SAS; that
+            of the environment if None.
 
     Raises:
         SettingsError: CONTAINER_URL_INVALID.
@@ -55,7 +62,7 @@ def open_container(url: str) -> Container:
         return FolderContainer.from_url(url)
     from tap_mobile_engagement.containers.azure import AzureContainer  # noqa: PLC0415
 
-    return AzureContainer.from_url(url)
+    return AzureContainer.from_url(url, credential=credential)
 
 
 def __getattr__(name: str) -> object:

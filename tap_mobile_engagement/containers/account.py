@@ -103,8 +103,9 @@ class StorageAccount:
         client = self._service.get_container_client(name)
         sas = None
         if self._key is None:
-            sas = ContainerUrl.parse(client.url, setting=self._setting).sas
-            register_secret(sas.signature)
+            parsed = ContainerUrl.parse(client.url, setting=self._setting)
+            sas = parsed.sas
+            register_secret(parsed.signature)
         storage = Storage(f"{self.label}/{name}", sas, self._storage.clock, self._storage.sleep)
         return AzureContainer(client, self._transport, storage)
 
@@ -149,7 +150,7 @@ class StorageAccount:
             expiry=self._storage.clock() + lifetime,
         )
         url = f"{container.label}?{sas}"
-        register_secret(ContainerUrl.parse(url).sas.signature)
+        register_secret(ContainerUrl.parse(url).signature)
         return TaskContainer(container, url)
 
     def list_containers(self, prefix: str = "") -> Iterator[str]:

@@ -6,16 +6,21 @@ import time
 from contextlib import closing, contextmanager, suppress
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from azure.core import MatchConditions, PipelineClient
 from azure.core.exceptions import ResourceNotFoundError
-from azure.core.pipeline.policies import UserAgentPolicy
+from azure.core.pipeline.policies import (
+    BearerTokenCredentialPolicy,
+    HeadersPolicy,
+    UserAgentPolicy,
+)
 from azure.storage.blob import BlobSasPermissions, ContainerClient, generate_blob_sas
 
 from tap_mobile_engagement.containers.base import Blob
 from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
 from tap_mobile_engagement.containers.faults import ARCHIVE_TIER, blob_archived, blob_missing
+from tap_mobile_engagement.containers.identity import SCOPE, Identity
 from tap_mobile_engagement.containers.storage import (
     SHORT_PAUSES,
     USER_AGENT,
@@ -30,6 +35,7 @@ from tap_mobile_engagement.redaction import register_secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import RequestsTransport
     from azure.core.rest import HttpRequest, HttpResponse
     from azure.storage.blob import BlobClient, BlobProperties, BlobServiceClient
@@ -71,7 +77,7 @@ class AzureContainer:
         self._storage = storage
         self._request_bytes = request_bytes
         self._downloads: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
-            client.url, transport=transport, policies=[UserAgentPolicy(USER_AGENT)]
+            client.url, transport=transport, policies=_policies(client)
         )
 
     @classmethod
@@ -79,28 +85,33 @@ class AzureContainer:
         cls,
         url: str,
         *,
+        credential: TokenCredential | None = None,
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], object] = time.sleep,
         request_bytes: int = REQUEST_BYTES,
     ) -> Self:
-        """The container that a URL with a SAS names.
+        """The container that a URL names.
 
         Args:
-            url: The URL.
+            url: The URL. With a SAS, that gives the right to read; otherwise an identity.
+            credential: The identity; that of the environment if None.
             clock: Tells the time, aware.
             sleep: Waits for the given seconds.
             request_bytes: How much of a blob one request asks for, in bytes.
 
         Raises:
-            SettingsError: CONTAINER_URL_INVALID.
+            SettingsError: CONTAINER_URL_INVALID, also if it takes an identity and
+                ``azure-identity`` is not installed.
         """
         parsed = ContainerUrl.parse(url)
-        register_secret(parsed.sas.signature)
+        register_secret(parsed.signature)
+        identity = None if parsed.sas else Identity(credential, parsed.label)
         transport = new_transport()
+        options = client_options(transport)
         return cls(
-            ContainerClient.from_container_url(parsed.text, **client_options(transport)),
+            ContainerClient.from_container_url(parsed.text, credential=identity, **options),
             transport,
-            Storage(parsed.label, parsed.sas, clock, sleep),
+            Storage(parsed.label, parsed.sas, clock, sleep, is_identity=bool(identity)),
             request_bytes=request_bytes,
         )
 
@@ -179,7 +190,10 @@ class AzureContainer:
         return first is None or first.name != blob.name
 
     def _with_right_to_read(self, client: BlobClient) -> str:
-        """The blob's URL with a SAS: the container's own, or one made with the account key."""
+        """The blob's URL, with the container's SAS or one made with the account key.
+
+        An identity needs none.
+        """
         if self._key is None:
             return client.url
         sas = generate_blob_sas(
@@ -196,6 +210,16 @@ class AzureContainer:
 def account_key(client: BlobServiceClient | ContainerClient) -> str | None:
     """The account key that a client of the SDK was given; None if it was a SAS."""
     return getattr(client.credential, "account_key", None)
+
+
+def _policies(client: ContainerClient) -> list[Any]:
+    """What the requests of a :class:`Download` get beside their URL."""
+    policies: list[Any] = [UserAgentPolicy(USER_AGENT)]
+    if isinstance(client.credential, Identity):
+        # Azure takes tokens of requests that name a version only; a SAS has one in it.
+        policies.append(HeadersPolicy({"x-ms-version": client.api_version}))
+        policies.append(BearerTokenCredentialPolicy(client.credential, SCOPE))
+    return policies
 
 
 def _blob_of(found: BlobProperties) -> Blob:

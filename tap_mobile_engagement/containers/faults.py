@@ -95,13 +95,16 @@ class Action:
     blob: str | None = None
 
 
-def explain(fault: Fault, action: Action, *, sas: Sas | None, now: datetime) -> TapError:
+def explain(
+    fault: Fault, action: Action, *, sas: Sas | None, is_identity: bool = False, now: datetime
+) -> TapError:
     """The error for a fault that is not worth another try: what failed, and what to do.
 
     Args:
         fault: What the storage answered.
         action: What it was asked.
-        sas: What gave the right to ask; None if an account key did.
+        sas: What gave the right to ask; None if an account key or an identity did.
+        is_identity: Whether an identity did.
         now: The time by this machine's clock, aware. The server's counts where it is later,
             for the server judges the SAS.
     """
@@ -116,6 +119,8 @@ def explain(fault: Fault, action: Action, *, sas: Sas | None, now: datetime) -> 
         )
     where |= {"status": fault.status, "reason": fault.reason, "request": fault.request_id}
     if fault.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        if is_identity:
+            return _explain_refused_identity(action, where)
         return _explain_refusal(action, sas, max(now, fault.server_time or now), where)
     return _explain_answer(fault.status, action, where)
 
@@ -172,6 +177,17 @@ def blob_changed(failed: str, where: Mapping[str, object]) -> RetryLaterError:
         Code.BLOB_CHANGED,
         f"{failed}: it was written again after it was listed",
         next_step="Run again; it is then read as it is by then",
+        **where,
+    )
+
+
+def _explain_refused_identity(action: Action, where: Mapping[str, object]) -> SettingsError:
+    return SettingsError(
+        Code.CONTAINER_ACCESS_DENIED,
+        f"{action.failed}: the storage refused the identity of the environment",
+        next_step="Give it the role Storage Blob Data Reader for the container, wait some "
+        "minutes until Azure knows it, and make sure that the account's firewall admits this "
+        "machine",
         **where,
     )
 

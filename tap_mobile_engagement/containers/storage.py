@@ -70,15 +70,17 @@ class Storage:
 
     Attributes:
         label: The container's or account's name for messages, a URL without any secret.
-        sas: What gives the right to ask; None if an account key does.
+        sas: What gives the right to ask; None if an account key or an identity does.
         clock: Tells the time, aware.
         sleep: Waits for the given seconds.
+        is_identity: Whether an identity does.
     """
 
     label: str
     sas: Sas | None
     clock: Callable[[], datetime]
     sleep: Callable[[float], object]
+    is_identity: bool = False
 
     def call(
         self,
@@ -174,7 +176,13 @@ class Tries:
         storage = self._storage
         if pause is None or not fault.is_transient:
             # Without its cause: the SDK's messages hold URLs, a traceback would show them.
-            failure = explain(fault, self._action, sas=storage.sas, now=storage.clock())
+            failure = explain(
+                fault,
+                self._action,
+                sas=storage.sas,
+                is_identity=storage.is_identity,
+                now=storage.clock(),
+            )
             raise failure.at(**where) from None
         logger.warning(
             "%s: a request failed (%s); trying again in %g s",

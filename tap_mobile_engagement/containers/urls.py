@@ -50,6 +50,7 @@ CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web
 _CLOCK_SKEW = timedelta(minutes=15)
 
 _PATHS = (os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}")  # how a path begins
+_NO_SAS = "carries no SAS (no sig=)"
 
 _OTHER_SERVICES = re.compile(r"\.(dfs|file|queue|table|web)\.(?:core|storage)\.")
 
@@ -87,19 +88,24 @@ class ContainerUrl:
     Attributes:
         text: The whole URL, in a form that every client reads alike; it holds the secret.
         label: The URL without its query, for messages.
-        sas: What the query holds.
+        sas: What the query holds; None without a query, so that it takes an identity.
     """
 
     text: str = field(repr=False)
     label: str
-    sas: Sas
+    sas: Sas | None
+
+    @property
+    def signature(self) -> str | None:
+        """The secret in it."""
+        return self.sas.signature if self.sas else None
 
     @classmethod
     def parse(cls, url: str, *, setting: str = "container_url") -> ContainerUrl:
         """Take a container URL apart.
 
         Args:
-            url: The URL with its SAS.
+            url: The URL, with its SAS if it has one.
             setting: Name of the setting that it comes from, for the message.
 
         Raises:
@@ -127,10 +133,11 @@ def check_container_url(
     """Refuse a container URL that can't work, before anything is created with it.
 
     A folder (``file:///…`` or a path) only has to be well-formed. A SAS that refers to a stored
-    access policy is checked as far as it says itself what it allows.
+    access policy is checked as far as it says itself what it allows. Without a SAS the tap
+    reads as an identity; the service can't write as one.
 
     Args:
-        url: The URL, with its SAS.
+        url: The URL, with its SAS if it has one.
         needs: Permission letters that are needed, such as ``frozenset("rl")``.
         now: The time, aware.
         setting: Name of the setting that it comes from, for the message.
@@ -144,6 +151,10 @@ def check_container_url(
         return
     container = ContainerUrl.parse(url, setting=setting)
     sas = container.sas
+    if sas is None:
+        if "w" in needs:
+            _refuse(setting, f"{_NO_SAS}, without which the service can't write to it")
+        return
     if sas.expires is not None and sas.expires <= now:
         raise SettingsError(
             Code.SAS_EXPIRED,
@@ -213,14 +224,16 @@ def sas_expiry(url: str) -> datetime | None:
     """When the URL's SAS ends, aware, in UTC.
 
     Returns:
-        None for a folder, and where a stored access policy of the container says it.
+        None for a folder, without a SAS, and where a stored access policy of the container
+        says it.
 
     Raises:
         SettingsError: CONTAINER_URL_INVALID if it is no container URL.
     """
     if is_folder_url(url):
         return None
-    return ContainerUrl.parse(url).sas.expires
+    sas = ContainerUrl.parse(url).sas
+    return sas.expires if sas else None
 
 
 def _refuse(setting: str, reason: str) -> NoReturn:
@@ -265,12 +278,16 @@ def _is_path_style(host: str) -> bool:
     return True
 
 
-def _read_sas(parts: SplitResult, setting: str) -> Sas:
+def _read_sas(parts: SplitResult, setting: str) -> Sas | None:
+    if not parts.query:
+        if parts.scheme == "http":
+            _refuse(setting, f"{_NO_SAS}, and a token is sent to https: only")
+        return None
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if any(name.startswith("amp;") for name in query):
         _refuse(setting, "was copied from HTML: each &amp; in it must be a plain &")
     if not query.get("sig"):
-        _refuse(setting, "carries no SAS (no sig=)")
+        _refuse(setting, _NO_SAS)
     if "srt" not in query and query.get("sr") != "c":
         kind = f"is for something else (sr={query['sr']})" if "sr" in query else "has no sr="
         _refuse(setting, f"needs a SAS for the container, but the SAS {kind}")

@@ -60,6 +60,7 @@ def refusal_of(url: str, needs: str = "rl") -> SettingsError:
         url_of(spr="https"),
         with_sas(f"{ACCOUNT}/raw", {**ACCOUNT_SAS, "sr": None}),
         with_sas(f"{ACCOUNT}/raw", {"sv": "2022-11-02", "sr": "c", "si": "p", "sig": SECRET}),
+        f"{ACCOUNT}/raw",
         "file:///data/export",
         "file://localhost/data/export",
         "/data/export",
@@ -92,7 +93,8 @@ def test_a_right_url_is_accepted(url: str) -> None:
         (url_of(f"{ACCOUNT}/Raw"), "'Raw'"),
         (url_of(f"{ACCOUNT}/a"), "'a'"),
         (url_of(f"{ACCOUNT}/a--b"), "'a--b'"),
-        (f"{ACCOUNT}/raw", "no SAS"),
+        ("http://127.0.0.1:10000/devstoreaccount1/raw", "no SAS"),
+        (f"{ACCOUNT}/raw?restype=container", "no SAS"),
         (url_of(sig=None), "no SAS"),
         (url_of(sig=""), "no SAS"),
         (url_of(sr="b"), "sr=b"),
@@ -117,6 +119,14 @@ def test_a_wrong_form_is_refused_with_the_right_one_shown(url: str, reason: str)
     assert reason in str(error)
     assert "container_url" in str(error)
     assert "https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=…&sp=…&se=…&sig=" in str(error)
+
+
+def test_a_url_without_a_sas_is_none_for_the_service() -> None:
+    error = refusal_of(f"{ACCOUNT}/raw", "wl")
+
+    assert error.code == Code.CONTAINER_URL_INVALID
+    assert "no SAS" in str(error)
+    assert "service" in str(error)
 
 
 @pytest.mark.parametrize("end", ["2026-05-08", "2026-05-08T12:00Z", "2016-05-08T00:00:00Z"])
@@ -206,7 +216,7 @@ def test_a_signature_keeps_its_plus_signs_when_it_was_copied_without_quoting() -
 
     parsed = ContainerUrl.parse(url)
 
-    assert parsed.sas.signature == "a+b/c="
+    assert parsed.signature == "a+b/c="
     assert "sig=a%2Bb/c=" in parsed.text
 
 
@@ -224,7 +234,8 @@ def test_the_end_of_a_sas_is_read_in_all_its_forms(end: str, expected: datetime)
     assert sas_expiry(url_of(se=end)) == expected
 
 
-def test_a_folder_and_a_policy_have_no_end_of_their_own() -> None:
+def test_a_folder_a_policy_and_an_identity_have_no_end_of_their_own() -> None:
+    assert sas_expiry(f"{ACCOUNT}/raw") is None
     assert sas_expiry("file:///data") is None
     assert sas_expiry(url_of(sp=None, se=None, si="policy")) is None
 

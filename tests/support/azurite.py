@@ -7,17 +7,20 @@ import json
 import os
 import secrets
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 import pytest
+import trustme
 from azure.storage.blob import (
     ContainerClient,
     ContainerSasPermissions,
@@ -51,15 +54,29 @@ class Azurite:
     Args:
         location: Folder for its data; without one all data is in memory, where the space of
             deleted blobs is never given back.
+        https: Folder for a certificate of its own: it speaks HTTPS, and takes the tokens of
+            identities too. Azurite reads what a token says of itself and does not check its
+            signature.
 
     Attributes:
         account: Name of its storage account.
         key: Key of the account, made up anew for each server.
+        authority: What a client has to trust, a file; None where it speaks HTTP.
         endpoint: URL of the account, as path-style emulators have it; no slash at its end.
     """
 
-    def __init__(self, location: Path | None = None) -> None:
+    def __init__(self, location: Path | None = None, https: Path | None = None) -> None:
         self._location = location
+        self._https: list[str] = []
+        self.authority: Path | None = None
+        if https:
+            self.authority, key, chain = (https / name for name in ("ca", "key", "chain"))
+            ca = trustme.CA()
+            issued = ca.issue_cert(_HOST)
+            ca.cert_pem.write_to_path(str(self.authority))
+            issued.private_key_pem.write_to_path(str(key))
+            issued.cert_chain_pems[0].write_to_path(str(chain))
+            self._https = ["--oauth", "basic", "--cert", str(chain), "--key", str(key)]
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self.account = "tapstorage"
@@ -97,13 +114,14 @@ class Azurite:
 
     @property
     def endpoint(self) -> str:
-        return f"http://{_HOST}:{self.port}/{self.account}"
+        scheme = "https" if self.authority else "http"
+        return f"{scheme}://{_HOST}:{self.port}/{self.account}"
 
     @property
     def connection_string(self) -> str:
         """The account's connection string, with its key."""
         return (
-            f"DefaultEndpointsProtocol=http;AccountName={self.account};"
+            f"DefaultEndpointsProtocol={urlsplit(self.endpoint).scheme};AccountName={self.account};"
             f"AccountKey={self.key};BlobEndpoint={self.endpoint};"
         )
 
@@ -115,7 +133,10 @@ class Azurite:
 
     def client(self, container: str) -> ContainerClient:
         """A client with all rights, to prepare and to inspect what a container holds."""
-        return ContainerClient.from_connection_string(self.connection_string, container)
+        trusted = str(self.authority) if self.authority else True
+        return ContainerClient.from_connection_string(
+            self.connection_string, container, connection_verify=trusted
+        )
 
     def upload(self, container: str, name: str, data: bytes) -> None:
         """Write a blob, over the one of that name if there is one."""
@@ -162,6 +183,7 @@ class Azurite:
                 *_command(),
                 *("--blobHost", _HOST, "--blobPort", str(self.port)),
                 *storage,
+                *self._https,
                 *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
             ],
             stdin=subprocess.DEVNULL,
@@ -178,7 +200,7 @@ class Azurite:
                 printed = self._printed()
                 kind = _PortTakenError if "EADDRINUSE" in printed else RuntimeError
                 raise kind(f"Azurite did not start:\n{printed}")
-            server = _server_at(self.port)
+            server = _server_at(self.port, self.authority)
             if server is not None:
                 if not server.startswith(_SERVER):
                     raise _PortTakenError(f"{server!r} answers in the place of Azurite")
@@ -213,9 +235,13 @@ def _command() -> list[str]:
     return command
 
 
-def _server_at(port: int) -> str | None:
-    """What an HTTP server says that it is; None where none answers."""
-    connection = HTTPConnection(_HOST, port, timeout=5)
+def _server_at(port: int, authority: Path | None) -> str | None:
+    """What a server says that it is; None where none answers."""
+    if authority:
+        trust = ssl.create_default_context(cafile=authority)
+        connection: HTTPConnection = HTTPSConnection(_HOST, port, timeout=5, context=trust)
+    else:
+        connection = HTTPConnection(_HOST, port, timeout=5)
     try:
         connection.request("GET", "/")
         return connection.getresponse().getheader("Server", "")
@@ -240,8 +266,21 @@ def azurite() -> Iterator[Azurite]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def _https_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    with Azurite(https=tmp_path_factory.mktemp("https")) as server:
+        yield server
+
+
+@pytest.fixture
+def https_azurite(_https_azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> Azurite:
+    """One that speaks HTTPS and takes the tokens of identities; who asks for it trusts it."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(_https_azurite.authority))
+    return _https_azurite
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that asks for the server, so that `-m "not azurite"` leaves them out."""
     for item in items:
-        if "azurite" in getattr(item, "fixturenames", ()):
+        if {"azurite", "https_azurite"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.azurite)

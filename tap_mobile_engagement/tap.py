@@ -297,7 +297,3 @@ def _as_json_text(
     """A file as the SDK's command takes it: open, with JSON in it."""
     del ctx, param
     return None if path is None else StringIO(dump_json(read(path)))
-
-
-if __name__ == "__main__":
-    TapMobileEngagement.cli()

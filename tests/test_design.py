@@ -81,7 +81,8 @@ def parts() -> list[str]:
     return sorted(
         path.stem
         for path in PACKAGE.iterdir()
-        if path.stem != "__init__" and (path.suffix == ".py" or (path / "__init__.py").exists())
+        if not path.stem.startswith("__")
+        and (path.suffix == ".py" or (path / "__init__.py").exists())
     )
 
 

@@ -6,6 +6,8 @@ import fcntl
 import json
 import signal
 import struct
+import subprocess
+import sys
 import termios
 import time
 from contextlib import contextmanager
@@ -39,6 +41,15 @@ def test_it_tells_its_version(command: Command) -> None:
 
     assert version("tap-mobile-engagement") in run.stdout.decode()
     assert run.exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--nonsense"]])
+def test_the_module_is_the_command(command: Command, arguments: list[str]) -> None:
+    module = [sys.executable, "-m", "tap_mobile_engagement"]
+    done = subprocess.run([*module, *arguments], capture_output=True, check=False)
+
+    run = command.run(*arguments)
+    assert (done.returncode, done.stdout) == (run.exit_code, run.stdout)
 
 
 @pytest.mark.parametrize("form", [(), ("--format=json",), ("--format=markdown",)])

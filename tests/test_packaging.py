@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+import sys
 import tarfile
 import venv
 import zipfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +71,20 @@ def test_the_sdist_holds_what_its_tests_and_readers_need(built: Path) -> None:
     assert {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "meltano.yml"} <= names
     assert {*files_in(ROOT / "tests", ".py"), *files_in(ROOT / "docs", ".md")} <= names
     assert not [name for name in names if name.startswith((".venv", ".tools", "benchmarks"))]
+
+
+@pytest.mark.parametrize(("tag", "version"), [("v1.2.3", "1.2.3"), (None, "0.0.0")])
+def test_the_version_is_that_of_the_tag(tmp_path: Path, tag: str | None, version: str) -> None:
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    if tag:
+        git = partial(run, "git", "-c", "user.name=x", "-c", "user.email=x@x", cwd=tmp_path)
+        git("init", "--quiet")
+        git("add", ".")
+        git("commit", "--quiet", "--message", "x")
+        git("tag", tag)
+
+    assert run(sys.executable, "-m", "hatchling", "version", cwd=tmp_path).strip() == version
 
 
 def test_the_installed_tap_tells_its_version_and_its_settings(installed: Path) -> None:

@@ -24,7 +24,7 @@ PAGE = "docs/start.md"
 WAREHOUSE = "USER:PASSWORD@localhost:5432/warehouse"
 MARK = "--- command {} ---"
 # What is another each time: versions, and the present.
-VARIES = re.compile(r"\bv\d+\.\d+\.\d+\b|\b20[2-9]\d-\d\d-\d\d \d\d:\d\d\b")
+VARIES = re.compile(r"\bv\d+(?:\.\w+)+(?:\+[\w.]+)?|\b20[2-9]\d-\d\d-\d\d \d\d:\d\d\b")
 
 
 def comparable(output: str) -> list[str]:

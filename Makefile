@@ -46,9 +46,10 @@ unit-all: ## the same with every Python that is supported; a missing one fails
 	MAKE="$(MAKE)" $(PYTHON) -m scripts.every_python PYTEST_ARGS="-n $(WORKERS) $(PYTEST_ARGS)"
 
 .PHONY: lint
-lint: $(ENVIRONMENT) ## rules and format of the code
+lint: $(ENVIRONMENT) ## rules and format of the code, and of the workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/zizmor --offline --quiet .github examples/ci/.github
 
 .PHONY: types
 types: $(ENVIRONMENT) ## the type checker

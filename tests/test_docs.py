@@ -100,7 +100,7 @@ def test_badges_say_what_is_so() -> None:
 def test_workflows_and_templates_are_yaml_with_a_name(path: Path) -> None:
     content = yaml.safe_load(text_of(path))
 
-    assert content.get("name") or path.name == "config.yml"
+    assert content.get("name") or path.name in {"config.yml", "dependabot.yml"}
 
 
 def test_variables_that_the_docs_show_are_settings() -> None:

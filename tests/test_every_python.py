@@ -25,7 +25,7 @@ def test_the_versions_are_those_that_the_package_names() -> None:
 
     assert named == ["3.11", "3.12", "3.13", "3.14"]
     listed = "[{}]".format(", ".join(f'"{version}"' for version in named))
-    for workflow in ("ci.yml", "package.yml"):
+    for workflow in ("ci.yml", "release.yml"):
         assert f"python: {listed}" in (ROOT / ".github" / "workflows" / workflow).read_text()
     hub = (ROOT / "hub" / "tap-mobile-engagement.yml").read_text()
     assert f"supported_python_versions: {listed}" in hub

@@ -26,7 +26,13 @@ PAGES = sorted(
 WORKFLOWS = sorted(
     chain(ROOT.glob(".github/**/*.yml"), ROOT.glob("examples/**/.github/**/*.yml"))
 )
-LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+# Where the repository is, and its files there: the README is the package's page, too.
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT["urls"]["Source"]
+HOSTED = re.compile(re.escape(REPOSITORY) + "/(?:blob|raw|tree)/main/")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+DEFINITION = re.compile(r"^\[([^\]]+)\]: (\S+)$", re.MULTILINE)
+REFERENCE = re.compile(r"\[([\w./]+)\](?![(:])")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 MENTION = re.compile(r"`((?:docs|tests|scripts|examples|benchmarks)/[\w./-]+)`")
 SETTING_VARIABLE = re.compile(r"\bTAP_MOBILE_ENGAGEMENT_([A-Z_]+)\b")
@@ -43,14 +49,30 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def links_of(page: Path) -> list[str]:
+    """All links, whether they stand in the text or below it."""
+    text = CODE.sub("", text_of(page))
+    return LINK.findall(text) + [link for _, link in DEFINITION.findall(text)]
+
+
+def target_of(link: str, page: Path) -> Path | None:
+    """The file of this project that a link leads to; None if it leads out of it."""
+    name = link.partition("#")[0]
+    if hosted := HOSTED.match(name):
+        return ROOT / name[hosted.end() :]
+    if name.startswith(("https://", "mailto:")):
+        return None
+    return (page.parent / name).resolve() if name else page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     broken = []
-    for link in LINK.findall(CODE.sub("", text_of(page))):
-        if link.startswith(("https://", "mailto:")):
+    for link in links_of(page):
+        target = target_of(link, page)
+        if target is None:
             continue
-        name, _, anchor = link.partition("#")
-        target = (page.parent / name).resolve() if name else page
+        anchor = link.partition("#")[2]
         found = target.is_relative_to(ROOT) and target.exists()
         if not found or (anchor and anchor not in anchors(target)):
             broken.append(link)
@@ -73,10 +95,32 @@ def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
         if page in reached or page.suffix != ".md" or not page.exists():
             continue
         reached.add(page)
-        links = LINK.findall(CODE.sub("", text_of(page)))
-        waiting += [(page.parent / link.partition("#")[0]).resolve() for link in links]
+        waiting += [each for link in links_of(page) if (each := target_of(link, page))]
 
     assert {page for page in PAGES if page.parent.name == "docs"} <= reached
+
+
+def test_links_of_the_readme_work_on_the_packages_page() -> None:
+    page = ROOT / "README.md"
+    text = CODE.sub("", text_of(page))
+
+    assert [each for each in links_of(page) if not each.startswith(("https://", "#"))] == []
+    assert {*REFERENCE.findall(text)} <= {name for name, _ in DEFINITION.findall(text)}
+
+
+def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
+    addresses = re.compile(r"https://github\.com/[\w.-]+/tap-mobile-engagement\b")
+    found = {
+        address
+        for path in (
+            *PAGES,
+            ROOT / "pyproject.toml",
+            ROOT / "hub" / "tap-mobile-engagement.yml",
+        )
+        for address in addresses.findall(text_of(path))
+    }
+
+    assert found == {REPOSITORY}
 
 
 def test_badges_say_what_is_so() -> None:
@@ -84,16 +128,15 @@ def test_badges_say_what_is_so() -> None:
     badge = re.compile(
         r"^\[!\[([^\]]+)\]\(https://img\.shields\.io/badge/\S+\)\]", re.MULTILINE
     )
-    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
     name = "Programming Language :: Python :: "
-    versions = [each.removeprefix(name) for each in project["classifiers"] if name in each]
+    versions = [each.removeprefix(name) for each in PROJECT["classifiers"] if name in each]
 
     assert badge.findall(text_of(ROOT / "README.md")) == [
         f"Python {', '.join(versions)}",
-        f"Licence {project['license']}",
+        f"Licence {PROJECT['license']}",
         "Built with the Singer SDK",
     ]
-    assert any(each.startswith("singer-sdk") for each in project["dependencies"])
+    assert any(each.startswith("singer-sdk") for each in PROJECT["dependencies"])
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

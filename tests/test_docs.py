@@ -20,6 +20,7 @@ from tap_mobile_engagement.simulator import Options
 from tap_mobile_engagement.tap import TapMobileEngagement
 
 ROOT = Path(__file__).resolve().parents[1]
+COMMAND = Path(sys.executable).with_name("tap-mobile-engagement")
 PAGES = sorted(
     chain(ROOT.glob("*.md"), ROOT.glob("docs/**/*.md"), ROOT.glob("examples/**/*.md"))
 )
@@ -148,9 +149,26 @@ def test_workflows_and_templates_are_yaml_with_a_name(path: Path) -> None:
 
 def test_variables_that_the_docs_show_are_settings() -> None:
     known = {setting.name.upper() for setting in SETTINGS}
-    for path in (*PAGES, *WORKFLOWS):
+    for path in (*PAGES, *WORKFLOWS, ROOT / ".env.example"):
         shown = {name for name in SETTING_VARIABLE.findall(text_of(path)) if name}
         assert {name.strip("_") for name in shown} - known == set(), path
+
+
+def test_the_example_of_an_environment_is_one_that_the_tap_takes(tmp_path: Path) -> None:
+    (tmp_path / "exports").mkdir()
+    example = text_of(ROOT / ".env.example").replace("/data/exports", f"{tmp_path}/exports")
+    (tmp_path / ".env").write_text(example)
+
+    done = subprocess.run(
+        ["sh", "-c", f"set -a; . ./.env; set +a; {COMMAND} --config=ENV --discover"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["streams"]) == 12
 
 
 def test_the_example_workflow_knows_the_simulator() -> None:

@@ -103,10 +103,10 @@ $(UV): requirements/meltano.txt
 	$(TOOLS)/uv/bin/python -m pip install --quiet --disable-pip-version-check -c $< uv
 	touch $@
 
-$(ENVIRONMENT): $(UV) pyproject.toml requirements/constraints.txt requirements/pipeline.txt
+$(ENVIRONMENT): $(UV) pyproject.toml requirements/constraints.txt
 	$(call make-venv,$(VENV))
 	$(UV) pip install --quiet --python $(BIN)/python -c requirements/constraints.txt \
-		-e '.[dev]' -r requirements/pipeline.txt
+		-e '.[dev]'
 	touch $@
 
 $(AZURITE): scripts/install_azurite.py $(ENVIRONMENT)

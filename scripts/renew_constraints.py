@@ -41,7 +41,7 @@ def environments() -> tuple[Environment, ...]:
     snowflake = _pinned("meltanolabs-target-snowflake", ROOT / "meltano.yml")
     jsonl = _pinned("target-jsonl", ROOT / "meltano.yml")
     return (
-        Environment("constraints.txt", ("-e", ".[dev]", "-r", "requirements/pipeline.txt")),
+        Environment("constraints.txt", ("-e", ".[dev]")),
         Environment("meltano.txt", (meltano,), keep_root=True),
         Environment("target-postgres.txt", (target,)),
         Environment("target-snowflake.txt", (snowflake, "fakesnow"), keep_root=True),

@@ -37,7 +37,6 @@ _DAYS = 14
 _MORE_DAYS = 4
 _OVERLAP = timedelta(days=3)
 _YEARS_AGO = datetime(2018, 3, 31, tzinfo=UTC).timestamp()
-_TARGET_SETTINGS = {"validate_records": False}
 
 _NO_EXPORTS = {
     "readme.txt": b"These files were exported by Azure Mobile Engagement.\n",
@@ -142,14 +141,14 @@ def show() -> bool:
         pipeline.write_files(_FIRST_DAY, end)
         pipeline.write_no_exports()
         progress(f"{len(DATA_TYPES)} export files and {len(_NO_EXPORTS)} others are written")
-        pipeline.run(end, target=_TARGET_SETTINGS)
+        pipeline.run(end)
         progress("run 1")
         first = pipeline.stage("run 1")
         simulator.clock.advance(days=_MORE_DAYS)
         later = end + timedelta(days=_MORE_DAYS)
         pipeline.write_files(end - _OVERLAP, later, years_old=True)
         progress(f"{len(DATA_TYPES)} more files are added, with modification times of 2018")
-        pipeline.run(later, target=_TARGET_SETTINGS)
+        pipeline.run(later)
         progress("run 2")
         second = pipeline.stage("run 2", late=pipeline.late(first, end))
     stages = [first, second]

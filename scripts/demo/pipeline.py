@@ -43,25 +43,18 @@ class Pipeline:
         self._project = project
         self._container = container
 
-    def run(
-        self,
-        end: date,
-        *,
-        tap: Mapping[str, object] | None = None,
-        target: Mapping[str, object] | None = None,
-    ) -> None:
+    def run(self, end: date, *, tap: Mapping[str, object] | None = None) -> None:
         """Export everything before that day into the warehouse.
 
         Args:
             end: The first day that is not exported.
             tap: More settings of the tap; they come before the pipeline's own.
-            target: More settings of the target.
 
         Raises:
             RuntimeError: If the pipeline fails; the message is its log.
         """
         env = settings(TAP, **self._tap_settings(end) | dict(tap or {}))
-        env |= settings(TARGET, **self._target_settings() | dict(target or {}))
+        env |= settings(TARGET, **self._target_settings())
         self._project.run("run", TAP, TARGET, env=env).checked()
 
     def _tap_settings(self, end: date) -> dict[str, object]:

@@ -61,7 +61,7 @@ class NoCredential:
     """Says why it gives no token, as the SDK's own say it: in several lines."""
 
     def get_token(self, *_: str, **__: object) -> AccessToken:
-        raise ClientAuthenticationError("no token today:\n\tnobody is signed in")
+        raise ClientAuthenticationError("no token today:\n\tplease sign in")
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_credential_that_gives_no_token_is_told_on_one_line(url: str) -> None:
         container.check()
 
     assert caught.value.code == Code.AUTH_FAILED
-    assert "no token today: nobody is signed in" in str(caught.value)
+    assert "no token today: please sign in" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -140,7 +140,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def environment(folder: Path, az: str) -> dict[str, str]:
-    """The environment of somebody who is signed in with ``az``, a script."""
+    """An environment whose ``az`` is this script."""
     program = folder / "az"
     program.write_text(f"#!/bin/sh\n{az}\n")
     program.chmod(0o755)
@@ -149,7 +149,7 @@ def environment(folder: Path, az: str) -> dict[str, str]:
     return {**os.environ, "PATH": path, "AZURE_TOKEN_CREDENTIALS": "AzureCliCredential"}
 
 
-def test_the_tap_reads_as_whom_the_environment_knows(url: str, tmp_path: Path) -> None:
+def test_the_tap_reads_as_the_identity_of_the_environment(url: str, tmp_path: Path) -> None:
     token = {"accessToken": jwt(), "expiresOn": "2100-01-01 00:00:00.000000"}
     env = environment(tmp_path, f"echo '{json.dumps(token)}'")
     config = tmp_path / "config.json"
@@ -162,7 +162,7 @@ def test_the_tap_reads_as_whom_the_environment_knows(url: str, tmp_path: Path) -
     assert [record["name"] for record in records] == ["a"]
 
 
-def test_nobody_signed_in_is_one_line(url: str, tmp_path: Path) -> None:
+def test_a_failed_sign_in_is_one_line(url: str, tmp_path: Path) -> None:
     env = environment(tmp_path, "echo 'ERROR: Please run az login' >&2; exit 1")
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"source": "archive", "container_url": url}))

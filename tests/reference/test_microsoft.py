@@ -48,7 +48,7 @@ def patterns() -> dict[str, str]:
 
 
 class Reader:
-    """What a JSON Schema says, in one form, whoever wrote it."""
+    """Reads what a JSON Schema says into one form, so that two of them compare."""
 
     def __init__(self, root: dict[str, Any], patterns: dict[str, str]) -> None:
         self._root = root

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.simulated import StartSimulator
     from tests.warehouse.targets import Target
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.targets]
 
 STREAMS = [data_type.name for data_type in DATA_TYPES]
 HISTORICAL = [data_type.name for data_type in DATA_TYPES if data_type.historical]

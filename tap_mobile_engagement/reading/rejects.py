@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from tap_mobile_engagement.errors import Code, DataError, SettingsError
+from tap_mobile_engagement.reading.values import check_depth
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+_SHOWN_DEPTH = 200  # levels that what reads the file can take
 _EXCERPT = 2_000  # characters of a bad item that go into the dead letter file as text
 
 
@@ -83,6 +85,7 @@ class BadRecords:
     def _write(self, reason: str, item: Any, blob: str | None, offset: int) -> None:
         letter = {"stream": self._stream, "blob": blob, "offset": offset, "reason": reason}
         try:
+            check_depth(item, _SHOWN_DEPTH)
             line = msgspec.json.encode({**letter, "data": item}, enc_hook=repr)
         except (TypeError, ValueError, RecursionError):
             line = msgspec.json.encode({**letter, "data": _as_text(item)})
@@ -129,6 +132,7 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 def _as_text(item: Any) -> str:
     """The beginning of what JSON can't express, as far as it can be shown at all."""
     try:
-        return ascii(item)[:_EXCERPT]
-    except RecursionError:
+        check_depth(item, _SHOWN_DEPTH)
+    except (ValueError, RecursionError):
         return "(nested too deep to be shown)"
+    return ascii(item)[:_EXCERPT]

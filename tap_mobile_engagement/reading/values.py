@@ -166,13 +166,13 @@ def _sorted(value: Any, levels: int) -> Any:
     return [_sorted(item, levels - 1) for item in value]
 
 
-def check_depth(value: Any) -> None:
+def check_depth(value: Any, levels: int = MAX_DEPTH) -> None:
     """Refuse what is nested too deep.
 
     Raises:
-        BadValue: If it has more levels of objects and lists than :data:`MAX_DEPTH`.
+        BadValue: If it has more levels of objects and lists than that.
     """
-    _sorted(value, MAX_DEPTH)
+    _sorted(value, levels)
 
 
 def flags(value: Any) -> list[str]:

@@ -21,6 +21,7 @@ from tests.reading.arrays import (
     chunked,
     decoded,
     elements,
+    texts,
     writers,
 )
 
@@ -136,12 +137,12 @@ def test_deep_nesting_is_read(depth: int) -> None:
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_nesting_too_deep_to_parse_is_one_unsound_element(opening: bytes) -> None:
+def test_nesting_too_deep_to_parse_is_one_element(opening: bytes) -> None:
+    """Whether it can be parsed depends on the interpreter; what is a record does not."""
     depth = 100_000
     deep = opening * depth + b"1" + opening[:1].translate(bytes.maketrans(b"[{", b"]}")) * depth
     content = b'[{"a":1},{"a":' + deep + b'},{"a":2}]'
 
     blocks = [*cut_array([content])]
 
-    assert [block.data for block in blocks if not block.sound] == [b'[{"a":' + deep + b"}]"]
-    assert decoded(block for block in blocks if block.sound) == [{"a": 1}, {"a": 2}]
+    assert texts(blocks) == [b'{"a":1}', b'{"a":' + deep + b"}", b'{"a":2}']

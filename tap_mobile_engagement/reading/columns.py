@@ -79,14 +79,16 @@ def times(column: Column) -> Column:
     except msgspec.ValidationError:
         raise BadValue("no possible time") from None
     if _SPARE_ZEROS in together:
-        present = _without_spare_zeros(together).split("\n")
+        for _ in range(3):  # of up to nine digits
+            together = together.replace(f".{_SPARE_ZEROS}", "Z").replace(_SPARE_ZEROS, "Z")
+        present = together.split("\n")
     if len(present) == len(column):
         return present
     found = iter(present)
     return [None if value is None else next(found) for value in column]
 
 
-def _rewritten(column: Column, shapes: Sequence[str]) -> list[str]:
+def _rewritten(column: Column, shapes: Sequence[str]) -> Column:
     """Texts of different shapes as times, nearly in their normal form.
 
     Raises:
@@ -107,7 +109,7 @@ def _rewritten(column: Column, shapes: Sequence[str]) -> list[str]:
     found = [values.time(value) for value in column]
     if None in found:
         raise BadValue("no time")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def _milliseconds(column: Column) -> Column:
@@ -118,16 +120,9 @@ def _milliseconds(column: Column) -> Column:
     return [None if value is None else values.time(value) for value in column]
 
 
-def _written(moments: list[datetime]) -> list[str]:
+def _written(moments: list[datetime]) -> Column:
     """Moments in UTC in their normal form; one call writes all of them."""
-    text = msgspec.json.encode(moments).decode()[2:-2].replace('","', "\n")
-    return _without_spare_zeros(text).split("\n")
-
-
-def _without_spare_zeros(times: str) -> str:
-    for _ in range(3):  # of up to nine digits
-        times = times.replace(f".{_SPARE_ZEROS}", "Z").replace(_SPARE_ZEROS, "Z")
-    return times
+    return times(msgspec.json.encode(moments).decode()[2:-2].split('","'))
 
 
 def integers(column: Column) -> Column:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tap_mobile_engagement.datatypes import DATA_TYPES
 
 if TYPE_CHECKING:
-    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.datatypes import DataType, Field
 
 _LONGEST = 64  # characters of a name that can be a known one
 
@@ -33,15 +33,17 @@ def list_names(data_type: DataType) -> frozenset[str]:
     """
     names = {data_type.name, data_type.group_list or "", data_type.export_type or ""}
     names |= {f"{data_type.export_type}s"} if data_type.export_type else set()
-    fields = {plain(source) for field in data_type.fields for source in field.sources}
-    return frozenset(plain(name) for name in names if name) - fields
+    fields = {name for field in data_type.fields for name in names_of(field)[:-1]}
+    return frozenset(map(_plain, filter(None, names))) - fields
+
+
+def names_of(field: Field) -> list[str]:
+    """The plain names of a field: that in the files first, that in records last."""
+    return [*map(_plain, (*field.sources, field.name))]
 
 
 FIELD_NAMES = frozenset(
-    plain(name)
-    for data_type in DATA_TYPES
-    for field in data_type.fields
-    for name in (field.name, *field.sources)
+    name for data_type in DATA_TYPES for field in data_type.fields for name in names_of(field)
 )
 """The plain names of all fields of all data types."""
 
@@ -55,12 +57,11 @@ class FieldNames:
 
     def __init__(self, data_type: DataType) -> None:
         self._indexes = {
-            plain(source): index
+            name: index
             for index, field in reversed([*enumerate(data_type.fields)])
-            for source in reversed((*field.sources, field.name))
+            for name in reversed(names_of(field))
         }
-        paths = [source for field in data_type.fields for source in field.sources]
-        self.parents = {plain(path.split(".")[0]) for path in paths if "." in path}
+        self.parents = {name.split(".")[0] for name in self._indexes if "." in name}
 
     def index(self, name: str, parent: str = "") -> int | None:
         """The place of a field among the data type's fields; None for an unknown name.

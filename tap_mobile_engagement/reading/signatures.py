@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.datatypes import DATA_TYPES, DataType
-from tap_mobile_engagement.reading.names import list_names, plain
+from tap_mobile_engagement.reading.names import list_names, names_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,9 +58,10 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     """
     names: dict[str, str] = {}  # as they are written, by their plain form
     candidates = _SIGNATURES
-    for element in islice(elements, SAMPLE):
-        if not isinstance(element, dict):
-            return Verdict(None, "its elements are no objects")
+    first = [*islice(elements, SAMPLE)]
+    if not all(isinstance(element, dict) for element in first):
+        return Verdict(None, "its elements are no objects")
+    for element in {_names_in(element): element for element in first}.values():
         lists = {plain(key) for key, value in element.items() if _may_be_items(value)}
         groups = [s for s in candidates if lists & list_names(s.data_type)]
         candidates = groups or candidates
@@ -81,6 +82,19 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
         return Verdict(None, reason, found)
     shown = ", ".join([*names.values()][:_SHOWN])
     return Verdict(None, f"its fields ({shown or 'none'}) are not those of an export")
+
+
+def _names_in(element: dict[str, Any]) -> tuple[object, ...]:
+    """All names in an element, also of items; the same ones tell the same."""
+    inner = (
+        tuple(value)
+        if isinstance(value, dict)
+        else frozenset(tuple(item) for item in value[:SAMPLE] if isinstance(item, dict))
+        if isinstance(value, list)
+        else None
+        for value in element.values()
+    )
+    return (*element, *inner)
 
 
 def _may_be_items(value: Any) -> bool:
@@ -125,16 +139,13 @@ def _best(candidates: Iterable[_Signature], names: Iterable[str]) -> list[_Signa
 
 
 def _signature(data_type: DataType) -> _Signature:
-    names = [
-        {plain(name) for name in (field.name, *field.sources)} for field in data_type.fields
-    ]
-    known = set().union(*names)
+    known = {name for field in data_type.fields for name in names_of(field)}
     key = next((f for f in data_type.fields if f.name == data_type.group_key), None)
     return _Signature(
         data_type,
         frozenset(known | {name.split(".")[0] for name in known if "." in name}),
-        frozenset(plain(f.sources[0]) for f in data_type.fields if not f.nullable),
-        plain(key.sources[0]) if key else "deviceid",
+        frozenset(names_of(field)[0] for field in data_type.fields if not field.nullable),
+        names_of(key)[0] if key else "deviceid",
     )
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
+    from azure.core.credentials import TokenCredential
+
 __all__ = ["Archive", "File"]
 
 
@@ -36,13 +38,15 @@ class Archive:
     Nothing is asked for before one of its methods is called. Its files are listed once.
 
     Args:
-        url: An Azure container URL with its SAS, or a folder: ``file:///…`` or a path.
+        url: An Azure container URL, or a folder: ``file:///…`` or a path.
         app_name: The label for ``app_name`` in the records.
         pattern: Which files to look at: ``*`` stands for anything within a folder, ``**`` for
             anything across folders.
         types: What files hold, where their content can't tell: mappings with ``pattern`` and
             ``data_type``. The first match counts.
         encoding: Encoding of text that is not UTF-8 or UTF-16.
+        credential: The identity for an Azure container whose URL has no SAS; that of the
+            environment if None.
         attend: Called before each file is handed out; what it raises ends the work.
 
     Raises:
@@ -57,13 +61,17 @@ class Archive:
         pattern: str = "**",
         types: Iterable[Any] = (),
         encoding: str | None = None,
+        credential: TokenCredential | None = None,
         attend: Callable[[], object] = lambda: None,
     ) -> None:
         self.app_name = app_name
         self.encoding = encoding
         rules = Rules(pattern, msgspec.convert([*types], tuple[ArchiveType, ...]), encoding)
         self._files = Files(
-            open_container(url), rules, now=lambda: datetime.now(UTC), attend=attend
+            open_container(url, credential=credential),
+            rules,
+            now=lambda: datetime.now(UTC),
+            attend=attend,
         )
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 from urllib.request import url2pathname
@@ -211,6 +212,11 @@ def folder_path(url: str, setting: str = "container_url") -> str:
     if "\0" in path:
         _refuse(setting, "can't be the name of a folder")
     return path
+
+
+def service_url(url: str) -> str:
+    """The URL for the service: of a folder that is named by its path its ``file:`` URL."""
+    return Path(folder_path(url)).absolute().as_uri() if _is_path(url.strip()) else url
 
 
 def _is_path(text: str) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip file begins; the second if it has no members."""
 
-_IN_MEMORY = 16 << 20  # bytes
+_IN_MEMORY = 8 << 20  # bytes; a few zip files may be open at once
 _END_OF_TABLE = b"PK\x05\x06"
 _SHORTEST_END = 22  # bytes: the record behind the table
 _LONGEST_END = _SHORTEST_END + (1 << 16)  # and its longest comment

@@ -12,7 +12,11 @@ from tap_mobile_engagement.containers import (
     open_container,
     sas_expiry,
 )
-from tap_mobile_engagement.containers.urls import READ_AND_LIST, WRITE_AND_LIST
+from tap_mobile_engagement.containers.urls import (
+    READ_AND_LIST,
+    WRITE_AND_LIST,
+    service_url,
+)
 from tap_mobile_engagement.sources.api import ApiSource
 from tap_mobile_engagement.sources.base import Check
 from tap_mobile_engagement.sources.storage import AccountStorage, SharedStorage, TaskStorage
@@ -82,7 +86,7 @@ def _open_task_storage(settings: Settings, timeout: timedelta, timing: Timing) -
         for setting, (url, _) in _needed_rights(settings, reading_url).items()
         if (end := sas_expiry(url)) is not None
     }
-    task_url = settings.task_container_url or reading_url
+    task_url = service_url(settings.task_container_url or reading_url)
     return SharedStorage(open_container(reading_url), task_url, checks=checks, sas_ends=ends)
 
 

@@ -42,6 +42,9 @@ WORKERS = 8
 SMALL = 256 * 1024
 """Bytes of a blob that is taken as a whole when it is looked at."""
 
+OPEN_ZIPS = 4
+"""Zip files that are open at once."""
+
 KEPT_SIZE = 64 << 20
 """Bytes of small blobs that are kept until they are read."""
 
@@ -95,12 +98,10 @@ class Listing:
     Attributes:
         at: When they were listed.
         blobs: In the order in which they are read.
-        skipped: The names that were skipped, see :mod:`~..containers.names`.
     """
 
     at: datetime
     blobs: Sequence[Blob]
-    skipped: frozenset[str]
 
 
 class Files:
@@ -113,6 +114,10 @@ class Files:
         attend: Called before each blob is handed out; what it raises ends the work.
         workers: Blobs to look at at once; by default one in a folder, several elsewhere.
         kept_size: Bytes of small blobs to keep until they are read.
+
+    Attributes:
+        skipped: The names that were skipped so far, see
+            :mod:`tap_mobile_engagement.containers.names`.
     """
 
     def __init__(
@@ -133,7 +138,7 @@ class Files:
         self._workers = workers or (1 if is_folder else WORKERS)
         self._seen: dict[tuple[str, str], tuple[File, ...]] = {}
         self._kept = _KeptBytes(kept_size)
-        self._zip: tuple[Blob, ZipContent] | None = None
+        self._zips: dict[Blob, ZipContent] = {}
         self.skipped: set[str] = set()
 
     @cached_property
@@ -153,7 +158,7 @@ class Files:
             elif self._concerns(blob):
                 blobs.append(blob)
         self.skipped |= walk.skipped
-        return Listing(at, sorted(blobs, key=order), frozenset(walk.skipped))
+        return Listing(at, sorted(blobs, key=order))
 
     def check(self) -> None:
         """Make sure that there is any file to look at.
@@ -171,7 +176,7 @@ class Files:
                 names.append(blob.name)
             if len(names) == _EXAMPLES:
                 break
-        skipped = len(self.listing.skipped)
+        skipped = len(self.skipped)
         raise SettingsError(
             Code.NO_FILES,
             f"no file matches {pattern}"
@@ -253,10 +258,9 @@ class Files:
             raise error.at(member=member.filename) from error.__cause__
 
     def close(self) -> None:
-        """Let go of the zip file that was opened last."""
-        if self._zip is not None:
-            self._zip[1].__exit__(None, None, None)
-            self._zip = None
+        """Let go of the zip files that were opened last."""
+        while self._zips:
+            self._close_one()
 
     def _concerns(self, blob: Blob) -> bool:
         """Whether a blob is looked at; what can't be listed may hold files that would be."""
@@ -271,17 +275,23 @@ class Files:
             yield from map_in_order(self.of, blobs, workers=self._workers)
 
     def _zip_of(self, blob: Blob) -> ZipContent:
-        """A zip file; it is kept open, because its members are read one after another."""
-        if self._zip is None or self._zip[0] != blob:
-            self.close()
+        """A zip file; a few are kept open, because their members may be read in turns."""
+        content = self._zips.pop(blob, None)
+        if content is None:
+            if len(self._zips) == OPEN_ZIPS:
+                self._close_one()
             kept = self._kept.look(blob)
             if kept is not None:
                 content = ZipContent([kept]).__enter__()
             else:
                 with self._container.open(blob) as chunks:
                     content = ZipContent(chunks).__enter__()
-            self._zip = blob, content
-        return self._zip[1]
+        self._zips[blob] = content
+        return content
+
+    def _close_one(self) -> None:
+        """Let go of the zip file that was used least recently."""
+        self._zips.pop(next(iter(self._zips))).__exit__(None, None, None)
 
     def _look_at(self, blob: Blob) -> list[File]:
         if blob.size == 0 and blob.problem is None:

@@ -161,6 +161,24 @@ class TestZip:
         assert run.read("tags") == ["all.zip"]
         assert len(counting.opened) == 3
 
+    def test_members_of_several_are_read_in_turns_from_one_download_each(
+        self, tmp_path: Path
+    ) -> None:
+        # Given large backups that hold the files of the same days
+        days = range(1, 6)
+        for number in range(3):
+            with zipfile.ZipFile(tmp_path / f"backup-{number}.zip", "w") as packed:
+                for day in days:
+                    tags = json.dumps([{"deviceId": "d", "tags": {"day": day, "from": number}}])
+                    packed.writestr(zipfile.ZipInfo(f"{day}", (2016, 5, day, 0, 0, 0)), tags)
+                packed.writestr("filler", os.urandom(SMALL))
+        counting = CountingContainer(FolderContainer(tmp_path))
+        run = Run(counting, {})
+        # Then all of a day come before the next, and each backup is downloaded twice at most
+        found = [(tag["day"], tag["from"]) for tag in (r["tags"] for r in run.records("tags"))]
+        assert found == [(day, number) for day in days for number in range(3)]
+        assert len(counting.opened) == 6
+
     def test_an_error_names_the_member(self, tmp_path: Path, elements_of: ElementsOf) -> None:
         whole = array(elements_of("jobs"))
         (tmp_path / "all.zip").write_bytes(zipped(whole, whole[:-1]))

@@ -14,6 +14,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
+from tap_mobile_engagement.archive import Archive
 from tap_mobile_engagement.containers import AzureContainer, open_container
 from tap_mobile_engagement.errors import Code, SettingsError
 from tap_mobile_engagement.redaction import redact
@@ -91,6 +92,13 @@ def test_blobs_are_listed_and_read(url: str) -> None:
     assert {*credential.scopes} == {"https://storage.azure.com/.default"}
     assert container.label == url
     assert redact(f"sent {credential.token}") == "sent ***"
+
+
+def test_the_library_reads_with_an_identity_too(url: str) -> None:
+    with Archive(url, credential=Credential(jwt())) as archive:
+        (file,) = archive.files("events")
+        with archive.open(file) as chunks:
+            assert b"".join(chunks) == EVENTS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from tap_mobile_engagement.datatypes import DATA_TYPES
 from tests.support.messages import Messages, assert_same, bookmark, own_fields, partition
-from tests.support.simulated import settings_for, sync
+from tests.support.simulated import catalog_of, settings_for, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,3 +207,12 @@ def test_only_the_campaign_types_that_are_asked_for_come(
     ]
     assert wanted
     assert_same(own_fields(messages.upserted("push_feedback")), wanted)
+
+
+def test_the_container_may_be_the_path_of_a_folder(simulator: Simulator, folder: Path) -> None:
+    settings = settings_for(simulator, str(folder))
+
+    messages = sync(settings, catalog=catalog_of(settings, "tokens")).checked()
+
+    truth = simulator.truth("shop", "tokens")
+    assert_same(own_fields(messages.upserted("tokens")), truth)

@@ -36,7 +36,7 @@ from tap_mobile_engagement.rereading import (
 from tap_mobile_engagement.sdk_settings import map_failed
 from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
 from tap_mobile_engagement.sources.readahead import fetched
-from tap_mobile_engagement.windows import REPLICATION_KEY, PartitionState
+from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence

@@ -18,6 +18,7 @@ from singer_sdk.plugin_base import _ConfigInput
 
 from tap_mobile_engagement import settings as config_table
 from tap_mobile_engagement.bad_files import BadFiles
+from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import SettingsError, TapError
 from tap_mobile_engagement.exit import (
@@ -48,7 +49,6 @@ from tap_mobile_engagement.streams import (
     ListedStream,
     SnapshotStream,
 )
-from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -78,7 +78,7 @@ class TapMobileEngagement(Tap):
         self.bad_files = BadFiles()
         self._stop = StopFlag()
         self._signal = 0
-        self.timing = Timing(stop=self._stop)
+        self.timing = Clock(stop=self._stop)
         if isinstance(catalog := options.get("catalog"), dict):
             check_catalog(catalog)
         super().__init__(**options)
@@ -103,9 +103,14 @@ class TapMobileEngagement(Tap):
     @cached_property
     def source(self) -> ExportSource:
         """Where exports come from."""
-        from tap_mobile_engagement.sources.opening import open_source  # noqa: PLC0415  (slow to import)
+        # Each is imported only where it is wanted: what talks to Azure is slow to load.
+        if self.settings.source == "archive":
+            from tap_mobile_engagement.sources.opening import open_archive  # noqa: PLC0415
 
-        return open_source(self.settings, self.timing)
+            return open_archive(self.settings, self.timing)
+        from tap_mobile_engagement.api.opening import open_api  # noqa: PLC0415
+
+        return open_api(self.settings, self.timing)
 
     # What a user hands over.
 

@@ -21,12 +21,12 @@ from tap_mobile_engagement.sources.patterns import Rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers import Blob, Container
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.files import File
-    from tap_mobile_engagement.tasks.timing import Timing
-    from tap_mobile_engagement.windows import PartitionState
+    from tap_mobile_engagement.state import PartitionState
 
 _logger = logging.getLogger("tap-mobile-engagement")
 
@@ -51,7 +51,7 @@ class ArchiveSource:
         settings: Settings,
         *,
         container: Container,
-        timing: Timing,
+        timing: Clock,
         workers: int | None = None,
     ) -> None:
         self._settings = settings

@@ -24,13 +24,13 @@ import msgspec
 from msgspec import Struct
 
 from tap_mobile_engagement.sources.patterns import Rules  # noqa: TC001  (msgspec reads it)
-from tap_mobile_engagement.windows import instant
+from tap_mobile_engagement.state import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_mobile_engagement.containers import Blob
-    from tap_mobile_engagement.windows import PartitionState
+    from tap_mobile_engagement.state import PartitionState
 
 NEAR = timedelta(minutes=15)
 """How long before the newest blob a blob may have arrived that the listing missed.

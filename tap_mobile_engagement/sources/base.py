@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.windows import PartitionState, Window
+    from tap_mobile_engagement.state import PartitionState, Window
 
 FILE_CODES = frozenset(
     {

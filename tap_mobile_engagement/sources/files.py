@@ -14,6 +14,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from tap_mobile_engagement.background import map_in_order
 from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.containers.base import Walk
 from tap_mobile_engagement.containers.names import skipped_part
@@ -26,7 +27,6 @@ from tap_mobile_engagement.reading.zips import ZipContent, modified
 from tap_mobile_engagement.sources.arrivals import order
 from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.sources.patterns import Rules, why_no_match
-from tap_mobile_engagement.tasks.parallel import map_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence

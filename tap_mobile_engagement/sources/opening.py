@@ -1,8 +1,4 @@
-"""Opens the source that the settings ask for.
-
-Each source is imported only where it is wanted: what talks to Azure takes longer to load than
-a small folder takes to read.
-"""
+"""Opens the archive that the settings name."""
 
 from __future__ import annotations
 
@@ -11,33 +7,26 @@ from urllib.parse import urlsplit
 
 from tap_mobile_engagement.containers import check_container_url, open_container
 from tap_mobile_engagement.containers.urls import READ_AND_LIST
+from tap_mobile_engagement.sources.archive import ArchiveSource
 
 if TYPE_CHECKING:
+    from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers import Container
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.base import ExportSource
-    from tap_mobile_engagement.tasks.timing import Timing
 
 
-def open_source(settings: Settings, timing: Timing) -> ExportSource:
-    """The source that the settings ask for; nothing is requested yet.
+def open_archive(settings: Settings, timing: Clock) -> ExportSource:
+    """The source of files that are already there; nothing is requested yet.
 
     Raises:
         SettingsError: ``CONTAINER_URL_INVALID`` if a container URL is none; ``BAD_SETTING``
             likewise of the connection string. All else is found by the source's checks.
     """
-    if settings.source == "archive":
-        from tap_mobile_engagement.sources.archive import ArchiveSource  # noqa: PLC0415
-
-        return ArchiveSource(
-            settings, container=_open_archived(settings, timing), timing=timing
-        )
-    from tap_mobile_engagement.sources.api_opening import open_api  # noqa: PLC0415
-
-    return open_api(settings, timing)
+    return ArchiveSource(settings, container=_open_archived(settings, timing), timing=timing)
 
 
-def _open_archived(settings: Settings, timing: Timing) -> Container:
+def _open_archived(settings: Settings, timing: Clock) -> Container:
     """The container with export files that are already there."""
     url = settings.container_url
     assert url is not None  # noqa: S101  (the settings require it)

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tap_mobile_engagement.clock import Clock, StopFlag
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.sources.archive import ArchiveSource
 from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
-from tap_mobile_engagement.tasks.timing import StopFlag, Timing
-from tap_mobile_engagement.windows import PartitionState
+from tap_mobile_engagement.state import PartitionState
 from tests.support.records import read_file
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Run:
         stop: StopFlag | None = None,
         **settings: Any,
     ) -> None:
-        timing = Timing(clock=lambda: now or datetime.now(UTC), stop=stop or StopFlag())
+        timing = Clock(clock=lambda: now or datetime.now(UTC), stop=stop or StopFlag())
         self.source = ArchiveSource(
             settings_for(**settings), container=container, timing=timing, workers=workers
         )

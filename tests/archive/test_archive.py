@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_mobile_engagement.clock import RunStopped, StopFlag
 from tap_mobile_engagement.containers import Blob, FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.sources.files import SMALL, Files
 from tap_mobile_engagement.sources.patterns import Rules
-from tap_mobile_engagement.tasks.timing import RunStopped, StopFlag
-from tap_mobile_engagement.windows import PartitionState
+from tap_mobile_engagement.state import PartitionState
 from tests.archive.forms import array, gzipped, rows, table, zipped
 from tests.archive.support import CountingContainer, Run, records_of
 from tests.support.simulated import sync

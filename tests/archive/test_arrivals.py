@@ -16,7 +16,7 @@ from tap_mobile_engagement.containers import Blob, FolderContainer
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.sources.arrivals import MAX_NAMES, PERIODS, Arrivals, order
 from tap_mobile_engagement.sources.patterns import Rules
-from tap_mobile_engagement.windows import PartitionState
+from tap_mobile_engagement.state import PartitionState
 from tests.archive.support import CountingContainer, Run
 
 if TYPE_CHECKING:

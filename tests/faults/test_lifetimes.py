@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_mobile_engagement.sources.lifetimes import Lifetimes, Work
+from tap_mobile_engagement.api.sas_expiry import Lifetimes, Work
 from tests.support.simulated import LeapingTime, catalog_of, settings_for, sync
 
 if TYPE_CHECKING:

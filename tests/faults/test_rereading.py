@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_mobile_engagement.api.destinations import SharedStorage
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.rereading import is_outdated, is_worth_another_try
 from tap_mobile_engagement.sources.base import Part
-from tap_mobile_engagement.sources.storage import SharedStorage
 from tests.support.messages import assert_same, bookmark, own_fields
 from tests.support.simulated import LeapingTime, catalog_of, settings_for, sync
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tap_mobile_engagement.tasks.model import TaskRef
+    from tap_mobile_engagement.api.tasks import TaskRef
     from tests.support.simulated import StartSimulator
 
 WHOLE_RANGE = {"window_days": 14, "lookback_days": 0}

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.simulator import Options, Simulator
 from tap_mobile_engagement.tap import TapMobileEngagement
-from tap_mobile_engagement.tasks.timing import Timing
 from tests.support.messages import Messages
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ class LeapingTime:
         return False
 
     @property
-    def timing(self) -> Timing:
+    def timing(self) -> Clock:
         """What a tap needs to live by this clock."""
-        return Timing(clock=self.now, stop=self)
+        return Clock(clock=self.now, stop=self)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def sync(
     *,
     state: dict[str, Any] | None = None,
     catalog: dict[str, Any] | None = None,
-    timing: Timing | None = None,
+    timing: Clock | None = None,
 ) -> Sync:
     """Run the tap in this process.
 

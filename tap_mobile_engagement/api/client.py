@@ -1,0 +1,284 @@
+"""The verbs of the Mobile Engagement REST API that the tap uses."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from tap_mobile_engagement.api import failures
+from tap_mobile_engagement.api.auth import BearerAuth
+from tap_mobile_engagement.api.paging import (
+    API_VERSION,
+    PageGuard,
+    path_segment,
+    resolve_link,
+)
+from tap_mobile_engagement.api.tasks import ExportTask, TaskRequest
+from tap_mobile_engagement.api.transport import AnswerLostError
+from tap_mobile_engagement.background import map_in_order
+from tap_mobile_engagement.errors import Code, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tap_mobile_engagement.api.answers import Answer
+    from tap_mobile_engagement.api.auth import TokenProvider
+    from tap_mobile_engagement.api.transport import Transport
+
+TASK_PAGE = 40
+"""Export tasks per page: the most that the service gives (``$top``)."""
+
+CAMPAIGN_KINDS = {
+    "Announcement": "announcements",
+    "DataPush": "dataPushes",
+    "NativePush": "nativePushes",
+    "Poll": "polls",
+}
+"""What the campaigns list calls each campaign type of push feedback."""
+
+_TASKS = "devices/exportTasks"
+_JSON = {"Content-Type": "application/json"}
+
+log = logging.getLogger(__name__)
+
+
+class ServiceClient:
+    """Speaks to the apps of one app collection; safe to share between threads.
+
+    All methods that send a request raise, besides what they name themselves:
+
+    - SettingsError ``AUTH_FAILED``: the credentials are refused, a renewed token too;
+    - SettingsError ``ACCESS_DENIED``: they are good, but not for this;
+    - SettingsError ``BAD_SETTING``: the service can't be addressed like this;
+    - RetryLaterError ``SERVICE_UNAVAILABLE``: it could not be reached, in all tries;
+    - DataError ``BAD_ANSWER``: it answered something else than the API's description says.
+
+    Args:
+        api_url: Where the service is.
+        subscription_id: Azure subscription.
+        resource_group: Resource group.
+        app_collection: App collection.
+        auth: Gives the tokens.
+        transport: Sends the requests.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        subscription_id: str,
+        resource_group: str,
+        app_collection: str,
+        auth: TokenProvider,
+        transport: Transport,
+    ) -> None:
+        self._api_url = api_url.rstrip("/")
+        self._collection_url = (
+            f"{self._api_url}/subscriptions/{quote(subscription_id, safe='')}"
+            f"/resourceGroups/{quote(resource_group, safe='')}"
+            "/providers/Microsoft.MobileEngagement"
+            f"/appcollections/{quote(app_collection, safe='')}/apps"
+        )
+        self._auth = auth
+        self._transport = transport
+
+    def check_credentials(self) -> None:
+        """Make sure that the credentials are good for an access token."""
+        self._auth.token()
+
+    def check_app(self, app: str) -> None:
+        """Check credentials, rights and the app with one request that changes nothing.
+
+        Raises:
+            SettingsError: ``APP_NOT_FOUND`` if there is no such app.
+        """
+        self._get(app, self._url(app, _TASKS, {"$top": 1}))
+
+    def create_task(self, app: str, request: TaskRequest) -> ExportTask:
+        """Create an export task, by one POST that is never repeated once it may have worked.
+
+        Raises:
+            TaskRefusedError: The service has too much to do; nothing was created.
+            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` if nobody knows whether it was
+                created: the answer was lost, or came from something that broke down.
+            SettingsError: ``TASK_REJECTED`` if the service does not accept the request,
+                ``TASK_TOO_LARGE`` if it wants a smaller one, ``APP_NOT_FOUND``.
+        """
+        where = {"app": app, "stream": request.data_type, "range": request.window}
+        url = self._url(app, request.path)
+        try:
+            answer = self._send(
+                "POST", url, body=msgspec.json.encode(request.body()), repeatable=False
+            )
+        except AnswerLostError as error:
+            raise failures.creation_uncertain(str(error)).at(**where) from error
+        if not answer.ok:
+            raise failures.of_creation(answer, self._retry_after(answer)).at(**where)
+        try:
+            return self._task(answer)
+        except DataError as error:
+            # It was accepted all the same: there is a task, whose id we can't read.
+            raise failures.creation_uncertain(error.what).at(**answer.where, **where) from error
+
+    def get_task(self, app: str, task_id: str) -> ExportTask:
+        """Ask for a task.
+
+        Raises:
+            RetryLaterError: ``TASK_LOST`` if the service does not know it: not yet, or not
+                any more.
+        """
+        url = self._url(app, f"{_TASKS}/{path_segment(task_id)}")
+        answer = self._send("GET", url)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise failures.task_not_found(answer).at(app=app, task=task_id)
+        if not answer.ok:
+            raise failures.of_any(answer).at(app=app, task=task_id)
+        return self._task(answer)
+
+    def list_tasks(self, app: str, *, newest_first: bool = True) -> Iterator[ExportTask]:
+        """All export tasks that the service lists, page by page as they are read.
+
+        Args:
+            app: App resource name.
+            newest_first: Whether to sort them by ``dateCreated``, descending; the service's
+                own order is by id.
+
+        Raises:
+            SettingsError: ``APP_NOT_FOUND``.
+        """
+        query: dict[str, object] = {"$top": TASK_PAGE}
+        if newest_first:
+            query["$orderby"] = "dateCreated desc"
+        return map(ExportTask.from_answer, self._list(app, _TASKS, query))
+
+    def list_devices(self, app: str) -> Iterator[dict[str, Any]]:
+        """All devices, with their ``meta`` and ``appInfo``, as they come.
+
+        Raises:
+            SettingsError: ``APP_NOT_FOUND``.
+        """
+        return self._list(app, "devices")
+
+    def get_device(self, app: str, device_id: str) -> dict[str, Any] | None:
+        """A device with its technical data and location; None where it does not exist."""
+        answer = self._send("GET", self._url(app, f"devices/{path_segment(device_id)}"))
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        if not answer.ok:
+            raise failures.of_any(answer).at(app=app, device=device_id)
+        return _object(answer)
+
+    def list_devices_with_details(
+        self, app: str, *, details: bool = True, workers: int = 8
+    ) -> Iterator[dict[str, Any]]:
+        """All devices, in the order of the list, each with its details.
+
+        A device that disappears between the list and the request for its details is given
+        as the list had it.
+
+        Args:
+            app: App resource name.
+            details: Whether to ask for them, one request per device.
+            workers: How many such requests may be under way at a time.
+        """
+        devices = self.list_devices(app)
+        if not details:
+            return devices
+        return map_in_order(partial(self._with_details, app), devices, workers=workers)
+
+    def list_campaigns(self, app: str, kind: str) -> Iterator[dict[str, Any]]:
+        """All push campaigns of a kind (a value of :data:`CAMPAIGN_KINDS`), as they come."""
+        return self._list(app, f"campaigns/{path_segment(kind)}")
+
+    def _with_details(self, app: str, listed: dict[str, Any]) -> dict[str, Any]:
+        device_id = listed.get("deviceId")
+        if not isinstance(device_id, str):
+            raise DataError(Code.BAD_ANSWER, "a listed device has no deviceId", app=app)
+        device = self.get_device(app, device_id)
+        if device is None:
+            log.info("app %s: device %s is gone since it was listed", app, device_id)
+        return {**listed, **(device or {})}
+
+    def _url(self, app: str, path: str, query: Mapping[str, object] | None = None) -> str:
+        # `$` stays as it is, as in the service's documentation.
+        text = urlencode(
+            {"api-version": API_VERSION, **(query or {})}, safe="$", quote_via=quote
+        )
+        return f"{self._collection_url}/{path_segment(app)}/{path}?{text}"
+
+    def _list(
+        self, app: str, path: str, query: Mapping[str, object] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        url = self._url(app, path, query)
+        guard = PageGuard(url)
+        while True:
+            answer = self._get(app, url)
+            page = _object(answer)
+            items = page.get("value")
+            if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+                what = "a list has no value array of objects"
+                raise DataError(Code.BAD_ANSWER, what).at(app=app, **answer.where)
+            yield from items
+            link = page.get("nextLink")
+            if not link:
+                return
+            url = resolve_link(str(link), base=url, api_url=self._api_url)
+            guard.follow(url, items=len(items))
+
+    def _get(self, app: str, url: str) -> Answer:
+        answer = self._send("GET", url)
+        if answer.ok:
+            return answer
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise failures.app_not_found(answer).at(app=app)
+        raise failures.of_any(answer).at(app=app)
+
+    def _send(
+        self, method: str, url: str, *, body: bytes | None = None, repeatable: bool = True
+    ) -> Answer:
+        """Send with a token; once more with another one where it is rejected.
+
+        A rejected request did nothing, so that holds for those not repeatable as well.
+        """
+        headers = {"Accept": "application/json", **(_JSON if body is not None else {})}
+        send = partial(
+            self._transport.send, method, url, body=body, headers=headers, repeatable=repeatable
+        )
+        token = self._auth.token()
+        answer = send(sign=BearerAuth(token))
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            answer = send(sign=BearerAuth(self._auth.renew(token)))
+        return answer
+
+    def _task(self, answer: Answer) -> ExportTask:
+        return ExportTask.from_answer(
+            answer.json(),
+            location=self._own_link(answer),
+            retry_after=self._retry_after(answer),
+        )
+
+    def _retry_after(self, answer: Answer) -> float | None:
+        return answer.retry_after(self._transport.timing.now())
+
+    def _own_link(self, answer: Answer) -> str | None:
+        """The Location, if it leads to the service; tasks are asked for by id in any case."""
+        location = answer.headers.get("Location")
+        if not location:
+            return None
+        try:
+            return resolve_link(location, base=answer.url, api_url=self._api_url)
+        except DataError as error:
+            log.warning("%s; it is left aside", error.what)
+            return None
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    content = answer.json()
+    if not isinstance(content, dict):
+        raise DataError(Code.BAD_ANSWER, "the answer is not a JSON object").at(**answer.where)
+    return content

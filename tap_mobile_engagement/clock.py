@@ -1,0 +1,88 @@
+"""The clock, and pauses that a stop ends at once: everything that waits gets them handed in."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SLICE = 0.1  # seconds; how long a stop may go unnoticed
+
+
+class RunStopped(BaseException):
+    """The run was asked to stop while it waited.
+
+    Not an ``Exception``, for it is no failure: code that records a stream's failure and goes
+    on with the next stream must not catch it (as with ``KeyboardInterrupt``).
+    """
+
+
+class Stoppable(Protocol):
+    """What can be waited on and told to stop; ``threading.Event`` fits as well."""
+
+    def is_set(self) -> bool:
+        """Tell whether the run has been asked to stop."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Sleep for that many seconds, or until a stop; return whether there was one."""
+
+
+class StopFlag:
+    """A stop flag that a signal handler may set.
+
+    ``threading.Event.set`` takes a lock that the interrupted thread may hold, and so can
+    deadlock in a handler. This one only assigns; sleepers look at it ten times a second.
+    """
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def set(self) -> None:
+        """Ask the run to stop; safe in a signal handler and from any thread."""
+        self._stopped = True
+
+    def is_set(self) -> bool:
+        """Tell whether the run has been asked to stop."""
+        return self._stopped
+
+    def wait(self, timeout: float, /) -> bool:
+        """Sleep for that many seconds, or until a stop; return whether there was one."""
+        until = time.monotonic() + timeout
+        while not self._stopped and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE))
+        return self._stopped
+
+
+def utc_now() -> datetime:
+    """The current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The clock and the stop flag of a run.
+
+    Attributes:
+        clock: Returns the current time, aware, in UTC.
+        stop: Sleeps, and ends a sleep when the run is to stop.
+    """
+
+    clock: Callable[[], datetime] = utc_now
+    stop: Stoppable = field(default_factory=StopFlag)
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        return self.clock()
+
+    def pause(self, seconds: float) -> None:
+        """Wait for that many seconds; not at all where it is zero or less.
+
+        Raises:
+            RunStopped: If the run is asked to stop, before or meanwhile.
+        """
+        if self.stop.wait(max(seconds, 0.0)):
+            raise RunStopped

@@ -1,0 +1,223 @@
+"""A clock that only moves when something waits, and a service that answers from a script."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+from urllib3.response import HTTPResponse
+
+from tap_mobile_engagement.api.auth import TokenProvider
+from tap_mobile_engagement.api.client import ServiceClient
+from tap_mobile_engagement.api.transport import Transport
+from tap_mobile_engagement.clock import Clock
+from tap_mobile_engagement.errors import TapError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tap_mobile_engagement.api.runner import TaskRunner
+    from tap_mobile_engagement.api.tasks import ExportTask, TaskRef
+
+API_URL = "https://api.example"
+AUTHORITY_URL = "https://login.example"
+APP_URL = (
+    f"{API_URL}/subscriptions/sub/resourceGroups/rg/providers/Microsoft.MobileEngagement"
+    "/appcollections/apps/apps/shop"
+)
+CLIENT_SECRET = "s3cret/+value"
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TASK_ID = "0b1f4d1e-64c4-4a26-bbd7-000000000001"
+
+
+class FakeTime:
+    """A clock and a stop flag: a wait moves the clock and takes no time."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.pauses: list[float] = []
+        self.stop_at: datetime | None = None
+
+    def is_set(self) -> bool:
+        return self.stop_at is not None and self.now >= self.stop_at
+
+    def wait(self, timeout: float, /) -> bool:
+        self.now += timedelta(seconds=timeout)
+        if timeout:
+            self.pauses.append(timeout)
+        return self.is_set()
+
+    @property
+    def timing(self) -> Clock:
+        return Clock(clock=lambda: self.now, stop=self)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the fake service: ``content`` is JSON, or text or bytes as they are."""
+
+    status: int = 200
+    content: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Outcome = Reply | Exception
+
+
+class FakeService(BaseAdapter):
+    """Answers one request after another from a script; tokens are given out beside it.
+
+    What is left of the script when a test ends was never asked for: see ``assert_done``.
+    """
+
+    def __init__(self, *script: Outcome, tokens: Iterator[Outcome] | None = None) -> None:
+        super().__init__()
+        self.script = [*script]
+        self.requests: list[requests.PreparedRequest] = []
+        self.token_requests: list[requests.PreparedRequest] = []
+        self._tokens = tokens
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, **_: object
+    ) -> requests.Response:
+        if (request.url or "").startswith(AUTHORITY_URL):
+            self.token_requests.append(request)
+            number = len(self.token_requests)
+            outcome = next(self._tokens) if self._tokens else token_reply(f"token-{number}")
+        else:
+            self.requests.append(request)
+            assert self.script, f"an unexpected request: {request.method} {request.url}"
+            outcome = self.script.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return _response(outcome, request)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def assert_done(self) -> None:
+        assert self.script == []
+
+    @property
+    def calls(self) -> list[str]:
+        """The requests, as method and URL below the app."""
+        return [
+            f"{request.method} {(request.url or '').removeprefix(APP_URL)}"
+            for request in self.requests
+        ]
+
+    @property
+    def bodies(self) -> list[Any]:
+        """The JSON bodies of the requests."""
+        return [json.loads(request.body or "null") for request in self.requests]
+
+
+def _response(reply: Reply, request: requests.PreparedRequest) -> requests.Response:
+    body, kind = reply.content, "text/plain"
+    if not isinstance(body, str | bytes):
+        body, kind = json.dumps(body), "application/json"
+    response = requests.Response()
+    response.status_code = reply.status
+    response.headers = CaseInsensitiveDict({"Content-Type": kind, **reply.headers})
+    response.raw = HTTPResponse(
+        BytesIO(body.encode() if isinstance(body, str) else body), preload_content=False
+    )
+    response.url = request.url or ""
+    response.request = request
+    return response
+
+
+def token_reply(token: str, expires_in: str = "3599") -> Reply:
+    """A token as Azure Active Directory gives it."""
+    return Reply(
+        content={"token_type": "Bearer", "access_token": token, "expires_in": expires_in}
+    )
+
+
+def session_with(service: FakeService) -> requests.Session:
+    session = requests.Session()
+    session.mount("https://", service)
+    return session
+
+
+def auth_over(transport: Transport) -> TokenProvider:
+    return TokenProvider(
+        authority_url=AUTHORITY_URL,
+        tenant_id="contoso.example",
+        client_id="the-client",
+        client_secret=CLIENT_SECRET,
+        transport=transport,
+    )
+
+
+def client_of(
+    service: FakeService,
+    time: FakeTime | None = None,
+    change: Callable[[Transport], Transport] = lambda transport: transport,
+) -> ServiceClient:
+    """A client that talks to the fake service on the fake clock."""
+    timing = (time or FakeTime()).timing
+    transport = change(Transport(session=session_with(service), timing=timing))
+    return ServiceClient(
+        api_url=API_URL,
+        subscription_id="sub",
+        resource_group="rg",
+        app_collection="apps",
+        auth=auth_over(transport),
+        transport=transport,
+    )
+
+
+def task_json(
+    state: str = "Queued", *, task_id: str = TASK_ID, export_type: str = "Event", **more: Any
+) -> dict[str, Any]:
+    """A task as the service answers it."""
+    return {
+        "id": task_id,
+        "state": state,
+        "exportType": export_type,
+        "dateCreated": "2016-05-20T08:00:00Z",
+        **more,
+    }
+
+
+def not_sent() -> requests.ConnectionError:
+    """What ``requests`` raises when it gets no connection at all."""
+    reason = NewConnectionError(None, "connection refused")  # type: ignore[arg-type]
+    return requests.ConnectionError(MaxRetryError(None, "/", reason))  # type: ignore[arg-type]
+
+
+def cut_off() -> requests.ConnectionError:
+    """What ``requests`` raises when a connection breaks before the answer."""
+    return requests.ConnectionError("('Connection aborted.', RemoteDisconnected())")
+
+
+def failing(service: FakeService, verb: str, *arguments: Any) -> TapError:
+    """Call a verb to its end, and return the error that it raises."""
+    with pytest.raises(TapError) as caught:
+        call(client_of(service), verb, *arguments)
+    service.assert_done()
+    return caught.value
+
+
+def call(client: ServiceClient, verb: str, *arguments: Any) -> object:
+    result = getattr(client, verb)("shop", *arguments)
+    return [*result] if verb.startswith("list") else result
+
+
+def wait(runner: TaskRunner, data_type: str, ref: TaskRef) -> ExportTask:
+    """Look at a task of the app "shop" whenever a look is due, until it has succeeded."""
+    watch = runner.watch("shop", data_type, ref)
+    while True:
+        runner._timing.pause((watch.next_look - runner._timing.now()).total_seconds())
+        watch, task = runner.look(watch)
+        if task is not None:
+            return task

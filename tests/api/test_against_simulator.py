@@ -1,0 +1,301 @@
+"""The client and the runner against a whole service, over real connections."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+from tap_mobile_engagement.api.auth import TokenProvider
+from tap_mobile_engagement.api.client import CAMPAIGN_KINDS, ServiceClient
+from tap_mobile_engagement.api.failures import TaskRefusedError
+from tap_mobile_engagement.api.policy import PollingSchedule
+from tap_mobile_engagement.api.runner import TaskRunner
+from tap_mobile_engagement.api.tasks import TaskRef, TaskRequest
+from tap_mobile_engagement.api.transport import Retries, Transport, new_session
+from tap_mobile_engagement.datatypes import CAMPAIGN_TYPES, DATA_TYPES
+from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.simulator import Options, Simulator
+from tap_mobile_engagement.state import Window
+
+from .fakes import wait
+
+FAST = PollingSchedule(first=0.02, largest=0.1)
+WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
+SMALL = Options(devices=5, sessions_per_device=0.2)
+
+
+class Setup(NamedTuple):
+    simulator: Simulator
+    client: ServiceClient
+    runner: TaskRunner
+
+
+@contextmanager
+def running(
+    options: Options = SMALL, *faults: dict[str, Any], **changes: Any
+) -> Iterator[Setup]:
+    """Run a simulator, and connect to it; ``changes`` replace the right credentials."""
+    with Simulator(options, faults=faults) as simulator, new_session() as session:
+        session.trust_env = False
+        transport = Transport(session=session, retries=Retries(tries=4, schedule=FAST))
+        credentials = {
+            "tenant_id": options.tenant_id,
+            "client_id": options.client_id,
+            "client_secret": options.client_secret,
+        }
+        auth = TokenProvider(
+            authority_url=simulator.url, transport=transport, **(credentials | changes)
+        )
+        client = ServiceClient(
+            api_url=simulator.url,
+            subscription_id=options.subscription_id,
+            resource_group=options.resource_group,
+            app_collection=options.app_collection,
+            auth=auth,
+            transport=transport,
+        )
+        runner = TaskRunner(
+            client=client,
+            schedule=FAST,
+            timeout=timedelta(minutes=10),
+            timing=transport.timing,
+        )
+        yield Setup(simulator, client, runner)
+
+
+def request_for(name: str, folder: Path, campaign_type: str | None = None) -> TaskRequest:
+    (kind,) = (kind for kind in DATA_TYPES if kind.name == name)
+    return TaskRequest(
+        data_type=name,
+        container_url=folder.as_uri(),
+        window=WEEK if kind.historical or campaign_type else None,
+        campaign_type=campaign_type,
+    )
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+TASKS = [
+    (kind.name, campaign_type)
+    for kind in DATA_TYPES
+    if kind.task_path is not None
+    for campaign_type in (CAMPAIGN_TYPES if kind.name == "push_feedback" else (None,))
+]
+
+
+@pytest.mark.parametrize("links", ["absolute", "relative"])
+@pytest.mark.parametrize(("name", "campaign_type"), TASKS)
+def test_every_export_is_created_and_waited_for(
+    tmp_path: Path, name: str, campaign_type: str | None, links: Any
+) -> None:
+    options = Options(
+        devices=5, sessions_per_device=0.2, queue_seconds=0.02, run_seconds=0.02, links=links
+    )
+    with running(options) as (_, client, runner):
+        ref = runner.submit("shop", request_for(name, tmp_path, campaign_type))
+        task = wait(runner, name, ref)
+        listed = [*client.list_tasks("shop")]
+
+    (kind,) = (kind for kind in DATA_TYPES if kind.name == name)
+    assert task.export_type == kind.export_type
+    assert [task.id for task in listed] == [ref.id]
+    assert task.description == listed[0].description
+    assert files_in(tmp_path)
+
+
+def test_a_task_is_taken_up_by_another_run(tmp_path: Path) -> None:
+    with running(Options(devices=5, queue_seconds=0.1)) as (_, client, runner):
+        saved = runner.submit("shop", request_for("events", tmp_path)).to_state()
+        later = TaskRunner(
+            client=client,
+            schedule=FAST,
+            timeout=timedelta(minutes=10),
+            timing=runner._timing,
+        )
+        task = wait(later, "events", TaskRef.from_state(saved))
+
+    assert task.id == saved["id"]
+    assert files_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "lost_answer"},
+        {"fault": "cut_answer", "at": 10},
+        {"fault": "error_answer", "status": 504, "body": "html", "carried_out": True},
+        {"fault": "other_body", "body": "<html>welcome</html>"},
+    ],
+    ids=lambda fault: str(fault["fault"]),
+)
+def test_a_lost_answer_makes_no_second_task(tmp_path: Path, fault: dict[str, Any]) -> None:
+    posts = {"method": "POST", "path": "*/exportTasks/events"}
+    with running(SMALL, fault | posts) as (simulator, _, runner):
+        # Others' tasks, before and after, that must not be adopted.
+        runner.submit("shop", request_for("jobs", tmp_path))
+        ref = runner.submit("shop", request_for("events", tmp_path))
+        wait(runner, "events", ref)
+        created = simulator.tasks
+
+    assert len(created) == 2
+    assert ref.id == str(created[1].id)
+
+
+@pytest.mark.parametrize("status", [409, 429])
+def test_a_limit_of_the_service_is_told_from_a_failure(tmp_path: Path, status: Any) -> None:
+    options = Options(devices=5, run_seconds=60, max_tasks=1, too_many_status=status)
+    with running(options) as (simulator, _, runner):
+        first = runner.submit("shop", request_for("jobs", tmp_path))
+        with pytest.raises(TaskRefusedError):
+            runner.submit("shop", request_for("jobs", tmp_path))
+        simulator.clock.advance(seconds=61)
+        wait(runner, "jobs", first)
+        runner.submit("shop", request_for("jobs", tmp_path))
+        assert len(simulator.tasks) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ({"fault": "task_fails", "error_details": "no quota"}, Code.TASK_FAILED),
+        ({"fault": "task_fails", "after_writing": True}, Code.TASK_FAILED),
+    ],
+)
+def test_a_task_that_fails_is_an_error(
+    tmp_path: Path, fault: dict[str, Any], code: Code
+) -> None:
+    with running(SMALL, fault) as (_, _, runner):
+        ref = runner.submit("shop", request_for("events", tmp_path))
+        with pytest.raises(RetryLaterError) as caught:
+            wait(runner, "events", ref)
+
+    assert caught.value.code is code
+    assert str(fault.get("error_details", "")) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"fault": "task_hidden", "seconds": 0.3},
+        {"fault": "task_unknown_state", "seconds": 0.3},
+        {"fault": "task_hangs", "seconds": 0.3},
+    ],
+    ids=lambda fault: str(fault["fault"]),
+)
+def test_a_task_that_is_odd_for_a_while_is_waited_for(
+    tmp_path: Path, fault: dict[str, Any]
+) -> None:
+    with running(SMALL, fault) as (_, _, runner):
+        ref = runner.submit("shop", request_for("events", tmp_path))
+        task = wait(runner, "events", ref)
+
+    assert task.state == "Succeeded"
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+@pytest.mark.parametrize("body", ["json", "text", "html", "empty"])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_reading_survives_bursts_of_errors(status: int, body: str, *, as_date: bool) -> None:
+    burst = {
+        "fault": "error_answer",
+        "method": "GET",
+        "status": status,
+        "body": body,
+        "retry_after": 0,
+        "as_date": as_date,
+        "times": 3,
+    }
+    with running(SMALL, burst) as (_, client, _):
+        client.check_app("shop")
+
+
+@pytest.mark.parametrize("links", ["absolute", "relative"])
+def test_devices_come_with_their_details_in_order_over_all_pages(links: Any) -> None:
+    options = Options(devices=45, device_page=10, links=links)
+    with running(options) as (_, client, _):
+        listed = [*client.list_devices("shop")]
+        detailed = [*client.list_devices_with_details("shop", workers=4)]
+
+    assert len(listed) > 20
+    assert [one["deviceId"] for one in detailed] == [one["deviceId"] for one in listed]
+    assert all("info" in one for one in detailed)
+    assert not any("info" in one for one in listed)
+
+
+@pytest.mark.parametrize("kind", CAMPAIGN_KINDS.values())
+def test_campaigns_are_listed(kind: str) -> None:
+    with running() as (_, client, _):
+        campaigns = [*client.list_campaigns("shop", kind)]
+
+    assert all(isinstance(one["id"], int) for one in campaigns)
+    assert campaigns
+
+
+def test_tasks_are_listed_newest_first_over_all_pages(tmp_path: Path) -> None:
+    with running() as (_, client, runner):
+        refs = [runner.submit("shop", request_for("jobs", tmp_path)) for _ in range(45)]
+        listed = [task.id for task in client.list_tasks("shop")]
+        created = [task.created for task in client.list_tasks("shop")]
+
+    assert {*listed} == {ref.id for ref in refs}
+    assert created == sorted(created, key=str, reverse=True)
+
+
+def test_a_token_that_expires_is_renewed(tmp_path: Path) -> None:
+    options = Options(devices=5, token_seconds=0.2, queue_seconds=0.5)
+    with running(options) as (_, _, runner):
+        ref = runner.submit("shop", request_for("jobs", tmp_path))
+        task = wait(runner, "jobs", ref)
+
+    assert task.state == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    "change", [{"client_secret": "wrong"}, {"client_id": "other"}, {"tenant_id": "other"}]
+)
+def test_wrong_credentials_are_an_error_of_the_settings(change: dict[str, str]) -> None:
+    with running(SMALL, **change) as (_, client, _), pytest.raises(SettingsError) as caught:
+        client.check_app("shop")
+
+    assert caught.value.code is Code.AUTH_FAILED
+
+
+def test_an_unknown_app_is_an_error_of_the_settings() -> None:
+    with running() as (_, client, _), pytest.raises(SettingsError) as caught:
+        client.check_app("chop")
+
+    assert caught.value.code is Code.APP_NOT_FOUND
+
+
+def test_a_service_that_is_not_there_is_an_error_for_later() -> None:
+    with running() as (simulator, client, _):
+        host = urlsplit(simulator.url).netloc
+        simulator.stop()
+        with pytest.raises(RetryLaterError) as caught:
+            client.check_app("shop")
+
+    assert caught.value.code is Code.SERVICE_UNAVAILABLE
+    assert host in str(caught.value)
+
+
+def test_logs_at_debug_level_show_no_secret(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Without the redaction of logs: nothing here relies on that second net.
+    container_url = f"{tmp_path.as_uri()}?sig=bWFya2VkLXNpZ25hdHVyZQ"
+    request = TaskRequest(data_type="tags", container_url=container_url)
+    with caplog.at_level(logging.DEBUG), running() as (_, client, runner):
+        token = client._auth.token()
+        client.check_app("shop")
+        wait(runner, "tags", runner.submit("shop", request))
+
+    assert "/exportTasks" in caplog.text  # urllib3 tells of each request
+    for secret in (token, SMALL.client_secret, "bWFya2Vk"):
+        assert secret not in caplog.text

@@ -1,0 +1,359 @@
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_mobile_engagement.api.policy import (
+    MISSES_UNTIL_LOST,
+    TASK_IS_OVER,
+    TRIES_PER_WINDOW,
+    VISIBLE_WITHIN,
+    GiveUp,
+    Halve,
+    Intake,
+    PollingSchedule,
+    TaskState,
+    TryAgain,
+    Verdict,
+    Watch,
+    after_failure,
+    begin_watch,
+    judge,
+    known_state,
+    observe,
+)
+from tap_mobile_engagement.api.tasks import ExportTask, TaskRef
+from tap_mobile_engagement.errors import Code
+from tap_mobile_engagement.state import Window
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+SCHEDULE = PollingSchedule(first=5, largest=300, growth=1.5)
+WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
+HALVES = (
+    Window(date(2016, 5, 1), date(2016, 5, 4)),
+    Window(date(2016, 5, 4), date(2016, 5, 8)),
+)
+ONE_DAY = Window(date(2016, 5, 1), date(2016, 5, 2))
+
+
+def ref_created(at: datetime) -> TaskRef:
+    return TaskRef(id="t1", created=at, start=WEEK.start, end=WEEK.end)
+
+
+def in_state(state: str, *, retry_after: float | None = None) -> ExportTask:
+    return ExportTask(id="t1", state=state, retry_after=retry_after)
+
+
+def judged(
+    state: str | None, *, late: bool = False, misses: int = 0, visible: bool = True
+) -> Verdict:
+    return judge(
+        None if state is None else in_state(state),
+        now=NOON,
+        deadline=NOON if late else NOON + DAY,
+        visible_by=NOON if visible else NOON + DAY,
+        misses=misses,
+    )
+
+
+class TestJudge:
+    # What each state means before and at the deadline. A new state has to be added here.
+    EXPECTED = {  # noqa: RUF012
+        TaskState.QUEUED: (Verdict.WAIT, Verdict.TIMED_OUT),
+        TaskState.STARTED: (Verdict.WAIT, Verdict.TIMED_OUT),
+        TaskState.SUCCEEDED: (Verdict.READY, Verdict.READY),
+        TaskState.FAILED: (Verdict.FAILED, Verdict.FAILED),
+    }
+
+    def test_every_known_state_has_been_thought_about(self) -> None:
+        assert set(self.EXPECTED) == set(TaskState)
+
+    @pytest.mark.parametrize("state", TaskState)
+    def test_a_known_state_means_what_the_table_says(self, state: TaskState) -> None:
+        on_time, late = self.EXPECTED[state]
+
+        assert judged(state.value) is on_time
+        assert judged(state.value, late=True) is late
+
+    @pytest.mark.parametrize("state", ["Paused", "", "Succeeded!", "Cancelled"])
+    def test_an_unknown_state_is_waited_for_until_the_deadline(self, state: str) -> None:
+        assert judged(state) is Verdict.WAIT_UNKNOWN
+        assert judged(state, late=True) is Verdict.UNKNOWN_TOO_LONG
+
+    @pytest.mark.parametrize("text", ["succeeded", "SUCCEEDED", " Succeeded "])
+    def test_case_and_spaces_do_not_make_a_state_unknown(self, text: str) -> None:
+        assert known_state(text) is TaskState.SUCCEEDED
+
+    def test_a_task_that_is_not_found_is_lost_only_after_several_misses(self) -> None:
+        assert judged(None, misses=MISSES_UNTIL_LOST - 1) is Verdict.WAIT
+        assert judged(None, misses=MISSES_UNTIL_LOST) is Verdict.LOST
+
+    def test_a_new_task_may_be_invisible_for_a_while(self) -> None:
+        assert judged(None, misses=99, visible=False) is Verdict.WAIT
+
+    def test_a_forgotten_task_is_lost_and_not_timed_out(self) -> None:
+        # Timed out would halve its range, as if it had been too large.
+        assert judged(None, misses=1, late=True) is Verdict.WAIT
+        assert judged(None, misses=MISSES_UNTIL_LOST, late=True) is Verdict.LOST
+
+
+class TestPollingSchedule:
+    def test_pauses_grow_from_the_first_to_the_largest(self) -> None:
+        schedule = PollingSchedule(first=2, largest=10, growth=2)
+
+        assert [schedule.pause(step) for step in range(5)] == [2, 4, 8, 10, 10]
+
+    @given(seconds=st.floats(30, 1500))
+    def test_an_end_is_seen_soon_in_proportion_to_what_it_took(self, seconds: float) -> None:
+        # With the pauses of the settings' defaults, before they reach the largest.
+        schedule = PollingSchedule(first=5, largest=300)
+        seen_at, step = 0.0, 0
+        while seen_at < seconds:
+            seen_at += schedule.pause(step)
+            step += 1
+
+        assert seen_at - seconds <= 0.2 * seconds + 5
+
+    def test_retry_after_wins_in_both_directions(self) -> None:
+        assert SCHEDULE.pause(0, retry_after=1000) == 1000
+        assert SCHEDULE.pause(50, retry_after=7) == 7
+
+    @pytest.mark.parametrize("asked", [0, 0.001])
+    def test_retry_after_can_not_make_the_tap_spin(self, asked: float) -> None:
+        assert SCHEDULE.pause(9, retry_after=asked) == SCHEDULE.first
+
+    def test_jitter_changes_only_pauses_of_our_own(self) -> None:
+        schedule = PollingSchedule(first=2, largest=10, jitter=lambda seconds: seconds / 2)
+
+        assert schedule.pause(0) == 1
+        assert schedule.pause(0, retry_after=8) == 8
+
+    @pytest.mark.parametrize(
+        ("first", "largest", "growth"), [(0, 1, 2), (-1, 1, 2), (2, 1, 2), (1, 2, 0.5)]
+    )
+    def test_a_senseless_schedule_is_refused(
+        self, first: float, largest: float, growth: float
+    ) -> None:
+        with pytest.raises(ValueError, match="no schedule"):
+            PollingSchedule(first=first, largest=largest, growth=growth)
+
+    @given(
+        first=st.floats(0.001, 100),
+        more=st.floats(0, 1e6),
+        step=st.integers(0, 10**9),
+    )
+    def test_a_pause_never_shrinks_and_stays_in_bounds(
+        self, first: float, more: float, step: int
+    ) -> None:
+        schedule = PollingSchedule(first=first, largest=first + more)
+
+        assert first <= schedule.pause(step) <= schedule.pause(step + 1) <= first + more
+
+
+class TestWatch:
+    def begun(self, created: datetime = NOON, retry_after: float | None = None) -> Watch:
+        return begin_watch(
+            "shop",
+            "events",
+            ref_created(created),
+            now=NOON,
+            timeout=DAY,
+            schedule=SCHEDULE,
+            retry_after=retry_after,
+        )
+
+    def test_a_new_task_is_looked_at_after_the_first_pause(self) -> None:
+        watch = self.begun()
+
+        assert watch.next_look == NOON + timedelta(seconds=5)
+        assert watch.deadline == NOON + DAY
+
+    def test_the_answer_to_the_creation_may_ask_for_a_longer_pause(self) -> None:
+        assert self.begun(retry_after=60).next_look == NOON + timedelta(seconds=60)
+
+    def test_a_task_of_an_earlier_run_is_looked_at_at_once(self) -> None:
+        watch = self.begun(created=NOON - 3 * DAY)
+
+        assert watch.next_look == NOON
+
+    def test_a_task_created_by_a_clock_that_is_ahead_is_not_waited_for_longer(self) -> None:
+        watch = self.begun(created=NOON + 3 * DAY)
+
+        assert watch.next_look == NOON + timedelta(seconds=5)
+
+    @pytest.mark.parametrize("timeout", [timedelta(days=10**6 * 4), timedelta.max])
+    def test_a_deadline_beyond_all_calendars_is_no_error(self, timeout: timedelta) -> None:
+        watch = begin_watch(
+            "shop", "events", ref_created(NOON), now=NOON, timeout=timeout, schedule=SCHEDULE
+        )
+
+        assert watch.deadline.year == 9999
+
+    def test_looks_get_rarer(self) -> None:
+        watch, pauses = self.begun(), []
+        for _ in range(20):
+            now = watch.next_look
+            watch, verdict = observe(watch, in_state("Started"), now=now, schedule=SCHEDULE)
+            pauses.append((watch.next_look - now).total_seconds())
+
+        assert verdict is Verdict.WAIT
+        assert pauses == sorted(pauses)
+        assert pauses[0] == 7.5
+        assert pauses[-1] == 300
+
+    def test_the_service_sets_the_time_of_the_next_look(self) -> None:
+        task = in_state("Started", retry_after=42)
+
+        watch, _ = observe(self.begun(), task, now=NOON, schedule=SCHEDULE)
+
+        assert watch.next_look == NOON + timedelta(seconds=42)
+
+    def test_there_is_a_look_at_the_deadline_itself(self) -> None:
+        task = in_state("Started", retry_after=DAY.total_seconds() * 9)
+
+        watch, _ = observe(self.begun(), task, now=NOON, schedule=SCHEDULE)
+        _, verdict = observe(watch, in_state("Started"), now=watch.next_look, schedule=SCHEDULE)
+
+        assert watch.next_look == watch.deadline
+        assert verdict is Verdict.TIMED_OUT
+
+    def test_a_task_that_is_seen_again_is_not_lost(self) -> None:
+        watch, now = self.begun(), NOON + VISIBLE_WITHIN
+        verdicts = []
+        for task in (None, None, in_state("Started"), None, None, None):
+            watch, verdict = observe(watch, task, now=now, schedule=SCHEDULE)
+            verdicts.append(verdict)
+
+        assert verdicts == [Verdict.WAIT] * 5 + [Verdict.LOST]
+
+    def test_misses_after_the_deadline_keep_their_pace(self) -> None:
+        watch = self.begun(created=NOON - 9 * DAY)
+
+        watch, verdict = observe(watch, None, now=NOON, schedule=SCHEDULE)
+
+        assert verdict is Verdict.WAIT
+        assert watch.next_look == NOON + timedelta(seconds=7.5)
+
+    def test_an_unknown_state_keeps_the_pace_and_is_marked_as_warned_about(self) -> None:
+        watch, verdict = observe(self.begun(), in_state("Paused"), now=NOON, schedule=SCHEDULE)
+
+        assert verdict is Verdict.WAIT_UNKNOWN
+        assert watch.warned
+        assert watch.next_look == NOON + timedelta(seconds=7.5)
+
+
+class TestIntake:
+    """What follows from refusals, up to the end of patience."""
+
+    def refused(self, *retry_after: float | None, running: int, before: Intake) -> Intake:
+        """After refusals in a row, each of them when the service may be asked again."""
+        intake = before
+        for seconds in retry_after:
+            now = intake.closed_until or NOON
+            intake = intake.refused(
+                now, running=running, schedule=SCHEDULE, retry_after=seconds
+            )
+        return intake
+
+    def test_pauses_grow_and_the_service_may_set_them(self) -> None:
+        intake = self.refused(None, None, 33, running=0, before=Intake())
+
+        assert intake.closed_until == NOON + timedelta(seconds=5 + 7.5 + 33)
+        assert intake.opens_at(0) == intake.closed_until
+
+    def test_it_is_not_asked_for_more_than_it_allowed_for_a_while(self) -> None:
+        intake = self.refused(None, None, running=2, before=Intake())
+
+        moments = {running: intake.opens_at(running) for running in (1, 2, 3)}
+        full_until = NOON + timedelta(seconds=5 + SCHEDULE.largest)
+        assert moments == {1: NOON + timedelta(seconds=10), 2: full_until, 3: full_until}
+
+    def test_after_each_task_taken_one_more_is_asked_for(self) -> None:
+        intake = self.refused(None, running=2, before=Intake())
+
+        assert intake.taken() == Intake(room=3)
+        assert intake.taken().opens_at(3) is None
+        assert Intake().taken() == Intake(), "no bound is known"
+
+    @pytest.mark.parametrize(("times", "hopeless"), [(6, False), (7, True)])
+    def test_an_hour_of_refusals_without_a_task_of_ours_ends_it(
+        self, times: int, *, hopeless: bool
+    ) -> None:
+        intake = self.refused(*[600] * times, running=0, before=Intake())
+
+        assert intake.is_hopeless is hopeless
+
+    def test_a_task_of_ours_may_be_why(self) -> None:
+        assert not self.refused(*[600] * 99, running=1, before=Intake()).is_hopeless
+
+    def test_the_hour_begins_anew_with_each_task(self) -> None:
+        almost = self.refused(*[600] * 6, running=0, before=Intake())
+
+        with_one_running = self.refused(600, running=1, before=almost)
+        after_one_taken = almost.taken()
+
+        for intake in (with_one_running, after_one_taken):
+            assert not self.refused(*[600] * 6, running=0, before=intake).is_hopeless
+
+    def test_a_pause_longer_than_that_is_not_waited_for(self) -> None:
+        assert self.refused(3601, running=0, before=Intake()).is_hopeless
+
+
+class TestAfterFailure:
+    @pytest.mark.parametrize("code", [Code.TASK_FAILED, Code.TASK_LOST])
+    def test_a_failed_task_is_tried_again_with_growing_pauses_then_halved(
+        self, code: Code
+    ) -> None:
+        follows = [
+            after_failure(code, WEEK, failures, schedule=SCHEDULE) for failures in (1, 2, 3)
+        ]
+
+        assert follows == [TryAgain(5), TryAgain(7.5), Halve(*HALVES)]
+
+    @pytest.mark.parametrize("code", [Code.TASK_TIMEOUT, Code.TASK_TOO_LARGE])
+    def test_what_took_too_long_or_is_too_large_is_halved_at_once(self, code: Code) -> None:
+        assert after_failure(code, WEEK, 1, schedule=SCHEDULE) == Halve(*HALVES)
+
+    @pytest.mark.parametrize("window", [ONE_DAY, None])
+    @pytest.mark.parametrize("code", [Code.TASK_FAILED, Code.TASK_TIMEOUT])
+    def test_what_can_not_be_halved_fails_in_the_end(
+        self, code: Code, window: Window | None
+    ) -> None:
+        follow = after_failure(code, window, TRIES_PER_WINDOW, schedule=SCHEDULE)
+
+        assert follow == GiveUp()
+
+    @pytest.mark.parametrize(
+        "code", [Code.UNKNOWN_TASK_STATE, Code.AUTH_FAILED, Code.SERVICE_UNAVAILABLE]
+    )
+    def test_other_failures_are_not_tried_again_here(self, code: Code) -> None:
+        assert after_failure(code, WEEK, 1, schedule=SCHEDULE) == GiveUp()
+
+    def test_every_failure_that_is_followed_up_ends_its_task_or_created_none(self) -> None:
+        # Otherwise a second task would be made beside one that still runs.
+        followed_up = {
+            code for code in Code if after_failure(code, WEEK, 1, schedule=SCHEDULE) != GiveUp()
+        }
+
+        assert followed_up <= TASK_IS_OVER | {Code.TASK_TOO_LARGE}
+
+    @given(days=st.integers(1, 400), code=st.sampled_from([*TASK_IS_OVER]))
+    def test_a_range_that_always_fails_comes_to_an_end_within_its_first_day(
+        self, days: int, code: Code
+    ) -> None:
+        window = Window(date(2016, 1, 1), date(2016, 1, 1) + timedelta(days=days))
+        tasks, failures = 0, 0
+        while True:
+            tasks, failures = tasks + 1, failures + 1
+            match after_failure(code, window, failures, schedule=SCHEDULE):
+                case Halve(first, second):
+                    assert (first.start, second.end) == (window.start, window.end)
+                    assert first.end == second.start
+                    window, failures = first, 0
+                case GiveUp():
+                    break
+
+        assert window.days == 1 or code is Code.UNKNOWN_TASK_STATE
+        assert tasks <= TRIES_PER_WINDOW * 10

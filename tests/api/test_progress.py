@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import sys
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tap_mobile_engagement.api.plan import Phase
+from tap_mobile_engagement.api.progress import (
+    LiveProgress,
+    ProgressLines,
+    Standing,
+    new_progress,
+)
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def standing(minutes: float = 0, *, read: int = 2, due: int = 4) -> Standing:
+    phases = dict.fromkeys(Phase, 0) | {Phase.DUE: due, Phase.RUNNING: 2, Phase.READY: 1}
+    return Standing(
+        read=read,
+        phases=phases,
+        bytes_read=12_345_678,
+        elapsed=timedelta(minutes=minutes),
+        usual_time=timedelta(minutes=10),
+        limit=2,
+    )
+
+
+def test_the_line_says_what_is_done_what_is_left_and_how_long_it_may_take() -> None:
+    line = str(standing(75))
+
+    assert line == (
+        "Export tasks: 2 of 9 read (12.3 MB), 2 running, 1 waiting to be read, 4 to come; "
+        "1:15:00 elapsed, about 0:25:00 left"
+    )
+
+
+def test_lines_come_at_growing_intervals(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    lines = ProgressLines()
+
+    for second in range(0, 3_600 * 4, 10):
+        lines.show(standing(second / 60))
+
+    elapsed = [record.getMessage().split("; ")[1].split(" ")[0] for record in caplog.records]
+    assert elapsed[:5] == ["0:00:30", "0:01:30", "0:03:30", "0:07:30", "0:15:30"]
+    assert len(elapsed) < 20
+
+
+def test_without_a_terminal_there_are_lines() -> None:
+    assert isinstance(new_progress(), ProgressLines)
+
+
+def read_all(terminal: int) -> str:
+    """All that was shown on a terminal: what is written arrives in pieces, a little later."""
+    shown = b""
+    with suppress(OSError):  # how Linux says that nobody has it open any more
+        while piece := os.read(terminal, 100_000):
+            shown += piece
+    return shown.decode()
+
+
+def test_on_a_terminal_there_is_a_bar_and_the_log_goes_above_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a terminal
+    ours, theirs = pty.openpty()
+    terminal = os.fdopen(theirs, "w")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    handler = logging.StreamHandler(terminal)
+    logging.getLogger().addHandler(handler)
+
+    # when
+    progress = new_progress()
+    progress.show(standing())
+    logging.getLogger().warning("a line of the log")
+    progress.show(standing(read=3, due=3))
+    progress.close()
+
+    # then
+    logging.getLogger().removeHandler(handler)
+    stream_is_back = handler.stream is terminal
+    terminal.close()
+    shown = read_all(ours)
+    os.close(ours)
+    assert isinstance(progress, LiveProgress)
+    assert "3/9" in shown
+    assert "a line of the log" in shown
+    assert stream_is_back

@@ -1,19 +1,69 @@
-"""Many small requests side by side, their results in order, and only so many at a time."""
+"""Work in other threads, whose results are waited for until the run is stopped.
+
+A network can stall for minutes, and nothing ends a system call of another thread. So what
+talks to the network runs in a daemon thread, and whoever needs the outcome waits for it here.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from tap_mobile_engagement.clock import RunStopped
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from tap_mobile_engagement.clock import Clock
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 4
 """Results held ready per worker, so that one slow request does not idle the others."""
+
+BUDGET = 32 * 1024 * 1024
+"""Bytes of one file that may be fetched ahead of its reader."""
+
+_FIRST_BYTES = 256 * 1024  # fetched before the reader has taken any: it may want the head alone
+_SLICE = 0.1  # seconds; how long a stop may go unnoticed
+
+
+def interruptible(call: Callable[[], Result], clock: Clock, *, grace: float = 0.0) -> Result:
+    """What a call returns; a stop of the run ends the wait for it, not the call.
+
+    Args:
+        call: Is made in a thread of its own.
+        clock: Tells of a stop.
+        grace: Seconds by which the call is waited for beyond a stop.
+
+    Raises:
+        RunStopped: If the run is stopped, before or meanwhile.
+        BaseException: What the call raised.
+    """
+    clock.check()
+    outcome: Future[Result] = Future()
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001  (raised again where it is waited for)
+            outcome.set_exception(error)
+        done.set()
+
+    threading.Thread(target=run, name="request", daemon=True).start()
+    given_up_at: float | None = None
+    while not done.wait(_SLICE):
+        if clock.stop.is_set():
+            given_up_at = given_up_at or time.monotonic() + grace
+            if time.monotonic() >= given_up_at:
+                raise RunStopped
+    return outcome.result()
 
 
 def map_in_order(
@@ -44,3 +94,88 @@ def map_in_order(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def fetched_ahead(
+    fetch: Callable[[], Generator[bytes]], clock: Clock, *, budget: int = BUDGET
+) -> Iterator[Iterator[bytes]]:
+    """Chunks that a thread fetches while the reader works, within a budget of memory.
+
+    Args:
+        fetch: Begins the download; it is closed in the thread that reads it.
+        clock: Tells of a stop.
+        budget: Bytes that may wait for the reader; never less than one chunk.
+    """
+    queue = _ChunkQueue(clock, budget)
+
+    def run() -> None:
+        try:
+            with closing(fetch()) as chunks:
+                for chunk in chunks:
+                    if not queue.put(chunk):
+                        return
+        except BaseException as error:  # noqa: BLE001  (raised again where it is read)
+            queue.end(error)
+        else:
+            queue.end()
+
+    threading.Thread(target=run, name="download", daemon=True).start()
+    try:
+        yield queue.taken()
+    finally:
+        queue.leave()
+
+
+class _ChunkQueue:
+    """Hands chunks from the thread that fetches them to the one that reads them."""
+
+    def __init__(self, clock: Clock, budget: int) -> None:
+        self._clock = clock
+        self._budget = budget
+        self._changed = threading.Condition()
+        self._chunks: deque[bytes] = deque()
+        self._size = 0  # of the chunks that wait
+        self._taken = 0  # bytes that the reader has had
+        self._is_over = False
+        self._is_left = False  # by the reader
+        self._error: BaseException | None = None
+
+    def put(self, chunk: bytes) -> bool:
+        """Wait for room and hand a chunk over; False if nobody reads any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_room(len(chunk)) or self._is_left)
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            self._changed.notify_all()
+            return not self._is_left
+
+    def _has_room(self, size: int) -> bool:
+        room = min(self._budget, _FIRST_BYTES + 4 * self._taken)
+        return not self._size or self._size + size <= room
+
+    def end(self, error: BaseException | None = None) -> None:
+        with self._changed:
+            self._is_over, self._error = True, error
+            self._changed.notify_all()
+
+    def leave(self) -> None:
+        with self._changed:
+            self._is_left = True
+            self._changed.notify_all()
+
+    def taken(self) -> Iterator[bytes]:
+        while True:
+            with self._changed:
+                while not self._chunks and not self._is_over:
+                    self._changed.wait(_SLICE)
+                    self._clock.check()
+                if not self._chunks:
+                    if self._error is not None:
+                        raise self._error
+                    return
+                chunk = self._chunks.popleft()
+                self._size -= len(chunk)
+                self._taken += len(chunk)
+                self._changed.notify_all()
+            yield chunk

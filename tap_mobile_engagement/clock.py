@@ -78,6 +78,15 @@ class Clock:
         """The current time, aware, in UTC."""
         return self.clock()
 
+    def check(self) -> None:
+        """Go on, unless the run is asked to stop.
+
+        Raises:
+            RunStopped: If it is.
+        """
+        if self.stop.is_set():
+            raise RunStopped
+
     def pause(self, seconds: float) -> None:
         """Wait for that many seconds; not at all where it is zero or less.
 

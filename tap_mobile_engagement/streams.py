@@ -35,7 +35,6 @@ from tap_mobile_engagement.rereading import (
 )
 from tap_mobile_engagement.sdk_settings import map_failed
 from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
-from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
@@ -346,7 +345,7 @@ class ExportStream(Stream):
         repaired = reader.repaired
         is_stopped = self._tap.timing.stop.is_set
         try:
-            with (fetched(part) if part.remote else part).open() as chunks:
+            with part.open() as chunks:
                 for batch in reader.batches(self._origin(export, part), chunks):
                     if is_stopped():
                         self._tap.check_stop()

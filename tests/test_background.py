@@ -1,9 +1,12 @@
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 
 import pytest
 
-from tap_mobile_engagement.background import AHEAD, map_in_order
+from tap_mobile_engagement.background import AHEAD, fetched_ahead, interruptible, map_in_order
+from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
+from tap_mobile_engagement.errors import Code, RetryLaterError
 
 
 def test_results_come_in_the_order_of_the_items_whatever_the_order_of_work() -> None:
@@ -69,3 +72,128 @@ def test_a_failure_comes_in_the_place_of_its_result_and_stops_the_rest() -> None
         next(results)
 
     assert len(done) <= 3 + AHEAD
+
+
+class Network:
+    """Chunks that are counted as they are fetched."""
+
+    def __init__(self, chunks: list[bytes], error: Exception | None = None) -> None:
+        self.chunks = chunks
+        self.error = error
+        self.given = 0
+        self.closed = threading.Event()
+        self.has_given_all = threading.Event()
+
+    def fetch(self) -> Generator[bytes]:
+        try:
+            for chunk in self.chunks:
+                self.given += 1
+                if self.given == len(self.chunks):
+                    self.has_given_all.set()
+                yield chunk
+            if self.error:
+                raise self.error
+        finally:
+            self.closed.set()
+
+
+@pytest.mark.parametrize("budget", [1, 100, 10_000])
+def test_all_chunks_come_in_order_whatever_the_budget(budget: int) -> None:
+    network = Network([bytes([n]) * 50 for n in range(100)])
+
+    with fetched_ahead(network.fetch, Clock(), budget=budget) as chunks:
+        assert [*chunks] == network.chunks
+
+
+def test_chunks_are_fetched_before_they_are_asked_for() -> None:
+    network = Network([b"x" * 50] * 5)
+
+    with fetched_ahead(network.fetch, Clock(), budget=250):
+        assert network.has_given_all.wait(10)
+
+
+def test_no_more_is_fetched_than_the_budget_holds() -> None:
+    network = Network([b"x" * 50] * 100)
+
+    with fetched_ahead(network.fetch, Clock(), budget=200) as chunks:
+        taken = [next(chunks) for _ in range(10)]
+
+    assert network.closed.wait(10), "the download continues though nobody reads it"
+    assert len(taken) == 10
+    assert network.given <= 10 + 4 + 1
+
+
+def test_little_is_fetched_of_a_file_whose_head_alone_is_read() -> None:
+    network = Network([b"x" * 50_000] * 100)
+
+    with fetched_ahead(network.fetch, Clock()) as chunks:
+        next(chunks)
+        time.sleep(0.1)
+
+    assert network.closed.wait(10)
+    assert network.given < 15
+
+
+def test_an_error_reaches_the_reader_behind_what_came_before_it() -> None:
+    network = Network([b"a", b"b"], RetryLaterError(Code.STORAGE_UNAVAILABLE, "gone"))
+
+    with fetched_ahead(network.fetch, Clock()) as chunks:
+        assert [next(chunks), next(chunks)] == [b"a", b"b"]
+        with pytest.raises(RetryLaterError, match="gone"):
+            next(chunks)
+
+
+@pytest.fixture
+def stalled() -> Iterator[threading.Event]:
+    """A network that stalls until the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_stop_ends_the_wait_for_a_download_that_stalls(stalled: threading.Event) -> None:
+    stop = StopFlag()
+
+    def fetch() -> Generator[bytes]:
+        stalled.wait()
+        yield b"late"
+
+    with fetched_ahead(fetch, Clock(stop=stop)) as chunks:
+        threading.Timer(0.2, stop.set).start()
+        with pytest.raises(RunStopped):
+            next(chunks)
+
+
+def test_a_stop_ends_the_wait_for_a_call_that_stalls(stalled: threading.Event) -> None:
+    stop = StopFlag()
+    threading.Timer(0.2, stop.set).start()
+
+    with pytest.raises(RunStopped):
+        interruptible(stalled.wait, Clock(stop=stop))
+
+
+def test_a_call_that_has_begun_is_waited_for_a_moment_beyond_a_stop() -> None:
+    stop = StopFlag()
+
+    def request() -> str:
+        stop.set()
+        time.sleep(0.3)
+        return "created"
+
+    assert interruptible(request, Clock(stop=stop), grace=10) == "created"
+
+
+def test_no_call_begins_after_a_stop() -> None:
+    stop = StopFlag()
+    stop.set()
+
+    with pytest.raises(RunStopped):
+        interruptible(lambda: pytest.fail("it was called"), Clock(stop=stop), grace=10)
+
+
+def test_what_a_call_raises_is_raised() -> None:
+    def request() -> None:
+        raise TimeoutError("of the call itself")
+
+    with pytest.raises(TimeoutError, match="of the call itself"):
+        interruptible(request, Clock())

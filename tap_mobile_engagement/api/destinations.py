@@ -18,7 +18,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from tap_mobile_engagement.containers import Blob, FolderContainer
+from tap_mobile_engagement.containers import Blob
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import (
     Code,
@@ -315,8 +315,7 @@ def _is_named_after(task_id: str, blob_name: str) -> bool:
 
 def _parts(container: Container, blobs: Iterable[Blob]) -> tuple[Part, ...]:
     in_order = sorted(blobs, key=lambda blob: (blob.arrived, blob.name))
-    remote = not isinstance(container, FolderContainer)
     return tuple(
-        Part(blob.name, blob.size, partial(container.open, blob), blob.etag, remote)
+        Part(blob.name, blob.size, partial(container.open, blob), blob.etag)
         for blob in in_order
     )

@@ -121,12 +121,6 @@ class Fleet:
                 self._changed.wait(_READER_NAP)
             self._timing.pause(0)
 
-    def next_in_line(self) -> Errand[Parts] | None:
-        """What will be read next of all exports, if it is ready already."""
-        with self._changed:
-            errand = self._plan.first()
-        return errand if errand is not None and errand.phase is Phase.READY else None
-
     def notes(self) -> list[Remember | Forget]:
         """What the state has to be told since this was asked last."""
         with self._changed:

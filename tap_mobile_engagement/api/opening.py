@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.client import ServiceClient
 from tap_mobile_engagement.api.destinations import AccountStorage, SharedStorage, TaskStorage
-from tap_mobile_engagement.api.policy import PollingSchedule
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.source import ApiSource
 from tap_mobile_engagement.api.transport import Transport
@@ -24,6 +23,7 @@ from tap_mobile_engagement.containers.urls import (
     WRITE_AND_LIST,
     service_url,
 )
+from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Check
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def open_api(settings: Settings, timing: Clock) -> ApiSource:
     Raises:
         SettingsError: As :func:`.sources.opening.open_archive`.
     """
-    schedule = PollingSchedule(
-        settings.poll_interval_seconds, settings.poll_max_interval_seconds
-    )
+    schedule = Schedule(settings.poll_interval_seconds, settings.poll_max_interval_seconds)
     timeout = timedelta(minutes=settings.task_timeout_minutes)
     transport = Transport(timing=timing)
     auth = TokenProvider(
@@ -69,7 +67,7 @@ def open_api(settings: Settings, timing: Clock) -> ApiSource:
 
 def _open_task_storage(settings: Settings, timeout: timedelta, timing: Clock) -> TaskStorage:
     if settings.storage_connection_string:
-        account = StorageAccount(settings.storage_connection_string)
+        account = StorageAccount(settings.storage_connection_string, clock=timing)
         return AccountStorage(account, timeout)
     reading_url = settings.container_url
     assert reading_url is not None  # noqa: S101  (the settings require one of the two)
@@ -87,7 +85,9 @@ def _open_task_storage(settings: Settings, timeout: timedelta, timing: Clock) ->
         if (end := sas_expiry(url)) is not None
     }
     task_url = service_url(settings.task_container_url or reading_url)
-    return SharedStorage(open_container(reading_url), task_url, checks=checks, sas_ends=ends)
+    return SharedStorage(
+        open_container(reading_url, timing), task_url, checks=checks, sas_ends=ends
+    )
 
 
 def _needed_rights(

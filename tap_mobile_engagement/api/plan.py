@@ -20,12 +20,12 @@ from tap_mobile_engagement.api.policy import (
     GiveUp,
     Halve,
     Intake,
-    PollingSchedule,
     TryAgain,
     Watch,
     after_failure,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.retry import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LOOK_AGAIN_FOR = timedelta(minutes=1)
 """How long after the success of a task its blobs are looked for, before it counts as empty."""
 
-_BLOB_PAUSES = PollingSchedule(first=1, largest=20, growth=2)
+_BLOB_PAUSES = Schedule(first=1, largest=20, growth=2)
 
 Found = TypeVar("Found")
 """What was found of a finished task; the plan only hands it on."""
@@ -170,7 +170,7 @@ class Plan(Generic[Found]):
     """
 
     limit: int
-    schedule: PollingSchedule
+    schedule: Schedule
     one_at_a_time: frozenset[str] = frozenset()
     notes: deque[Remember | Forget] = field(default_factory=deque)
     _errands: list[Errand[Found]] = field(default_factory=list)
@@ -372,10 +372,6 @@ class Plan(Generic[Found]):
     def head(self, key: Key) -> Errand[Found] | None:
         """The export to be read next of that data type and app; None if none is left."""
         return next((errand for errand in self._errands if errand.key == key), None)
-
-    def first(self) -> Errand[Found] | None:
-        """The export to be read next of all; None if none is left."""
-        return self._errands[0] if self._errands else None
 
     def take(self, errand: Errand[Found]) -> None:
         """The reader has it: it is not the plan's any more."""

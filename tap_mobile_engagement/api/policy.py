@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, assert_never
 from tap_mobile_engagement.errors import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tap_mobile_engagement.api.tasks import ExportTask, TaskRef
+    from tap_mobile_engagement.retry import Schedule
     from tap_mobile_engagement.state import Window
 
 VISIBLE_WITHIN = timedelta(minutes=2)
@@ -41,7 +40,6 @@ REFUSAL_LIMIT = timedelta(hours=1)
 """How long a service is asked that takes no task though none of ours is under way."""
 
 _ENDLESS = datetime.max.replace(tzinfo=UTC)
-_MOST_STEPS = 250  # enough to grow from a nanosecond to centuries by a fifth each time
 
 
 class TaskState(StrEnum):
@@ -110,49 +108,6 @@ def judge(
             assert_never(state)
 
 
-def _unchanged(seconds: float) -> float:
-    return seconds
-
-
-@dataclass(frozen=True, slots=True)
-class PollingSchedule:
-    """Pauses that grow from the first to the largest; ``Retry-After`` wins over both.
-
-    Attributes:
-        first: Seconds before the first look; also the least that a ``Retry-After`` can ask
-            for, so that no answer makes the tap spin.
-        largest: Seconds that a pause grows to.
-        growth: By how much each pause is longer than the one before. Until the largest is
-            reached, an end is seen late by at most ``growth - 1`` of the time that it took.
-        jitter: Changes a pause (not one that the service asked for), so that many clients
-            don't come back at the same moment. Leaves it as it is unless told otherwise.
-
-    Raises:
-        ValueError: If the numbers make no sense.
-    """
-
-    first: float
-    largest: float
-    growth: float = 1.2
-    jitter: Callable[[float], float] = _unchanged
-
-    def __post_init__(self) -> None:
-        if not 0 < self.first <= self.largest or self.growth < 1:
-            raise ValueError(f"no schedule: {self.first} to {self.largest} by {self.growth}")
-
-    def pause(self, step: int, *, retry_after: float | None = None) -> float:
-        """Seconds to wait.
-
-        Args:
-            step: How many pauses there have been before.
-            retry_after: Seconds that the service asked for, if it did.
-        """
-        if retry_after is not None:
-            return max(retry_after, self.first)
-        grown = self.first * self.growth ** min(step, _MOST_STEPS)
-        return self.jitter(min(grown, self.largest))
-
-
 @dataclass(frozen=True, slots=True)
 class Watch:
     """An export task under observation: what is known, and when to look at it next.
@@ -201,7 +156,7 @@ def begin_watch(
     *,
     now: datetime,
     timeout: timedelta,
-    schedule: PollingSchedule,
+    schedule: Schedule,
     retry_after: float | None = None,
 ) -> Watch:
     """Begin to watch a task: a new one after the first pause, an older one at once.
@@ -222,7 +177,7 @@ def begin_watch(
 
 
 def observe(
-    watch: Watch, task: ExportTask | None, *, now: datetime, schedule: PollingSchedule
+    watch: Watch, task: ExportTask | None, *, now: datetime, schedule: Schedule
 ) -> tuple[Watch, Verdict]:
     """Take in what the service answered: judge it, and set the time of the next look.
 
@@ -296,7 +251,7 @@ class Intake:
         now: datetime,
         *,
         running: int,
-        schedule: PollingSchedule,
+        schedule: Schedule,
         retry_after: float | None = None,
     ) -> Intake:
         """After it refused one: none for a moment, and for a while not more than now run.
@@ -345,7 +300,7 @@ def after_failure(
     window: Window | None,
     failures: int,
     *,
-    schedule: PollingSchedule,
+    schedule: Schedule,
     tries: int = TRIES_PER_WINDOW,
 ) -> TryAgain | Halve | GiveUp:
     """Decide what follows when a range could not be exported.

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tap_mobile_engagement.api.client import ServiceClient
-    from tap_mobile_engagement.api.policy import PollingSchedule
     from tap_mobile_engagement.api.tasks import ExportTask, TaskRequest
     from tap_mobile_engagement.clock import Clock
+    from tap_mobile_engagement.retry import Schedule
 
 ORPHAN_GRACE = timedelta(minutes=1)
 """How long after a lost answer its task may take to be listed (an assumption)."""
@@ -56,7 +56,7 @@ class TaskRunner:
         self,
         *,
         client: ServiceClient,
-        schedule: PollingSchedule,
+        schedule: Schedule,
         timeout: timedelta,
         timing: Clock,
         run_id: str | None = None,

@@ -18,7 +18,6 @@ from tap_mobile_engagement.api.sas_expiry import Lifetimes
 from tap_mobile_engagement.api.tasks import PUSH_FEEDBACK, TaskRef
 from tap_mobile_engagement.api.timeline import Timeline
 from tap_mobile_engagement.sources.base import Check, Export, Part
-from tap_mobile_engagement.sources.readahead import fetched
 from tap_mobile_engagement.state import Window, first_day, tile
 
 if TYPE_CHECKING:
@@ -153,18 +152,10 @@ class ApiSource:
                 errand, waited = ready
                 if errand.task is not None:
                     self._timeline.reading(errand.task.id)
-                self._fetch_ahead()
                 yield self._export(data_type, errand, state, waited)
         finally:
             self._fleet.abandon(key)
             take_notes()
-
-    def _fetch_ahead(self) -> None:
-        """Begin to download what will be read next, while the current export is emitted."""
-        errand = self._fleet.next_in_line()
-        if errand is not None and errand.found and errand.found[0].remote:
-            first, *others = errand.found
-            errand.found = (fetched(first, at_once=True), *others)
 
     def keep_state(self, save: Callable[[], None]) -> None:
         """Note in the state what became of tasks meanwhile, and save it if there is news.

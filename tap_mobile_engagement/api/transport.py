@@ -7,7 +7,6 @@ only reads is repeated; one that may have created something is not, and its call
 
 from __future__ import annotations
 
-import logging
 import ssl
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,16 +20,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from tap_mobile_engagement.api.answers import Answer
-from tap_mobile_engagement.api.policy import PollingSchedule
+from tap_mobile_engagement.background import interruptible
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
-
-log = logging.getLogger(__name__)
 
 # With every 5xx, all that a service answers when another try may go well.
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -42,7 +40,7 @@ _BROKEN = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
 )
-_RETRY_SCHEDULE = PollingSchedule(first=1, largest=60, growth=2)
+_GRACE = 1.5  # seconds by which a creation that has begun is waited for beyond a stop
 
 
 class AnswerLostError(Exception):
@@ -50,21 +48,6 @@ class AnswerLostError(Exception):
 
     Raised only for requests that must not be repeated.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How often and at what pace a request is repeated.
-
-    Attributes:
-        tries: Requests in all, the first one included.
-        schedule: Pauses between them; ``Retry-After`` wins.
-        patience: Seconds; a service that asks for a longer pause than this is not waited for.
-    """
-
-    tries: int = 8
-    schedule: PollingSchedule = _RETRY_SCHEDULE
-    patience: float = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +81,13 @@ class Transport:
     Attributes:
         session: Holds the connections.
         timing: Clock and stop flag.
-        retries: How often a request is repeated.
+        retry: How often a request is repeated.
         timeouts: How long to wait for the network.
     """
 
     session: requests.Session = field(default_factory=new_session)
     timing: Clock = field(default_factory=Clock)
-    retries: Retries = field(default_factory=Retries)
+    retry: Retry = RETRY
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def send(
@@ -134,38 +117,33 @@ class Transport:
             RetryLaterError: ``SERVICE_UNAVAILABLE`` when all tries are used up.
             SettingsError: ``BAD_SETTING`` when the URL or its certificate is no good.
             AnswerLostError: If not ``repeatable``, and nobody knows whether it was done.
-            RunStopped: If the run is stopped during a pause.
+            RunStopped: If the run is stopped meanwhile; a creation that has begun is waited
+                for a moment, so that its task is known.
         """
-        step = 0
-        while True:
-            retry_after = None
+
+        def attempt() -> Answer:
             try:
-                answer = self._once(method, url, sign=sign, body=body, headers=headers)
+                answer = interruptible(
+                    lambda: self._once(method, url, sign=sign, body=body, headers=headers),
+                    self.timing,
+                    grace=0.0 if repeatable else _GRACE,
+                )
             except _BROKEN as error:
                 if _is_bad_certificate(error):
                     raise _unusable(url, error) from error
                 if not repeatable and not _never_left(error):
                     raise AnswerLostError(_cause(error)) from error
-                trouble, places = _cause(error), {}
+                raise _passing(url, _cause(error)) from error
             except requests.RequestException as error:
                 raise _unusable(url, error) from error
-            else:
-                passing = answer.status in _PASSING or answer.status >= _SERVER_ERRORS
-                if not passing or not repeatable:
-                    return answer
-                retry_after = answer.retry_after(self.timing.now())
-                trouble, places = f"HTTP {answer.status}: {answer.extract()}", answer.where
-            step += 1
-            pause = self.retries.schedule.pause(step - 1, retry_after=retry_after)
-            if step >= self.retries.tries or pause > self.retries.patience:
-                raise RetryLaterError(
-                    Code.SERVICE_UNAVAILABLE,
-                    f"{_host(url)} can't be used at the moment, after {step} tries: {trouble}",
-                    next_step="Run again later; the state tells where to go on",
-                    **places,
-                )
-            log.info("%s: %s; again in %.0f s", _host(url), trouble, pause)
-            self.timing.pause(pause)
+            passing = answer.status in _PASSING or answer.status >= _SERVER_ERRORS
+            if not passing or not repeatable:
+                return answer
+            trouble = f"HTTP {answer.status}: {answer.extract()}"
+            retry_after = answer.retry_after(self.timing.now())
+            raise _passing(url, trouble, retry_after=retry_after, **answer.where)
+
+        return self.retry.call(attempt, clock=self.timing, name=_host(url))
 
     def _once(
         self,
@@ -191,6 +169,18 @@ class Transport:
 
 def _unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def _passing(
+    url: str, trouble: str, *, retry_after: float | None = None, **where: object
+) -> PassingError:
+    error = RetryLaterError(
+        Code.SERVICE_UNAVAILABLE,
+        f"{_host(url)} can't be used at the moment: {trouble}",
+        next_step="Run again later; the state tells where to continue",
+        **where,
+    )
+    return PassingError(error, trouble, retry_after=retry_after)
 
 
 def _never_left(error: requests.RequestException) -> bool:

@@ -21,6 +21,7 @@ from tap_mobile_engagement.containers.urls import (
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers.account import StorageAccount, TaskContainer
     from tap_mobile_engagement.containers.azure import AzureContainer
 
@@ -45,13 +46,16 @@ _LOADED_AT_FIRST_USE = {
 }
 
 
-def open_container(url: str, *, credential: TokenCredential | None = None) -> Container:
+def open_container(
+    url: str, clock: Clock | None = None, *, credential: TokenCredential | None = None
+) -> Container:
     """The container that a URL names: a folder (``file:///…``) or an Azure container.
 
     Nothing is asked of it yet; that it is there is what :meth:`Container.check` finds out.
 
     Args:
         url: The URL.
+        clock: Tells the time, and of a stop.
         credential: The identity that reads an Azure container whose URL carries no SAS; that
             of the environment if None.
 
@@ -62,7 +66,7 @@ def open_container(url: str, *, credential: TokenCredential | None = None) -> Co
         return FolderContainer.from_url(url)
     from tap_mobile_engagement.containers.azure import AzureContainer  # noqa: PLC0415
 
-    return AzureContainer.from_url(url, credential=credential)
+    return AzureContainer.from_url(url, credential=credential, clock=clock)
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,15 +15,16 @@ from azure.storage.blob import (
     generate_container_sas,
 )
 
-from tap_mobile_engagement.containers.azure import AzureContainer, account_key, utc_now
+from tap_mobile_engagement.clock import Clock
+from tap_mobile_engagement.containers.azure import AzureContainer, account_key
 from tap_mobile_engagement.containers.storage import Storage, client_options, new_transport
 from tap_mobile_engagement.containers.urls import CONTAINER_NAME, ContainerUrl
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime, timedelta
+    from collections.abc import Iterator
+    from datetime import timedelta
 
     from azure.core.pipeline.transport import RequestsTransport
     from azure.storage.blob import ContainerClient
@@ -55,8 +55,7 @@ class StorageAccount:
     Args:
         connection_string: As the Azure portal shows it under "Access keys".
         setting: Name of the setting that it comes from, for messages.
-        clock: Tells the time, aware.
-        sleep: Waits for the given seconds.
+        clock: Tells the time, and of a stop.
 
     Raises:
         SettingsError: BAD_SETTING if it is no connection string.
@@ -67,8 +66,7 @@ class StorageAccount:
         connection_string: str,
         *,
         setting: str = "storage_connection_string",
-        clock: Callable[[], datetime] = utc_now,
-        sleep: Callable[[float], object] = time.sleep,
+        clock: Clock | None = None,
     ) -> None:
         self._setting = setting
         self._transport = new_transport()
@@ -85,7 +83,7 @@ class StorageAccount:
         register_secret(self._key)
         parts = urlsplit(self._service.url)
         self.label = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        self._storage = Storage(self.label, None, clock, sleep)
+        self._storage = Storage(self.label, None, clock or Clock())
 
     def container(self, name: str) -> AzureContainer:
         """The container of that name; whether it exists is not asked.
@@ -106,7 +104,7 @@ class StorageAccount:
             parsed = ContainerUrl.parse(client.url, setting=self._setting)
             sas = parsed.sas
             register_secret(parsed.signature)
-        storage = Storage(f"{self.label}/{name}", sas, self._storage.clock, self._storage.sleep)
+        storage = Storage(f"{self.label}/{name}", sas, self._storage.clock)
         return AzureContainer(client, self._transport, storage)
 
     def new_task_container(self, name: str, *, lifetime: timedelta) -> TaskContainer:
@@ -147,7 +145,7 @@ class StorageAccount:
             name,
             self._key,
             permission=ContainerSasPermissions(write=True, list=True),
-            expiry=self._storage.clock() + lifetime,
+            expiry=self._storage.clock.now() + lifetime,
         )
         url = f"{container.label}?{sas}"
         register_secret(ContainerUrl.parse(url).signature)

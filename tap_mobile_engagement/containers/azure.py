@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from copy import copy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from azure.core import MatchConditions, PipelineClient
@@ -17,12 +16,13 @@ from azure.core.pipeline.policies import (
 )
 from azure.storage.blob import BlobSasPermissions, ContainerClient, generate_blob_sas
 
+from tap_mobile_engagement.background import fetched_ahead
+from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers.base import Blob
 from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
 from tap_mobile_engagement.containers.faults import ARCHIVE_TIER, blob_archived, blob_missing
 from tap_mobile_engagement.containers.identity import SCOPE, Identity
 from tap_mobile_engagement.containers.storage import (
-    SHORT_PAUSES,
     USER_AGENT,
     Storage,
     client_options,
@@ -31,9 +31,10 @@ from tap_mobile_engagement.containers.storage import (
 from tap_mobile_engagement.containers.urls import ContainerUrl
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.redaction import register_secret
+from tap_mobile_engagement.retry import RETRY_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
 
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import RequestsTransport
@@ -44,11 +45,6 @@ if TYPE_CHECKING:
 
 # Long enough for a request that is read slowly, and for clocks that differ.
 _READ_RIGHT = timedelta(hours=1)
-
-
-def utc_now() -> datetime:
-    """The time by this machine's clock, aware."""
-    return datetime.now(UTC)
 
 
 class AzureContainer:
@@ -86,8 +82,7 @@ class AzureContainer:
         url: str,
         *,
         credential: TokenCredential | None = None,
-        clock: Callable[[], datetime] = utc_now,
-        sleep: Callable[[float], object] = time.sleep,
+        clock: Clock | None = None,
         request_bytes: int = REQUEST_BYTES,
     ) -> Self:
         """The container that a URL names.
@@ -95,8 +90,7 @@ class AzureContainer:
         Args:
             url: The URL. With a SAS, that gives the right to read; otherwise an identity.
             credential: The identity; that of the environment if None.
-            clock: Tells the time, aware.
-            sleep: Waits for the given seconds.
+            clock: Tells the time, and of a stop.
             request_bytes: How much of a blob one request asks for, in bytes.
 
         Raises:
@@ -111,7 +105,7 @@ class AzureContainer:
         return cls(
             ContainerClient.from_container_url(parsed.text, credential=identity, **options),
             transport,
-            Storage(parsed.label, parsed.sas, clock, sleep, is_identity=bool(identity)),
+            Storage(parsed.label, parsed.sas, clock or Clock(), is_identity=bool(identity)),
             request_bytes=request_bytes,
         )
 
@@ -128,11 +122,10 @@ class AzureContainer:
 
     @contextmanager
     def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
-        """As :meth:`Container.open`; the first request is made for the first chunk."""
+        """As :meth:`Container.open`; a thread fetches what the reader asks for next."""
         if blob.problem:
             raise copy(blob.problem).at(container=self.label)
-        # Closed at once, because an abandoned answer occupies a connection.
-        with closing(self._read(blob)) as chunks:
+        with fetched_ahead(lambda: self._read(blob), self._storage.clock) as chunks:
             yield chunks
 
     def delete(self, blob: Blob) -> None:
@@ -156,7 +149,7 @@ class AzureContainer:
     def check(self) -> None:
         """As :meth:`Container.check`."""
         listing = self._client.list_blobs(results_per_page=1)
-        next(self._storage.listing(listing.by_page, pauses=SHORT_PAUSES), None)
+        next(self._storage.listing(listing.by_page, retry=RETRY_ONCE), None)
 
     def _read(self, blob: Blob) -> Generator[bytes]:
         client = self._client.get_blob_client(blob.name)
@@ -184,7 +177,7 @@ class AzureContainer:
         # Of all names with this prefix, the name itself comes first.
         listing = self._client.list_blobs(name_starts_with=blob.name, results_per_page=1)
         try:
-            first = next(self._storage.listing(listing.by_page, pauses=SHORT_PAUSES), None)
+            first = next(self._storage.listing(listing.by_page, retry=RETRY_ONCE), None)
         except TapError:
             return False  # it can't be told, so the storage's word stands
         return first is None or first.name != blob.name
@@ -202,7 +195,7 @@ class AzureContainer:
             client.blob_name,
             account_key=self._key,
             permission=BlobSasPermissions(read=True),
-            expiry=self._storage.clock() + _READ_RIGHT,
+            expiry=self._storage.clock.now() + _READ_RIGHT,
         )
         return f"{client.url}?{sas}"
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import HttpResponseError, ServiceResponseError
 from azure.core.rest import HttpRequest
 
-from tap_mobile_engagement.containers.faults import REQUEST_ERRORS, blob_changed
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.containers.faults import Action, blob_changed
+from tap_mobile_engagement.errors import Code, DataError, TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
     from azure.core import PipelineClient
     from azure.core.rest import HttpResponse
@@ -35,9 +35,6 @@ Between two requests nothing flows for a moment: against Azurite, 200 MB came at
 requests of 4 MiB, at 350 MB/s in those of 16 MiB, and hardly faster in larger ones, which would
 only keep an answer open longer while a slow target is served.
 """
-
-_PROGRESS_BYTES = 1024 * 1024
-"""What has to arrive, in bytes, for earlier faults no longer to count."""
 
 _FAILED = "the blob could not be read"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -75,8 +72,8 @@ class Download:
         self._client = client
         self._url = url
         self._request_bytes = request_bytes
-        self._tries = storage.tries(_FAILED, "r", blob=blob.name)
-        self._proven = 0  # how many bytes were out when earlier faults were last forgiven
+        self._range: Generator[bytes] | None = None  # what the request under way brings
+        self._is_done = False
         self.delivered = 0
 
     def __iter__(self) -> Generator[bytes]:
@@ -85,17 +82,40 @@ class Download:
         Raises:
             TapError: As :meth:`Container.open` tells.
         """
-        done = False
-        while not done:
-            try:
-                for chunk in self._next_range():
-                    self._count(chunk)
-                    yield chunk
-                done = self.delivered == self._blob.size
-            except REQUEST_ERRORS as error:
-                self._tries.failed(error, offset=self.delivered)
+        action = Action(_FAILED, "r", self._storage.label, self._blob.name)
+        try:
+            # Each chunk has all tries: a connection that never lives long makes progress too.
+            while chunk := self._storage.tried(self._next_chunk, action):
+                self.delivered += len(chunk)
+                if self.delivered > self._blob.size:
+                    raise self._wrong_length(self.delivered)
+                yield chunk
+        except TapError as error:
+            raise error.at(offset=self.delivered) from None
+        finally:
+            self._close_range()
 
-    def _next_range(self) -> Iterator[bytes]:
+    def _next_chunk(self) -> bytes:
+        """The next bytes; none behind the last."""
+        while not self._is_done:
+            self._range = self._range or self._next_range()
+            try:
+                chunk = next(self._range, b"")
+            except BaseException:
+                self._close_range()  # an abandoned answer occupies a connection
+                raise
+            if chunk:
+                return chunk
+            self._range = None
+            self._is_done = self.delivered == self._blob.size
+        return b""
+
+    def _close_range(self) -> None:
+        if self._range is not None:
+            self._range.close()
+            self._range = None
+
+    def _next_range(self) -> Generator[bytes]:
         """What one request brings, beginning behind the last byte that is out.
 
         Raises:
@@ -118,14 +138,6 @@ class Download:
             yield from response.iter_raw()
         if self.delivered < end:
             raise ServiceResponseError(f"the answer ended at byte {self.delivered}")
-
-    def _count(self, chunk: bytes) -> None:
-        self.delivered += len(chunk)
-        if self.delivered > self._blob.size:
-            raise self._wrong_length(self.delivered)
-        if self.delivered - self._proven >= _PROGRESS_BYTES:
-            self._proven = self.delivered
-            self._tries.succeeded()
 
     def _check(self, response: HttpResponse, start: int) -> None:
         """Hold an answer's headers against what was asked for.

@@ -10,31 +10,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 
+from tap_mobile_engagement.background import interruptible
 from tap_mobile_engagement.containers.base import CHUNK_BYTES
 from tap_mobile_engagement.containers.faults import REQUEST_ERRORS, Action, Fault, explain
 from tap_mobile_engagement.redaction import redact
+from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
+    from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers.urls import Sas
-
-PAUSES: tuple[float, ...] = (1, 2, 4, 8, 16, 30)
-"""Seconds before each further try of a request; a fault that outlasts them all is raised.
-
-Azure moves a busy or broken part of its storage to another server within about half a minute.
-"""
-SHORT_PAUSES: tuple[float, ...] = (1,)
-"""The same where a person waits for the verdict."""
 
 USER_AGENT = "tap-mobile-engagement"
 """How requests introduce themselves, before the SDK's own words."""
 
 _CONNECT_SECONDS = 20
 _READ_SECONDS = 60
-
-logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -53,8 +45,7 @@ def new_transport() -> RequestsTransport:
 def client_options(transport: RequestsTransport) -> dict[str, Any]:
     """Options of every client of the Azure SDK here.
 
-    The SDK's own retries are off: they wait in real time, and would multiply with those of
-    :class:`Storage`.
+    The SDK's own retries are off: no stop ends them, and they would multiply with ours.
     """
     # The SDK logs each header of each request at INFO, which is the usual level of a tap's
     # log. Whoever has set a level for it gets what was asked for.
@@ -66,20 +57,18 @@ def client_options(transport: RequestsTransport) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How requests to one container or account are tried, tried again, and explained.
+    """How requests to one container or account are made, tried again, and explained.
 
     Attributes:
         label: The container's or account's name for messages, a URL without any secret.
         sas: What gives the right to ask; None if an account key or an identity does.
-        clock: Tells the time, aware.
-        sleep: Waits for the given seconds.
+        clock: Tells the time, and of a stop.
         is_identity: Whether an identity does.
     """
 
     label: str
     sas: Sas | None
-    clock: Callable[[], datetime]
-    sleep: Callable[[float], object]
+    clock: Clock
     is_identity: bool = False
 
     def call(
@@ -89,7 +78,7 @@ class Storage:
         permission: str,
         *,
         blob: str | None = None,
-        pauses: tuple[float, ...] = PAUSES,
+        retry: Retry = RETRY,
     ) -> _T:
         """Make a request, again if need be, and return what it returns.
 
@@ -98,31 +87,28 @@ class Storage:
             failed: What to say if it fails: "the blob could not be read".
             permission: The letter of the SAS permission that it takes.
             blob: Name of the blob that it is about, if it is about one.
-            pauses: Seconds before each further try.
+            retry: How often it is tried.
 
         Raises:
             TapError: What its failure means.
+            RunStopped: If the run is stopped meanwhile.
         """
-        tries = self.tries(failed, permission, blob=blob, pauses=pauses)
-        while True:
-            try:
-                return request()
-            except REQUEST_ERRORS as error:
-                tries.failed(error)
+        action = Action(failed, permission, self.label, blob)
+        return self.tried(lambda: interruptible(request, self.clock), action, retry)
 
     def listing(
         self,
         by_page: Callable[[str | None], Iterator[Iterator[_T]]],
         failed: str = "the container could not be listed",
         *,
-        pauses: tuple[float, ...] = PAUSES,
+        retry: Retry = RETRY,
     ) -> Iterator[_T]:
         """All that a listing has, read page by page while it is consumed.
 
         Args:
             by_page: The SDK's method of that name, of a listing that may be begun anew.
             failed: What to say if it fails.
-            pauses: Seconds before each further try.
+            retry: How often a page is asked for.
 
         Raises:
             TapError: What keeps it from being listed.
@@ -131,66 +117,33 @@ class Storage:
         while True:
             # Each try begins a new listing at the page's token: an iterator of the SDK that
             # stumbled over an answer may take itself for finished.
-            page, token = self.call(partial(_page, by_page, token), failed, "l", pauses=pauses)
+            page, token = self.call(partial(_page, by_page, token), failed, "l", retry=retry)
             yield from page
             if not token:
                 return
 
-    def tries(
-        self,
-        failed: str,
-        permission: str,
-        *,
-        blob: str | None = None,
-        pauses: tuple[float, ...] = PAUSES,
-    ) -> Tries:
-        """Keep count of tries where :meth:`call` does not fit; the same arguments."""
-        return Tries(self, Action(failed, permission, self.label, blob), pauses)
+    def tried(self, request: Callable[[], _T], action: Action, retry: Retry = RETRY) -> _T:
+        """As :meth:`call`, in the calling thread: a stop ends the pauses alone."""
 
+        def attempt() -> _T:
+            try:
+                return request()
+            except REQUEST_ERRORS as error:
+                fault = Fault.of(error)
+                failure = explain(
+                    fault,
+                    action,
+                    sas=self.sas,
+                    is_identity=self.is_identity,
+                    now=self.clock.now(),
+                )
+                if fault.is_transient:
+                    reason = f"a request failed ({redact(fault.reason)})"
+                    raise PassingError(failure, reason) from None
+                # Without its cause: the SDK's messages hold URLs, a traceback would show them.
+                raise failure from None
 
-class Tries:
-    """The tries of one action: how long to pause after a fault, and when to give up."""
-
-    def __init__(self, storage: Storage, action: Action, pauses: tuple[float, ...]) -> None:
-        self._storage = storage
-        self._action = action
-        self._pauses = pauses
-        self._left = iter(pauses)
-
-    def succeeded(self) -> None:
-        """It went on: faults before this no longer count."""
-        self._left = iter(self._pauses)
-
-    def failed(self, error: Exception, **where: object) -> None:
-        """Pause before the next try.
-
-        Args:
-            error: One of the REQUEST_ERRORS.
-            where: More places to name in what is raised.
-
-        Raises:
-            TapError: What the error means, if another try would not help or none is left.
-        """
-        fault = Fault.of(error)
-        pause = next(self._left, None)
-        storage = self._storage
-        if pause is None or not fault.is_transient:
-            # Without its cause: the SDK's messages hold URLs, a traceback would show them.
-            failure = explain(
-                fault,
-                self._action,
-                sas=storage.sas,
-                is_identity=storage.is_identity,
-                now=storage.clock(),
-            )
-            raise failure.at(**where) from None
-        logger.warning(
-            "%s: a request failed (%s); trying again in %g s",
-            storage.label,
-            redact(fault.reason),
-            pause,
-        )
-        storage.sleep(pause)
+        return retry.call(attempt, clock=self.clock, name=self.label)
 
 
 def _page(

@@ -51,14 +51,12 @@ class Part:
         size: Bytes as stored; 0 where that is not known before.
         open: Opens its bytes as they are stored, in pieces of any size.
         etag: Which version of the blob it is; empty where it came from no blob.
-        remote: Whether it comes over a network, so that fetching it ahead pays.
     """
 
     blob_name: str | None
     size: int
     open: Callable[[], AbstractContextManager[Iterator[bytes]]]
     etag: str = ""
-    remote: bool = False
 
 
 class OnFailure(Enum):

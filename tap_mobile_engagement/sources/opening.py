@@ -32,9 +32,9 @@ def _open_archived(settings: Settings, timing: Clock) -> Container:
     assert url is not None  # noqa: S101  (the settings require it)
     if not settings.storage_connection_string:
         check_container_url(url, needs=READ_AND_LIST, now=timing.now(), setting="container_url")
-        return open_container(url)
+        return open_container(url, timing)
     from tap_mobile_engagement.containers import StorageAccount  # noqa: PLC0415
 
     # The account's key opens the container; its URL, or just its name, says which.
     name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
-    return StorageAccount(settings.storage_connection_string).container(name)
+    return StorageAccount(settings.storage_connection_string, clock=timing).container(name)

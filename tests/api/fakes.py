@@ -1,10 +1,9 @@
-"""A clock that only moves when something waits, and a service that answers from a script."""
+"""A service that answers from a script."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,8 @@ from urllib3.response import HTTPResponse
 from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.client import ServiceClient
 from tap_mobile_engagement.api.transport import Transport
-from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.errors import TapError
+from tests.support.times import FakeTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,30 +33,7 @@ APP_URL = (
     "/appcollections/apps/apps/shop"
 )
 CLIENT_SECRET = "s3cret/+value"
-START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TASK_ID = "0b1f4d1e-64c4-4a26-bbd7-000000000001"
-
-
-class FakeTime:
-    """A clock and a stop flag: a wait moves the clock and takes no time."""
-
-    def __init__(self) -> None:
-        self.now = START
-        self.pauses: list[float] = []
-        self.stop_at: datetime | None = None
-
-    def is_set(self) -> bool:
-        return self.stop_at is not None and self.now >= self.stop_at
-
-    def wait(self, timeout: float, /) -> bool:
-        self.now += timedelta(seconds=timeout)
-        if timeout:
-            self.pauses.append(timeout)
-        return self.is_set()
-
-    @property
-    def timing(self) -> Clock:
-        return Clock(clock=lambda: self.now, stop=self)
 
 
 @dataclass(frozen=True)

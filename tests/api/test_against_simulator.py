@@ -13,18 +13,18 @@ import pytest
 from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.client import CAMPAIGN_KINDS, ServiceClient
 from tap_mobile_engagement.api.failures import TaskRefusedError
-from tap_mobile_engagement.api.policy import PollingSchedule
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.tasks import TaskRef, TaskRequest
-from tap_mobile_engagement.api.transport import Retries, Transport, new_session
+from tap_mobile_engagement.api.transport import Transport, new_session
 from tap_mobile_engagement.datatypes import CAMPAIGN_TYPES, DATA_TYPES
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.retry import Retry, Schedule
 from tap_mobile_engagement.simulator import Options, Simulator
 from tap_mobile_engagement.state import Window
 
 from .fakes import wait
 
-FAST = PollingSchedule(first=0.02, largest=0.1)
+FAST = Schedule(first=0.02, largest=0.1)
 WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
 SMALL = Options(devices=5, sessions_per_device=0.2)
 
@@ -42,7 +42,7 @@ def running(
     """Run a simulator, and connect to it; ``changes`` replace the right credentials."""
     with Simulator(options, faults=faults) as simulator, new_session() as session:
         session.trust_env = False
-        transport = Transport(session=session, retries=Retries(tries=4, schedule=FAST))
+        transport = Transport(session=session, retry=Retry(tries=4, schedule=FAST))
         credentials = {
             "tenant_id": options.tenant_id,
             "client_id": options.client_id,

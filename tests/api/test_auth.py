@@ -10,12 +10,12 @@ from tap_mobile_engagement.api.auth import BearerAuth, TokenProvider
 from tap_mobile_engagement.api.transport import Transport
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import redact
+from tests.support.times import FakeTime
 
 from .fakes import (
     AUTHORITY_URL,
     CLIENT_SECRET,
     FakeService,
-    FakeTime,
     Outcome,
     Reply,
     auth_over,

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.api.plan import Key
-from tap_mobile_engagement.api.policy import PollingSchedule
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.source import ApiSource
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
+from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.state import PartitionState, instant
 from tests.api.invented import Odds, Service
@@ -107,7 +107,7 @@ def run(
     client: Any = service
     runner = TaskRunner(
         client=client,
-        schedule=PollingSchedule(first=2, largest=20),
+        schedule=Schedule(first=2, largest=20),
         timeout=timedelta(minutes=5),
         timing=clock.timing,
     )

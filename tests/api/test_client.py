@@ -18,13 +18,13 @@ from tap_mobile_engagement.errors import (
 )
 from tap_mobile_engagement.redaction import install_log_redaction
 from tap_mobile_engagement.state import Window
+from tests.support.times import FakeTime
 
 from .fakes import (
     API_URL,
     CLIENT_SECRET,
     TASK_ID,
     FakeService,
-    FakeTime,
     Outcome,
     Reply,
     client_of,

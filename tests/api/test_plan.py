@@ -27,9 +27,10 @@ from tap_mobile_engagement.api.plan import (
     Rest,
     Search,
 )
-from tap_mobile_engagement.api.policy import PollingSchedule, Verdict, begin_watch, observe
+from tap_mobile_engagement.api.policy import Verdict, begin_watch, observe
 from tap_mobile_engagement.api.tasks import ExportTask, TaskRef
 from tap_mobile_engagement.errors import Code, RetryLaterError
+from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.state import Window, tile
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.errors import TapError
 
-SCHEDULE = PollingSchedule(first=5, largest=300)
+SCHEDULE = Schedule(first=5, largest=300)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST_DAY, END_DAY = date(2016, 5, 1), date(2016, 5, 29)
 KEYS = [

@@ -12,7 +12,6 @@ from tap_mobile_engagement.api.policy import (
     GiveUp,
     Halve,
     Intake,
-    PollingSchedule,
     TaskState,
     TryAgain,
     Verdict,
@@ -25,11 +24,12 @@ from tap_mobile_engagement.api.policy import (
 )
 from tap_mobile_engagement.api.tasks import ExportTask, TaskRef
 from tap_mobile_engagement.errors import Code
+from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.state import Window
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-SCHEDULE = PollingSchedule(first=5, largest=300, growth=1.5)
+SCHEDULE = Schedule(first=5, largest=300, growth=1.5)
 WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
 HALVES = (
     Window(date(2016, 5, 1), date(2016, 5, 4)),
@@ -97,59 +97,6 @@ class TestJudge:
         # Timed out would halve its range, as if it had been too large.
         assert judged(None, misses=1, late=True) is Verdict.WAIT
         assert judged(None, misses=MISSES_UNTIL_LOST, late=True) is Verdict.LOST
-
-
-class TestPollingSchedule:
-    def test_pauses_grow_from_the_first_to_the_largest(self) -> None:
-        schedule = PollingSchedule(first=2, largest=10, growth=2)
-
-        assert [schedule.pause(step) for step in range(5)] == [2, 4, 8, 10, 10]
-
-    @given(seconds=st.floats(30, 1500))
-    def test_an_end_is_seen_soon_in_proportion_to_what_it_took(self, seconds: float) -> None:
-        # With the pauses of the settings' defaults, before they reach the largest.
-        schedule = PollingSchedule(first=5, largest=300)
-        seen_at, step = 0.0, 0
-        while seen_at < seconds:
-            seen_at += schedule.pause(step)
-            step += 1
-
-        assert seen_at - seconds <= 0.2 * seconds + 5
-
-    def test_retry_after_wins_in_both_directions(self) -> None:
-        assert SCHEDULE.pause(0, retry_after=1000) == 1000
-        assert SCHEDULE.pause(50, retry_after=7) == 7
-
-    @pytest.mark.parametrize("asked", [0, 0.001])
-    def test_retry_after_can_not_make_the_tap_spin(self, asked: float) -> None:
-        assert SCHEDULE.pause(9, retry_after=asked) == SCHEDULE.first
-
-    def test_jitter_changes_only_pauses_of_our_own(self) -> None:
-        schedule = PollingSchedule(first=2, largest=10, jitter=lambda seconds: seconds / 2)
-
-        assert schedule.pause(0) == 1
-        assert schedule.pause(0, retry_after=8) == 8
-
-    @pytest.mark.parametrize(
-        ("first", "largest", "growth"), [(0, 1, 2), (-1, 1, 2), (2, 1, 2), (1, 2, 0.5)]
-    )
-    def test_a_senseless_schedule_is_refused(
-        self, first: float, largest: float, growth: float
-    ) -> None:
-        with pytest.raises(ValueError, match="no schedule"):
-            PollingSchedule(first=first, largest=largest, growth=growth)
-
-    @given(
-        first=st.floats(0.001, 100),
-        more=st.floats(0, 1e6),
-        step=st.integers(0, 10**9),
-    )
-    def test_a_pause_never_shrinks_and_stays_in_bounds(
-        self, first: float, more: float, step: int
-    ) -> None:
-        schedule = PollingSchedule(first=first, largest=first + more)
-
-        assert first <= schedule.pause(step) <= schedule.pause(step + 1) <= first + more
 
 
 class TestWatch:

@@ -6,25 +6,15 @@ import msgspec
 import pytest
 
 from tap_mobile_engagement.api.failures import TaskRefusedError
-from tap_mobile_engagement.api.policy import PollingSchedule
 from tap_mobile_engagement.api.runner import LOST_ANSWERS, TaskRunner
 from tap_mobile_engagement.api.tasks import TaskRef, TaskRequest
 from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError, TapError
+from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.state import Window
+from tests.support.times import START, FakeTime
 
-from .fakes import (
-    START,
-    TASK_ID,
-    FakeService,
-    FakeTime,
-    Outcome,
-    Reply,
-    client_of,
-    cut_off,
-    task_json,
-    wait,
-)
+from .fakes import TASK_ID, FakeService, Outcome, Reply, client_of, cut_off, task_json, wait
 
 SAS_URL = "https://a.blob.core.windows.net/c?sv=2020&sp=wl&sig=c2ln"
 WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
@@ -55,7 +45,7 @@ class Scene:
         self.service = FakeService(*script)
         self.runner = TaskRunner(
             client=client_of(self.service, self.time),
-            schedule=PollingSchedule(first=5, largest=60, growth=2),
+            schedule=Schedule(first=5, largest=60, growth=2),
             timeout=TIMEOUT,
             timing=self.time.timing,
             run_id="run-1",
@@ -107,7 +97,7 @@ class TestSubmit:
         for _ in range(2):
             TaskRunner(
                 client=client_of(service),
-                schedule=PollingSchedule(first=5, largest=60),
+                schedule=Schedule(first=5, largest=60),
                 timeout=TIMEOUT,
                 timing=FakeTime().timing,
             ).submit("shop", EVENTS)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_mobile_engagement.api.destinations import Place, SharedStorage
-from tap_mobile_engagement.api.policy import PollingSchedule
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.source import ApiSource
 from tap_mobile_engagement.api.tasks import TaskRef
@@ -18,6 +17,7 @@ from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError
+from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.state import PartitionState
 from tests.api.invented import Service as Invented
@@ -48,7 +48,7 @@ CONFIG = {
 class Service:
     """A client whose devices are listed only when an export task has been asked for."""
 
-    schedule = PollingSchedule(first=5, largest=300)
+    schedule = Schedule(first=5, largest=300)
 
     def __init__(self) -> None:
         self.asked_for_task = threading.Event()
@@ -115,7 +115,7 @@ def test_a_task_that_is_refused_keeps_the_container_that_was_made_for_it() -> No
         client=service,
         runner=TaskRunner(
             client=service,
-            schedule=PollingSchedule(first=5, largest=300),
+            schedule=Schedule(first=5, largest=300),
             timeout=timedelta(days=1),
             timing=clock.timing,
         ),

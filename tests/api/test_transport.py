@@ -15,17 +15,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tap_mobile_engagement.api.policy import PollingSchedule
 from tap_mobile_engagement.api.transport import (
     AnswerLostError,
-    Retries,
     Timeouts,
     Transport,
     new_session,
 )
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
-
-from .fakes import FakeTime
+from tap_mobile_engagement.retry import Retry, Schedule
+from tests.support.times import FakeTime
 
 Behaviour = Callable[[socket.socket], None]
 
@@ -101,7 +99,7 @@ def transport(*, tries: int = 2) -> Iterator[Transport]:
         yield Transport(
             session=session,
             timing=FakeTime().timing,
-            retries=Retries(tries=tries, schedule=PollingSchedule(first=1, largest=4)),
+            retry=Retry(tries=tries, schedule=Schedule(first=1, largest=4)),
             timeouts=Timeouts(connect=5, read=0.3),
         )
 
@@ -145,7 +143,7 @@ def test_without_a_connection_every_request_may_be_repeated(
 
     assert caught.value.code is Code.SERVICE_UNAVAILABLE
     assert f"127.0.0.1:{closed_port}" in str(caught.value)
-    assert "after 3 tries" in str(caught.value)
+    assert "tries=3" in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["not a url", "ftp://127.0.0.1/x", "http://"])

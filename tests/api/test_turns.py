@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from tap_mobile_engagement.api.plan import Create, Key, Order, Plan
-from tap_mobile_engagement.api.policy import PollingSchedule
+from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.state import tile
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -19,7 +19,7 @@ def test_data_types_that_look_alike_take_turns_while_one_of_them_could_be_mixed_
     # Given a container in which the names of events tell whose they are, those of errors not
     plan: Plan[str] = Plan(
         limit=99,
-        schedule=PollingSchedule(first=5, largest=300),
+        schedule=Schedule(first=5, largest=300),
         one_at_a_time=frozenset({"errors"}),
     )
     for data_type in (first, second, "jobs"):

@@ -11,6 +11,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import AccountSasPermissions, ContainerClient, generate_account_sas
 from azure.storage.blob import ResourceTypes as Types
 
+from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers import StorageAccount, check_container_url, sas_expiry
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 
@@ -23,7 +24,7 @@ A_DAY = timedelta(days=1)
 
 @pytest.fixture
 def account(azurite: Azurite) -> StorageAccount:
-    return StorageAccount(azurite.connection_string, clock=lambda: NOW)
+    return StorageAccount(azurite.connection_string, clock=Clock(lambda: NOW))
 
 
 @pytest.fixture

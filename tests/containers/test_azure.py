@@ -13,9 +13,11 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 import pytest
 
+from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers import AzureContainer, open_container
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import install_log_redaction
+from tests.support.times import FakeTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +188,7 @@ def test_the_servers_clock_counts_where_this_machines_is_behind(
 ) -> None:
     container = AzureContainer.from_url(
         azurite.sas_url(name, expires_in=-AN_HOUR),
-        clock=lambda: datetime(2016, 5, 8, tzinfo=UTC),
+        clock=Clock(lambda: datetime(2016, 5, 8, tzinfo=UTC)),
     )
 
     assert refusal_of(container.check).code == Code.SAS_EXPIRED
@@ -237,17 +239,17 @@ def test_a_listing_asks_for_its_pages_one_by_one(
 
 
 def test_a_host_that_does_not_answer_is_told_after_one_short_pause() -> None:
-    pauses: list[float] = []
+    time = FakeTime()
     container = AzureContainer.from_url(
         "http://127.0.0.1:9/account/raw?sv=2020-02-10&sr=c&sp=rl&se=2100-01-01&sig=c2VjcmV0",
-        sleep=pauses.append,
+        clock=time.timing,
     )
 
     with pytest.raises(RetryLaterError) as caught:
         container.check()
 
     assert caught.value.code == Code.STORAGE_UNAVAILABLE
-    assert pauses == [1]
+    assert time.pauses == [1]
     assert "c2VjcmV0" not in str(caught.value)
 
 

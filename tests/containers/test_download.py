@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from azure.storage.blob import AccessPolicy, ContainerSasPermissions, ContentSettings
 
+from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers import CHUNK_BYTES, AzureContainer, StorageAccount
-from tap_mobile_engagement.containers.storage import PAUSES
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -20,12 +20,14 @@ from tap_mobile_engagement.errors import (
     SettingsError,
 )
 from tests.support.proxy import CuttingProxy
+from tests.support.times import FakeTime
 
 if TYPE_CHECKING:
     from tap_mobile_engagement.containers import Blob
     from tests.support.azurite import Azurite
 
 MIB = 1024 * 1024
+ALL_PAUSES = (1, 2, 4, 8, 16, 32, 60)
 
 
 @pytest.fixture
@@ -92,18 +94,18 @@ def test_a_connection_cut_in_the_middle_goes_on_behind_the_last_byte(
     # given connections that break after 3 MB, after some bytes, and before the first
     content = os.urandom(10_000_000)
     azurite.upload(name, "events.json", content)
-    pauses: list[float] = []
+    time = FakeTime()
     (blob,) = AzureContainer.from_url(azurite.sas_url(name)).list()
 
     with CuttingProxy(azurite.port, [3_000_000, 5_000, 0]) as proxy:
         container = AzureContainer.from_url(
-            proxy.in_front_of(azurite.sas_url(name)), sleep=pauses.append
+            proxy.in_front_of(azurite.sas_url(name)), clock=time.timing
         )
         found = read(container, blob)
 
     assert found == content
     assert proxy.connections == 4
-    assert pauses == [1, 2, 4]
+    assert time.pauses == [1, 1, 2]  # progress forgives what failed before
 
 
 def test_a_connection_that_never_lives_long_gets_the_blob_through(
@@ -112,35 +114,35 @@ def test_a_connection_that_never_lives_long_gets_the_blob_through(
     # given many more cuts than tries, but always with some progress in between
     content = os.urandom(20_000_000)
     azurite.upload(name, "events.json", content)
-    pauses: list[float] = []
+    time = FakeTime()
     (blob,) = AzureContainer.from_url(azurite.sas_url(name)).list()
 
     with CuttingProxy(azurite.port, [1_500_000] * 20) as proxy:
         container = AzureContainer.from_url(
-            proxy.in_front_of(azurite.sas_url(name)), sleep=pauses.append
+            proxy.in_front_of(azurite.sas_url(name)), clock=time.timing
         )
         assert read(container, blob) == content
 
-    assert len(pauses) > len(PAUSES)
-    assert set(pauses) == {1}
+    assert len(time.pauses) > len(ALL_PAUSES)
+    assert set(time.pauses) == {1}
 
 
 def test_a_storage_that_stays_away_is_told_when_the_tries_are_used_up(
     azurite: Azurite, name: str
 ) -> None:
     azurite.upload(name, "events.json", b"[1]")
-    pauses: list[float] = []
+    time = FakeTime()
     (blob,) = AzureContainer.from_url(azurite.sas_url(name)).list()
 
     with CuttingProxy(azurite.port, [0] * 100) as proxy:
         container = AzureContainer.from_url(
-            proxy.in_front_of(azurite.sas_url(name)), sleep=pauses.append
+            proxy.in_front_of(azurite.sas_url(name)), clock=time.timing
         )
         with pytest.raises(RetryLaterError) as caught:
             read(container, blob)
 
     assert caught.value.code == Code.STORAGE_UNAVAILABLE
-    assert tuple(pauses) == PAUSES
+    assert tuple(time.pauses) == ALL_PAUSES
 
 
 def test_a_listing_survives_a_connection_that_breaks(azurite: Azurite, name: str) -> None:
@@ -149,7 +151,7 @@ def test_a_listing_survives_a_connection_that_breaks(azurite: Azurite, name: str
     for cut in (0, 10, 100, 200, 400, 600):  # before, in and behind the headers
         with CuttingProxy(azurite.port, [cut, cut]) as proxy:
             container = AzureContainer.from_url(
-                proxy.in_front_of(azurite.sas_url(name)), sleep=lambda _: None
+                proxy.in_front_of(azurite.sas_url(name)), clock=FakeTime().timing
             )
             assert [blob.name for blob in container.list()] == ["events.json"]
             assert proxy.connections == 3
@@ -164,7 +166,7 @@ def test_a_download_survives_a_connection_that_breaks_within_the_headers(
 
     with CuttingProxy(azurite.port, [cut, cut]) as proxy:
         container = AzureContainer.from_url(
-            proxy.in_front_of(azurite.sas_url(name)), sleep=lambda _: None
+            proxy.in_front_of(azurite.sas_url(name)), clock=FakeTime().timing
         )
         assert read(container, blob) == b"[1]" * 1000
         assert proxy.connections == 3
@@ -243,7 +245,7 @@ def test_a_right_that_ends_during_the_download_is_told_with_the_way_on(
     now = [datetime.now(UTC)]
     container = AzureContainer.from_url(
         azurite.sas_url(name, None, policy="reader"),
-        clock=lambda: now[0],
+        clock=Clock(lambda: now[0]),
         request_bytes=MIB,
     )
     (blob,) = container.list()

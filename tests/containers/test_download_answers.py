@@ -9,6 +9,7 @@ import pytest
 from tap_mobile_engagement.containers import AzureContainer, Blob
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tests.containers.scripted_storage import Answer, ScriptedStorage
+from tests.support.times import FakeTime
 
 BLOB = Blob("events.json", 10, "0x8D", datetime(2026, 5, 8, tzinfo=UTC))
 
@@ -42,14 +43,14 @@ def part(
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_storage_that_is_busy_is_asked_again(status: int) -> None:
-    pauses: list[float] = []
+    time = FakeTime()
     busy = Answer(status, b"<html>busy</html>", {"Content-Type": "text/html"})
     with ScriptedStorage(busy, busy, part(0, b"0123456789")) as storage:
-        container = AzureContainer.from_url(storage.url, sleep=pauses.append)
+        container = AzureContainer.from_url(storage.url, clock=time.timing)
 
         assert read(container, BLOB) == b"0123456789"
 
-    assert pauses == [1, 2]
+    assert time.pauses == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,9 @@ def test_a_storage_that_is_busy_is_asked_again(status: int) -> None:
 def test_what_another_try_would_not_mend_is_told_at_once(status: int, code: Code) -> None:
     headers = {"x-ms-error-code": "SomeWord", "x-ms-request-id": "4711"}
     script = (part(0, b"0123"), Answer(status, b"<html>no</html>", headers))
-    pauses: list[float] = []
+    time = FakeTime()
     with ScriptedStorage(*script) as storage:
-        container = AzureContainer.from_url(storage.url, sleep=pauses.append)
+        container = AzureContainer.from_url(storage.url, clock=time.timing)
 
         with pytest.raises(TapError) as caught:
             read(container, BLOB)
@@ -76,13 +77,13 @@ def test_what_another_try_would_not_mend_is_told_at_once(status: int, code: Code
     assert caught.value.code == code
     assert f"status={status}, reason=SomeWord, request=4711" in str(caught.value)
     assert "offset=4" in str(caught.value)
-    assert len(pauses) == 1  # after the answer that came short
+    assert len(time.pauses) == 1  # after the answer that came short
 
 
 def test_a_range_that_comes_short_goes_on_behind_it() -> None:
     script = (part(0, b"0123"), part(4, b"456789"))
     with ScriptedStorage(*script) as storage:
-        container = AzureContainer.from_url(storage.url, sleep=lambda _: None)
+        container = AzureContainer.from_url(storage.url, clock=FakeTime().timing)
 
         assert read(container, BLOB) == b"0123456789"
 
@@ -92,7 +93,7 @@ def test_a_range_that_comes_short_goes_on_behind_it() -> None:
 
 def test_a_body_shorter_than_it_claims_is_never_taken_for_whole() -> None:
     with ScriptedStorage(part(0, b"0123", claimed=10)) as storage:
-        container = AzureContainer.from_url(storage.url, sleep=lambda _: None)
+        container = AzureContainer.from_url(storage.url, clock=FakeTime().timing)
 
         with pytest.raises(RetryLaterError) as caught:
             read(container, BLOB)
@@ -111,7 +112,7 @@ def test_a_server_that_sends_all_instead_of_a_range_will_do() -> None:
 
 def test_an_answer_that_begins_elsewhere_is_not_taken() -> None:
     with ScriptedStorage(part(0, b"0123"), part(0, b"456789")) as storage:
-        container = AzureContainer.from_url(storage.url, sleep=lambda _: None)
+        container = AzureContainer.from_url(storage.url, clock=FakeTime().timing)
 
         with pytest.raises(RetryLaterError, match="begins at byte 0, not at 4") as caught:
             read(container, BLOB)
@@ -131,7 +132,7 @@ def test_an_answer_that_begins_elsewhere_is_not_taken() -> None:
 )
 def test_a_blob_of_another_length_than_listed_is_truncated(answer: Answer) -> None:
     with ScriptedStorage(answer) as storage:
-        container = AzureContainer.from_url(storage.url, sleep=lambda _: None)
+        container = AzureContainer.from_url(storage.url, clock=FakeTime().timing)
 
         with pytest.raises(DataError) as caught:
             read(container, BLOB)
@@ -142,7 +143,7 @@ def test_a_blob_of_another_length_than_listed_is_truncated(answer: Answer) -> No
 
 def test_an_answer_of_another_version_is_not_taken() -> None:
     with ScriptedStorage(part(0, b"0123456789", etag='"0x8E"')) as storage:
-        container = AzureContainer.from_url(storage.url, sleep=lambda _: None)
+        container = AzureContainer.from_url(storage.url, clock=FakeTime().timing)
 
         with pytest.raises(RetryLaterError) as caught:
             read(container, BLOB)

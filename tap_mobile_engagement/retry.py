@@ -1,0 +1,138 @@
+"""The one retry: what may pass is tried again, after pauses that a stop of the run ends."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backoff.types import Details
+
+    from tap_mobile_engagement.clock import Clock
+    from tap_mobile_engagement.errors import TapError
+
+_MOST_STEPS = 250  # enough to grow from a nanosecond to centuries by a fifth each time
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class PassingError(Exception):
+    """A failure that may pass: the same request may go well in a moment.
+
+    Args:
+        error: What is raised when no more is tried.
+        reason: Why it failed, in short, for the log.
+        retry_after: Seconds to wait, where the answer said so.
+    """
+
+    def __init__(
+        self, error: TapError, reason: str, *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.error = error
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Pauses that grow from the first to the largest; ``Retry-After`` wins over both.
+
+    Attributes:
+        first: Seconds of the first pause; also the least that a ``Retry-After`` can ask for,
+            so that no answer makes the tap spin.
+        largest: Seconds that a pause grows to.
+        growth: By how much each pause is longer than the one before.
+
+    Raises:
+        ValueError: If the numbers make no sense.
+    """
+
+    first: float
+    largest: float
+    growth: float = 1.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first <= self.largest or self.growth < 1:
+            raise ValueError(f"no schedule: {self.first} to {self.largest} by {self.growth}")
+
+    def pause(self, step: int, *, retry_after: float | None = None) -> float:
+        """Seconds to wait after so many pauses, or what the service asked for."""
+        if retry_after is not None:
+            return max(retry_after, self.first)
+        return min(self.first * self.growth ** min(step, _MOST_STEPS), self.largest)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and at what pace a request is tried.
+
+    Azure moves a busy or broken part of its storage to another server within about half a
+    minute; all pauses together are two minutes.
+
+    Attributes:
+        tries: Requests in all, the first one included.
+        schedule: Pauses between them.
+        patience: Seconds; a service that asks for a longer pause than this is not waited for.
+    """
+
+    tries: int = 8
+    schedule: Schedule = Schedule(first=1, largest=60, growth=2)
+    patience: float = 900
+
+    def call(self, attempt: Callable[[], Result], *, clock: Clock, name: str) -> Result:
+        """What an attempt returns; it is made again while it raises :class:`PassingError`.
+
+        Args:
+            attempt: Makes the request once.
+            clock: Ends the pauses when the run is stopped.
+            name: Whom it asks, for the log.
+
+        Raises:
+            TapError: The error of the last attempt.
+            RunStopped: If the run is stopped.
+        """
+        tries = 0
+
+        def count(details: Details) -> None:
+            nonlocal tries
+            tries = details["tries"]
+
+        def pause(details: Details) -> None:
+            passing = details["exception"]
+            assert isinstance(passing, PassingError)  # noqa: S101  (nothing else is retried)
+            seconds = self.schedule.pause(details["tries"] - 1, retry_after=passing.retry_after)
+            log.warning("%s: %s; trying again in %.3g s", name, passing.reason, seconds)
+            clock.pause(seconds)
+
+        # backoff itself sleeps for no time: its own sleep would not hear a stop.
+        retried = backoff.on_exception(
+            backoff.constant,
+            PassingError,
+            interval=0,
+            jitter=None,
+            max_tries=self.tries,
+            giveup=lambda passing: (passing.retry_after or 0) > self.patience,
+            on_try=count,
+            on_backoff=pause,
+            logger=None,
+        )(attempt)
+        try:
+            return retried()
+        except PassingError as passing:
+            # Without its cause: messages of the network's libraries hold URLs.
+            raise passing.error.at(tries=tries) from None
+
+
+RETRY = Retry()
+"""For all requests that nobody waits for."""
+
+RETRY_ONCE = Retry(tries=2)
+"""For requests where a person waits for the outcome."""

@@ -323,16 +323,16 @@ class ExportTask(Struct, gc=False):
 
     task_id: Annotated[str, _is(Kind.ID, "The export task.", "id")]
     state: Annotated[str, _is(Kind.TEXT, "Queued, Started, Succeeded or Failed.", "state")]
-    export_type: Annotated[str | None, _is(Kind.TEXT, "What it exports.", "export_type")]
-    created_at: Annotated[str | None, _is(Kind.TIME, "When it was created.", "created")]
+    export_type: Annotated[str | None, _is(Kind.TEXT, "What it exports.", "exportType")]
+    created_at: Annotated[str | None, _is(Kind.TIME, "When it was created.", "dateCreated")]
     completed_at: Annotated[
-        str | None, _is(Kind.TIME, "When it ended; null while it has not.", "completed")
+        str | None, _is(Kind.TIME, "When it ended; null while it has not.", "dateCompleted")
     ]
     description: Annotated[
         str | None, _is(Kind.TEXT, "What its creator called it.", "description")
     ]
     error_details: Annotated[
-        str | None, _is(Kind.TEXT, "Why it failed, if it did.", "error_details")
+        str | None, _is(Kind.TEXT, "Why it failed, if it did.", "errorDetails")
     ]
 
 

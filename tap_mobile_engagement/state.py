@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 REPLICATION_KEY = "exported_until"
 """The record field that bookmarks of historical streams are values of."""
 
+_CONTAINERS = "read_containers"
 _ONE_DAY = timedelta(days=1)
 
 
@@ -150,17 +153,44 @@ class PartitionState:
         """Note which files of an archive are out."""
         self._values["archive"] = notes
 
-    @property
-    def read_blobs(self) -> list[dict[str, Any]]:
-        """Blobs that were read, and may be deleted once this state has come back."""
-        return [*(self._values.get("read") or [])]
+    def note_container(self, name: str) -> None:
+        """Note that a task's own container was read, and may go once this state came back.
 
-    @read_blobs.setter
-    def read_blobs(self, entries: list[dict[str, Any]]) -> None:
-        if entries:
-            self._values["read"] = entries
+        Containers of a run are numbered, ``PREFIX-7``: a range of them is one entry, so that
+        the state stays small however many there are.
+        """
+        prefix, _, number = name.rpartition("-")
+        ranges = self._container_ranges()
+        if ranges and ranges[-1][0] == prefix and ranges[-1][2] + 1 == int(number):
+            ranges[-1][2] += 1
         else:
-            self._values.pop("read", None)
+            ranges.append([prefix, int(number), int(number)])
+        self._values[_CONTAINERS] = ranges
+
+    def take_containers(self) -> list[str]:
+        """The containers that were read before this state came back; it forgets them.
+
+        Raises:
+            DataError: ``BAD_STATE`` where the entry can't be read.
+        """
+        ranges = self._container_ranges()
+        self._values.pop(_CONTAINERS, None)
+        return [
+            f"{prefix}-{number}"
+            for prefix, first, last in ranges
+            for number in range(first, last + 1)
+        ]
+
+    def _container_ranges(self) -> list[Any]:
+        ranges = self._values.get(_CONTAINERS) or []
+        try:
+            return [[*entry] for entry in msgspec.convert(ranges, list[tuple[str, int, int]])]
+        except msgspec.ValidationError as error:
+            raise DataError(
+                Code.BAD_STATE,
+                f"the state names containers in a form that can't be read: {error}",
+                next_step=f"Remove {_CONTAINERS} from the state; those containers then stay",
+            ) from error
 
     @property
     def tasks(self) -> list[dict[str, Any]]:

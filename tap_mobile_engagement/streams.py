@@ -7,7 +7,7 @@ emitted; an export that fails leaves it where it was.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import count
@@ -46,11 +46,16 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import RecordMessage
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.batch import Batch
     from tap_mobile_engagement.sources.base import Export, Part
     from tap_mobile_engagement.tap import TapMobileEngagement
 
 
-_BLOBS_GONE = {Code.BLOB_CHANGED, Code.BLOB_MISSING}  # what a task wrote is not there any more
+_BLOBS_GONE = {
+    Code.BLOB_CHANGED,
+    Code.BLOB_MISSING,
+    Code.TASK_LOST,
+}  # what a task wrote is not there any more
 
 
 class ExportStream(Stream):
@@ -85,8 +90,8 @@ class ExportStream(Stream):
         """The records of one partition, without a message being written for them."""
         for export in self._exports(context or {}):
             for part in export.parts:
-                with part.open() as chunks:
-                    for batch in self._reader.batches(self._origin(export, part), chunks):
+                with self._batches(export, part) as batches:
+                    for batch in batches:
                         yield from batch.dictionaries()
 
     def _sync_records(
@@ -344,12 +349,13 @@ class ExportStream(Stream):
         reader = self._reader
         repaired = reader.repaired
         is_stopped = self._tap.timing.stop.is_set
+        is_api = export.task_id is not None or part.elements is not None
         try:
-            with part.open() as chunks:
-                for batch in reader.batches(self._origin(export, part), chunks):
+            with self._batches(export, part) as batches:
+                for batch in batches:
                     if is_stopped():
                         self._tap.check_stop()
-                    if export.task_id is not None:
+                    if is_api:
                         self._tap.source.keep_state(self._save_state)
                     path.write(batch)
                     tally.records += batch.count
@@ -358,8 +364,15 @@ class ExportStream(Stream):
         tally.size += part.size
         tally.repaired += reader.repaired - repaired
 
-    def _origin(self, export: Export, part: Part) -> Origin:
-        return Origin(self.data_type, export.app_name, part.blob_name, export.exported_until)
+    @contextmanager
+    def _batches(self, export: Export, part: Part) -> Iterator[Iterator[Batch]]:
+        """The records of a part, whether it has bytes or elements."""
+        origin = Origin(self.data_type, export.app_name, part.blob_name, export.exported_until)
+        if part.elements is not None:
+            yield self._reader.batches_of_elements(origin, part.elements())
+            return
+        with part.open() as chunks:
+            yield self._reader.batches(origin, chunks)
 
     @cached_property
     def _reader(self) -> RecordReader:

@@ -108,7 +108,7 @@ class TapMobileEngagement(Tap):
             from tap_mobile_engagement.sources.opening import open_archive  # noqa: PLC0415
 
             return open_archive(self.settings, self.timing)
-        from tap_mobile_engagement.api.opening import open_api  # noqa: PLC0415
+        from tap_mobile_engagement.api.source import open_api  # noqa: PLC0415
 
         return open_api(self.settings, self.timing)
 

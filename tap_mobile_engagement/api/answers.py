@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.redaction import redact
 
 if TYPE_CHECKING:
@@ -55,18 +55,13 @@ class Answer:
         return {"status": self.status, "request_id": self.headers.get("x-ms-request-id")}
 
     def json(self) -> Any:
-        """Decode the content.
+        """Decode the content, leniently: as elements of a file are.
 
         Raises:
             DataError: ``BAD_ANSWER`` where it isn't JSON.
         """
         try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
-        try:
-            # Slower, but takes what mobile data has and msgspec refuses: lone surrogates, NaN.
-            return json.loads(self.body)
+            return decode_element(self.body.removeprefix(BOM_UTF8)).value
         except (ValueError, RecursionError):
             raise DataError(
                 Code.BAD_ANSWER,

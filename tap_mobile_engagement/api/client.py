@@ -18,7 +18,7 @@ from tap_mobile_engagement.api.paging import (
     path_segment,
     resolve_link,
 )
-from tap_mobile_engagement.api.tasks import ExportTask, TaskRequest
+from tap_mobile_engagement.api.tasks import ExportTask
 from tap_mobile_engagement.api.transport import AnswerLostError
 from tap_mobile_engagement.background import map_in_order
 from tap_mobile_engagement.errors import Code, DataError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.api.answers import Answer
     from tap_mobile_engagement.api.auth import TokenProvider
+    from tap_mobile_engagement.api.tasks import PendingExport
     from tap_mobile_engagement.api.transport import Transport
 
 TASK_PAGE = 40
@@ -99,8 +100,12 @@ class ServiceClient:
         """
         self._get(app, self._url(app, _TASKS, {"$top": 1}))
 
-    def create_task(self, app: str, request: TaskRequest) -> ExportTask:
+    def create_task(self, export: PendingExport, body: Mapping[str, str]) -> ExportTask:
         """Create an export task, by one POST that is never repeated once it may have worked.
+
+        Args:
+            export: What is exported, and of which app.
+            body: What the service is told.
 
         Raises:
             TaskRefusedError: The service has too much to do; nothing was created.
@@ -109,21 +114,20 @@ class ServiceClient:
             SettingsError: ``TASK_REJECTED`` if the service does not accept the request,
                 ``TASK_TOO_LARGE`` if it wants a smaller one, ``APP_NOT_FOUND``.
         """
-        where = {"app": app, "stream": request.data_type, "range": request.window}
-        url = self._url(app, request.path)
+        url = self._url(export.key.app, export.path)
         try:
-            answer = self._send(
-                "POST", url, body=msgspec.json.encode(request.body()), repeatable=False
-            )
+            answer = self._send("POST", url, body=msgspec.json.encode(body), repeatable=False)
         except AnswerLostError as error:
-            raise failures.creation_uncertain(str(error)).at(**where) from error
+            raise failures.creation_uncertain(str(error)).at(**export.where) from error
         if not answer.ok:
-            raise failures.of_creation(answer, self._retry_after(answer)).at(**where)
+            failure = failures.of_creation(answer, self._retry_after(answer))
+            raise failure.at(**export.where)
         try:
             return self._task(answer)
         except DataError as error:
             # It was accepted all the same: there is a task, whose id we can't read.
-            raise failures.creation_uncertain(error.what).at(**answer.where, **where) from error
+            failure = failures.creation_uncertain(error.what).at(**answer.where)
+            raise failure.at(**export.where) from error
 
     def get_task(self, app: str, task_id: str) -> ExportTask:
         """Ask for a task.
@@ -140,23 +144,15 @@ class ServiceClient:
             raise failures.of_any(answer).at(app=app, task=task_id)
         return self._task(answer)
 
-    def list_tasks(self, app: str, *, newest_first: bool = True) -> Iterator[ExportTask]:
-        """All export tasks that the service lists, page by page as they are read.
-
-        Args:
-            app: App resource name.
-            newest_first: Whether to sort them by ``dateCreated``, descending; the service's
-                own order is by id.
+    def list_tasks(self, app: str) -> Iterator[Any]:
+        """All export tasks that the service lists, newest first, as they come.
 
         Raises:
             SettingsError: ``APP_NOT_FOUND``.
         """
-        query: dict[str, object] = {"$top": TASK_PAGE}
-        if newest_first:
-            query["$orderby"] = "dateCreated desc"
-        return map(ExportTask.from_answer, self._list(app, _TASKS, query))
+        return self._list(app, _TASKS, {"$top": TASK_PAGE, "$orderby": "dateCreated desc"})
 
-    def list_devices(self, app: str) -> Iterator[dict[str, Any]]:
+    def list_devices(self, app: str) -> Iterator[Any]:
         """All devices, with their ``meta`` and ``appInfo``, as they come.
 
         Raises:
@@ -173,32 +169,27 @@ class ServiceClient:
             raise failures.of_any(answer).at(app=app, device=device_id)
         return _object(answer)
 
-    def list_devices_with_details(
-        self, app: str, *, details: bool = True, workers: int = 8
-    ) -> Iterator[dict[str, Any]]:
+    def list_devices_with_details(self, app: str, *, workers: int = 8) -> Iterator[Any]:
         """All devices, in the order of the list, each with its details.
 
-        A device that disappears between the list and the request for its details is given
-        as the list had it.
+        A device that disappears between the list and the request for its details, or that has
+        no id to ask for, is given as the list had it.
 
         Args:
             app: App resource name.
-            details: Whether to ask for them, one request per device.
-            workers: How many such requests may be under way at a time.
+            workers: How many requests for details may be under way at a time.
         """
         devices = self.list_devices(app)
-        if not details:
-            return devices
         return map_in_order(partial(self._with_details, app), devices, workers=workers)
 
-    def list_campaigns(self, app: str, kind: str) -> Iterator[dict[str, Any]]:
+    def list_campaigns(self, app: str, kind: str) -> Iterator[Any]:
         """All push campaigns of a kind (a value of :data:`CAMPAIGN_KINDS`), as they come."""
         return self._list(app, f"campaigns/{path_segment(kind)}")
 
-    def _with_details(self, app: str, listed: dict[str, Any]) -> dict[str, Any]:
-        device_id = listed.get("deviceId")
-        if not isinstance(device_id, str):
-            raise DataError(Code.BAD_ANSWER, "a listed device has no deviceId", app=app)
+    def _with_details(self, app: str, listed: Any) -> Any:
+        device_id = listed.get("deviceId") if isinstance(listed, dict) else None
+        if not isinstance(device_id, str) or device_id in {"", ".", ".."}:
+            return listed  # reading it will say what is wrong
         device = self.get_device(app, device_id)
         if device is None:
             log.info("app %s: device %s is gone since it was listed", app, device_id)
@@ -213,15 +204,15 @@ class ServiceClient:
 
     def _list(
         self, app: str, path: str, query: Mapping[str, object] | None = None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Any]:
         url = self._url(app, path, query)
         guard = PageGuard(url)
         while True:
             answer = self._get(app, url)
             page = _object(answer)
             items = page.get("value")
-            if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
-                what = "a list has no value array of objects"
+            if not isinstance(items, list):
+                what = "a list has no value array"
                 raise DataError(Code.BAD_ANSWER, what).at(app=app, **answer.where)
             yield from items
             link = page.get("nextLink")
@@ -256,25 +247,10 @@ class ServiceClient:
         return answer
 
     def _task(self, answer: Answer) -> ExportTask:
-        return ExportTask.from_answer(
-            answer.json(),
-            location=self._own_link(answer),
-            retry_after=self._retry_after(answer),
-        )
+        return ExportTask.from_answer(answer.json(), retry_after=self._retry_after(answer))
 
     def _retry_after(self, answer: Answer) -> float | None:
         return answer.retry_after(self._transport.timing.now())
-
-    def _own_link(self, answer: Answer) -> str | None:
-        """The Location, if it leads to the service; tasks are asked for by id in any case."""
-        location = answer.headers.get("Location")
-        if not location:
-            return None
-        try:
-            return resolve_link(location, base=answer.url, api_url=self._api_url)
-        except DataError as error:
-            log.warning("%s; it is left aside", error.what)
-            return None
 
 
 def _object(answer: Answer) -> dict[str, Any]:

@@ -1,72 +1,65 @@
 """Where export tasks write, and which blobs are a task's.
 
 The service never says which blobs a task wrote. With an account each task has a container of
-its own, and the question does not arise. In a shared container a blob is a task's if its name
-contains the task's id; where no name of that data type does, if it arrived since the task was
-created, was not there before, and holds that data type. When in doubt a blob is read twice,
-never not at all.
-Flat rows of events and errors look alike, so their tasks take turns; what one of them wrote in
-an earlier run can't be told apart any more, and its range is exported again.
+its own, and the question does not arise. In a shared container:
+
+1. A blob whose name contains the task's id is the task's. Once names tell, tasks of that data
+   type run side by side.
+2. Until then one task of a data type runs at a time, and its blobs are those that were not
+   there before the run and hold that data type. In doubt a blob is read: what is wrong with it
+   is then said.
+3. Content can't tell apps apart. With more than one app only names count; where they don't
+   tell, the run fails before a task of a second app is created.
+4. A task of an earlier run whose blobs are not named after it is lost.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from tap_mobile_engagement.containers import Blob
+from tap_mobile_engagement.api.failures import task_lost
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import (
-    Code,
-    DataError,
-    RetryLaterError,
-    SettingsError,
-    TapError,
-)
+from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all
 from tap_mobile_engagement.sources.base import Check, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tap_mobile_engagement.api.tasks import TaskRef
-    from tap_mobile_engagement.containers import Container, StorageAccount
+    from tap_mobile_engagement.api.tasks import Key, PendingExport, TaskEntry
+    from tap_mobile_engagement.containers import Blob, Container, StorageAccount
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.recognise import Recognition
 
-BlobKey = tuple[str, str]
-"""Name and ETag: the same name with another ETag is another content."""
+CONTAINER_PREFIX = "mobile-engagement-"
+"""What the names of containers begin with that the tap makes."""
+
+OWN_CONTAINER = re.compile(rf"{CONTAINER_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,9}}")
+"""What a container is called that the tap made for one task; nothing else is ever deleted."""
+
+SAMPLED_BLOBS = 10
+"""How many blobs a dry run looks at, at most, for all streams together."""
 
 _CLOCK_SKEW = timedelta(minutes=15)  # between the tap's clock and the storage's
-_ANY_TIME = datetime.min.replace(tzinfo=UTC)  # of a blob that is told by its ETag alone
 _SAS_LIFETIME_BEYOND_TASK = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one task is to write.
-
-    Attributes:
-        url: The container URL for the service; a secret.
-        container: Name of the task's own container; None where tasks share one.
-        before: What was in a shared container before the task was created; None if that is
-            not known, as for a task that an earlier run created.
-    """
-
-    url: str
-    container: str | None = None
-    before: frozenset[BlobKey] | None = None
+_SHORTEST_ID = 8  # characters; a shorter one may be in a name by chance
 
 
 class TaskStorage(Protocol):
     """Gives each task a place to write, and finds what it wrote."""
 
-    may_mix: frozenset[str]
+    one_at_a_time: frozenset[str]
     """Data types of which two tasks could be mixed up if they ran at the same time."""
+
+    one_app: bool
+    """Whether tasks of two apps could be mixed up."""
 
     sas_ends: Mapping[str, datetime]
     """When the SAS in each setting ends, aware, where it says so."""
@@ -75,29 +68,23 @@ class TaskStorage(Protocol):
     def checks(self) -> Sequence[Check]:
         """What has to hold before a task may write there."""
 
-    def new_place(self, data_type: str) -> Place:
-        """A place for a task of that data type that is about to be created."""
+    def choose(self, export: PendingExport) -> None:
+        """Set where the task of an export is to write, before it is created."""
 
-    def find(
-        self, task: TaskRef, data_type: DataType, before: frozenset[BlobKey] | None
-    ) -> tuple[Part, ...]:
-        """What a task that succeeded wrote, in order of arrival; none if nothing is there."""
-
-    def find_again(self, task: TaskRef, parts: Sequence[Part]) -> tuple[Part, ...]:
-        """What is there by now of a task whose files were found before."""
-
-    def delete(self, container: str | None, blobs: Mapping[str, str]) -> None:
-        """Delete blobs in exactly these versions; those that are gone are fine.
-
-        Args:
-            container: Name of a task's own container; None for the shared one.
-            blobs: ETags by name.
+    def find(self, export: PendingExport) -> tuple[Part, ...]:
+        """What a task that succeeded wrote, in order of arrival; none if nothing is there.
 
         Raises:
-            TapError: What keeps one of them from being deleted; the others are.
+            TapError: ``TASK_LOST`` or ``AMBIGUOUS_BLOBS``, or what keeps it from looking.
         """
 
-    def existing(self, data_type: DataType) -> Iterable[Part]:
+    def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """What is there by now of a task whose files were found before."""
+
+    def delete_container(self, name: str) -> None:
+        """Delete a container that a task had for itself; if it is gone, that is fine."""
+
+    def sample(self, data_type: DataType) -> Iterable[Part]:
         """Some file of that data type that is there already, for a dry run."""
 
 
@@ -107,6 +94,7 @@ class SharedStorage:
     Args:
         container: The container, for reading.
         task_url: Its URL for the service; a secret.
+        apps: How many apps have tasks that write there.
         checks: What has to hold of the URLs themselves.
         sas_ends: When the SAS in each setting ends, aware, where it says so.
     """
@@ -116,109 +104,132 @@ class SharedStorage:
         container: Container,
         task_url: str,
         *,
+        apps: int = 1,
         checks: Sequence[Check] = (),
         sas_ends: Mapping[str, datetime] | None = None,
     ) -> None:
         self._container = container
         self._task_url = task_url
+        self._only_names_count = apps > 1
         self._url_checks = checks
-        self._verdicts: dict[BlobKey, Recognition] = {}
+        self._recognised: dict[tuple[str, str], Recognition] = {}
+        # Names and ETags of blobs that are no task's, or a known one's. One set for all tasks.
+        self._settled: set[tuple[str, str]] | None = None
+        self._named: set[str] = set()  # blobs whose names say whose they are
+        self._latest: dict[str, PendingExport] = {}  # by data type, the last one to write here
         self.sas_ends = sas_ends or {}
-        self._told: set[str] = set()  # blobs whose names say whose they are
-        self.may_mix = frozenset(BY_NAME)
+        self.one_at_a_time = frozenset(BY_NAME)
+        self.one_app = apps > 1
 
     @property
     def checks(self) -> Sequence[Check]:
         """That its URLs allow what is needed, and that it can be listed."""
         return (*self._url_checks, Check("listing of the container", self._container.check))
 
-    def new_place(self, data_type: str) -> Place:
-        """The container, with a note of what is in it now, unless names tell in any case."""
-        if data_type not in self.may_mix:
-            return Place(self._task_url)
-        before = frozenset((blob.name, blob.etag) for blob in self._container.list())
-        return Place(self._task_url, before=before)
+    def choose(self, export: PendingExport) -> None:
+        """The container; before the first task, what is in it already is noted."""
+        if self._settled is None:
+            self._settled = {(blob.name, blob.etag) for blob in self._container.list()}
+        export.container_url = self._task_url
+        self._latest[export.key.data_type] = export
 
-    def find(
-        self, task: TaskRef, data_type: DataType, before: frozenset[BlobKey] | None
-    ) -> tuple[Part, ...]:
-        """The blobs that are the task's, as far as can be told."""
+    def find(self, export: PendingExport) -> tuple[Part, ...]:
+        """The blobs that are the task's by one of the rules."""
+        task, data_type = export.task, BY_NAME[export.key.data_type]
+        if task is None or task.container is not None:
+            raise task_lost("an export task wrote to a container of its own, in an account")
         blobs = [*self._container.list()]
         named = [blob for blob in blobs if _is_named_after(task.id, blob.name)]
         if named:
-            # Names that tell once tell always; but nobody knows of another data type's names.
-            self.may_mix -= {data_type.name}
-            self._told.update(blob.name for blob in named)
+            # Names that tell once tell always; but those of another data type may not.
+            self.one_at_a_time -= {data_type.name}
+            self.one_app = False
+            self._named.update(blob.name for blob in named)
             return _parts(self._container, named)
-        if data_type.name not in self.may_mix:
+        if data_type.name not in self.one_at_a_time:
             return ()
+        if export.asked_at is None:
+            self._settle_earlier(task, blobs, data_type)
+            return ()
+        found = self._unsettled(blobs, data_type)
+        if found and self._only_names_count:
+            raise SettingsError(
+                Code.AMBIGUOUS_BLOBS,
+                "several apps share a container, and the names of blobs don't tell which "
+                f"export task wrote them, as that of {found[0].name!r}",
+                next_step="Set storage_connection_string, or give each app a container and a "
+                "run of its own",
+            )
+        if any(blob.size for blob in found):
+            self._settle(found)
+            return _parts(self._container, found)
+        return ()
+
+    def _settle_earlier(
+        self, task: TaskEntry, blobs: Iterable[Blob], data_type: DataType
+    ) -> None:
+        """Take a task of an earlier run for lost, if there are blobs that may be its own."""
         since = task.created - _CLOCK_SKEW
-        found = [
+        maybe = [b for b in blobs if b.arrived >= since and b.name not in self._named]
+        if any(self._may_hold(blob, data_type) for blob in maybe):
+            # Its range is exported again: what it wrote must not be taken for the next task's.
+            self._settle(b for b in maybe if self._may_hold(b, data_type, in_doubt=False))
+            raise task_lost("nothing tells which files an export task of an earlier run wrote")
+
+    def _settle(self, blobs: Iterable[Blob]) -> None:
+        settled = self._settled if self._settled is not None else set()
+        settled.update((blob.name, blob.etag) for blob in blobs)
+
+    def _unsettled(self, blobs: Iterable[Blob], data_type: DataType) -> list[Blob]:
+        settled = self._settled or set()
+        return [
             blob
             for blob in blobs
-            if blob.arrived >= since
-            and blob.name not in self._told
-            and not (before and (blob.name, blob.etag) in before)
+            if (blob.name, blob.etag) not in settled
+            and blob.name not in self._named
             and self._may_hold(blob, data_type)
         ]
-        if before is None and any(self._is_doubtful(blob) for blob in found):
-            raise RetryLaterError(
-                Code.TASK_LOST,
-                "nothing tells which files an export task of an earlier run wrote",
-                next_step="Its range is exported again",
-                stream=data_type.name,
-                task=task.id,
-            )
-        return _parts(self._container, found)
 
-    def find_again(self, task: TaskRef, parts: Sequence[Part]) -> tuple[Part, ...]:
+    def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
         """The blobs that are named after the task; without such names, those found before.
 
         In the second case no others: they may be the next task's by now.
         """
         blobs = [*self._container.list()]
-        found = {part.blob_name for part in parts}
         named = [blob for blob in blobs if _is_named_after(task.id, blob.name)]
-        return _parts(self._container, named or [b for b in blobs if b.name in found])
+        if named:
+            return _parts(self._container, named)
+        found = {part.blob_name: part.etag for part in parts}
+        now = [blob for blob in blobs if blob.name in found]
+        is_latest = any(e.task and e.task.id == task.id for e in self._latest.values())
+        if not is_latest and any(found[blob.name] != blob.etag for blob in now):
+            raise task_lost("the blobs of an export task were written over by a later one's")
+        return _parts(self._container, now)
 
-    def delete(self, container: str | None, blobs: Mapping[str, str]) -> None:
-        """Delete blobs in exactly these versions, and nothing else."""
-        if container is not None:
-            raise _other_storage(
-                "blobs in a container of their own", "storage_connection_string"
-            )
-        _delete(self._container, blobs)
+    def delete_container(self, name: str) -> None:
+        """Never: the tap did not make it."""
+        raise task_lost(f"the container {name} is in an account that is not in the settings")
 
-    def existing(self, data_type: DataType) -> Iterable[Part]:
-        """The first blob found that holds the data type."""
-        for blob in self._container.list():
-            if self._verdict(blob).data_type is data_type:
+    def sample(self, data_type: DataType) -> Iterable[Part]:
+        """The first of a handful of blobs that holds the data type."""
+        for blob in islice(self._container.list(), SAMPLED_BLOBS):
+            if self._may_hold(blob, data_type, in_doubt=False):
                 return _parts(self._container, [blob])
         return ()
 
-    def _may_hold(self, blob: Blob, data_type: DataType) -> bool:
-        """Whether its content is of that type, or does not tell: in doubt it is read."""
-        try:
-            verdict = self._verdict(blob)
-        except DataError:
-            return True  # reading it will say what is wrong
-        if verdict.candidates:
-            return data_type in verdict.candidates
-        return verdict.data_type in {None, data_type}
-
-    def _is_doubtful(self, blob: Blob) -> bool:
-        """Whether it holds something that does not tell what it is."""
-        try:
-            return bool(self._verdict(blob).reason)
-        except DataError:
-            return False
-
-    def _verdict(self, blob: Blob) -> Recognition:
+    def _may_hold(self, blob: Blob, data_type: DataType, *, in_doubt: bool = True) -> bool:
+        """Whether its content is of that type; ``in_doubt`` where it can't be told."""
         key = (blob.name, blob.etag)
-        if key not in self._verdicts:
-            with self._container.open(blob) as chunks:
-                self._verdicts[key] = next(recognise_all(chunks), recognise([]))
-        return self._verdicts[key]
+        try:
+            if key not in self._recognised:
+                with self._container.open(blob) as chunks:
+                    self._recognised[key] = next(recognise_all(chunks), recognise([]))
+        except DataError:
+            return in_doubt  # reading it will say what is wrong
+        found = self._recognised[key]
+        if found.candidates:
+            return data_type in found.candidates
+        return found.data_type is data_type or (found.data_type is None and in_doubt)
 
 
 class AccountStorage:
@@ -229,12 +240,15 @@ class AccountStorage:
         task_timeout: How long a task may run; its SAS has to last longer.
     """
 
-    may_mix: frozenset[str] = frozenset()
+    one_at_a_time: frozenset[str] = frozenset()
+    one_app = False
     sas_ends: Mapping[str, datetime] = MappingProxyType({})  # each task gets a SAS of its own
 
     def __init__(self, account: StorageAccount, task_timeout: timedelta) -> None:
         self._account = account
         self._lifetime = task_timeout + _SAS_LIFETIME_BEYOND_TASK
+        self._tokens: dict[Key, str] = {}
+        self._numbers: Counter[Key] = Counter()
 
     @property
     def checks(self) -> Sequence[Check]:
@@ -242,75 +256,54 @@ class AccountStorage:
         return (Check("the storage account", self._list_containers),)
 
     def _list_containers(self) -> None:
-        next(iter(self._account.list_containers("")), None)
+        next(iter(self._account.list_containers(CONTAINER_PREFIX)), None)
 
-    def new_place(self, data_type: str) -> Place:
-        """A new container, with a SAS that lasts longer than any task."""
-        del data_type  # all are alike to it
-        name = f"mobile-engagement-{secrets.token_hex(8)}"
+    def choose(self, export: PendingExport) -> None:
+        """A new container, with a SAS that lasts longer than any task.
+
+        A task that was refused keeps the one that was made for it. Those of a data type and
+        app are numbered, so that a state can name many of them in few words.
+        """
+        if export.container is not None:
+            return
+        token = self._tokens.setdefault(export.key, secrets.token_hex(8))
+        self._numbers[export.key] += 1
+        name = f"{CONTAINER_PREFIX}{token}-{self._numbers[export.key]}"
         made = self._account.new_task_container(name, lifetime=self._lifetime)
-        return Place(made.task_url, container=name)
+        export.container, export.container_url = name, made.task_url
 
-    def find(
-        self, task: TaskRef, data_type: DataType, before: frozenset[BlobKey] | None
-    ) -> tuple[Part, ...]:
+    def find(self, export: PendingExport) -> tuple[Part, ...]:
         """All blobs in the task's container."""
-        del data_type, before  # nothing else writes there
-        return self.find_again(task, ())
+        assert export.task is not None  # noqa: S101  (its task has succeeded)
+        return self.find_again(export.task, ())
 
-    def find_again(self, task: TaskRef, parts: Sequence[Part]) -> tuple[Part, ...]:
+    def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
         """All blobs in the task's container."""
         del parts  # all that is there is the task's
         if task.container is None:
-            raise _other_storage("a task that wrote to a shared container", "container_url")
+            raise task_lost("an export task wrote to a shared container, not in the account")
         container = self._account.container(task.container)
-        return _parts(container, container.list())
-
-    def delete(self, container: str | None, blobs: Mapping[str, str]) -> None:
-        """Delete the blobs, then their container unless it holds something else."""
-        if container is None:
-            raise _other_storage("blobs in a shared container", "container_url")
-        own = self._account.container(container)
         try:
-            _delete(own, blobs)
-            is_empty = next(iter(own.list()), None) is None
-        except SettingsError as error:
+            return _parts(container, container.list())
+        except TapError as error:
             if error.code is Code.CONTAINER_NOT_FOUND:
-                return  # deleted, by a run whose state was lost
+                what = f"the container {task.container} of an export task is gone"
+                raise task_lost(what) from None
             raise
-        if is_empty:
-            self._account.delete_container(container)
 
-    def existing(self, data_type: DataType) -> Iterable[Part]:
-        """None: which of its containers hold what is known to a state alone."""
+    def delete_container(self, name: str) -> None:
+        """Delete a container that a task had for itself."""
+        self._account.delete_container(name)
+
+    def sample(self, data_type: DataType) -> Iterable[Part]:
+        """None: a state alone knows which of its containers hold what."""
         del data_type
         return ()
 
 
-def _other_storage(what: str, setting: str) -> DataError:
-    return DataError(
-        Code.BAD_STATE,
-        f"the state names {what}, which the settings give no access to",
-        next_step=f"Set {setting} again until that is done, or remove the entry from the "
-        "state; the range of a task is then exported again",
-    )
-
-
-def _delete(container: Container, blobs: Mapping[str, str]) -> None:
-    """Delete all that can be deleted, then raise what kept one from it."""
-    fault: TapError | None = None
-    for name, etag in blobs.items():
-        try:
-            container.delete(Blob(name, 0, etag, _ANY_TIME))
-        except TapError as error:
-            fault = fault or error
-    if fault is not None:
-        raise fault
-
-
 def _is_named_after(task_id: str, blob_name: str) -> bool:
-    plain = task_id.replace("-", "").lower()
-    return plain in blob_name.replace("-", "").lower()
+    plain = re.sub("-", "", task_id).lower()
+    return len(plain) >= _SHORTEST_ID and plain in re.sub("-", "", blob_name).lower()
 
 
 def _parts(container: Container, blobs: Iterable[Blob]) -> tuple[Part, ...]:

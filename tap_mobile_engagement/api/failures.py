@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from tap_mobile_engagement.api.answers import one_line
+from tap_mobile_engagement.api.policy import Verdict
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -15,6 +18,7 @@ from tap_mobile_engagement.errors import (
 
 if TYPE_CHECKING:
     from tap_mobile_engagement.api.answers import Answer
+    from tap_mobile_engagement.api.tasks import ExportTask, PendingExport
 
 
 class TaskRefusedError(RetryLaterError):
@@ -108,6 +112,41 @@ def app_not_found(answer: Answer) -> TapError:
     )
 
 
+def task_ended(
+    export: PendingExport, verdict: Verdict, answer: ExportTask | None, *, timeout: timedelta
+) -> TapError:
+    """The error for a task that came to no good end."""
+    minutes = timeout / timedelta(minutes=1)
+    again = "Run again: its range is then exported by another task"
+    match verdict:
+        case Verdict.FAILED:
+            said = answer.error_details if answer else None
+            details = one_line(said) if said else "it does not say why"
+            code, what = Code.TASK_FAILED, f"the export task failed: {details}"
+        case Verdict.UNKNOWN_TOO_LONG:
+            code = Code.UNKNOWN_TASK_STATE
+            what = (
+                f"the export task is in state {export.state!r}, which is unknown, and its"
+                f" {minutes:.0f} minutes are up"
+            )
+            again = "Look up what the state means, then run again"
+        case Verdict.LOST:
+            code, what = Code.TASK_LOST, "the service does not know the export task any more"
+        case _:
+            code = Code.TASK_TIMEOUT
+            what = (
+                f"the export task is still {export.state or 'without a state'} after"
+                f" {minutes:.0f} minutes"
+            )
+            again = "Run again with a smaller window_days, or a larger task_timeout_minutes"
+    return RetryLaterError(code, what, next_step=again, **export.where)
+
+
+def task_lost(what: str) -> TapError:
+    """The error for a task whose blobs are not to be had."""
+    return RetryLaterError(Code.TASK_LOST, what, next_step="Its range is exported again")
+
+
 def of_any(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
     """The error for an answer that is an error for every verb.
 
@@ -137,7 +176,7 @@ def of_any(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
             return RetryLaterError(
                 Code.SERVICE_UNAVAILABLE,
                 f"the service failed: {said}",
-                next_step="Run again later; the state tells where to go on",
+                next_step="Run again later; the state tells where to continue",
                 **answer.where,
             )
         case status if status >= HTTPStatus.BAD_REQUEST:

@@ -63,21 +63,18 @@ def path_segment(text: str) -> str:
 
 
 class PageGuard:
-    """Notices a list whose pages lead in circles, in constant memory.
+    """Notices a list whose pages lead in circles.
 
-    It remembers one link and compares all later ones with it; at doubling distances it takes
-    the current one instead (Brent's cycle finding). So it notices any circle, at the latest
-    after a few rounds.
+    Args:
+        first: URL of the first page.
     """
 
     def __init__(self, first: str) -> None:
-        self._remembered = first
-        self._steps = 0
-        self._distance = 1
+        self._seen = {hash(first)}
         self._empty = 0
 
     def follow(self, link: str, *, items: int) -> None:
-        """Note that the list goes on there.
+        """Note that the list continues there.
 
         Args:
             link: URL of the next page.
@@ -87,15 +84,13 @@ class PageGuard:
             DataError: ``BAD_ANSWER`` if the list has no end.
         """
         self._empty = 0 if items else self._empty + 1
-        if link == self._remembered or self._empty >= EMPTY_PAGES:
+        is_circle = hash(link) in self._seen
+        self._seen.add(hash(link))
+        if is_circle or self._empty >= EMPTY_PAGES:
             raise DataError(
                 Code.BAD_ANSWER,
                 "the pages of a list lead in circles"
-                if link == self._remembered
-                else f"{self._empty} pages of a list in a row are empty, and it goes on",
+                if is_circle
+                else f"{self._empty} pages of a list in a row are empty, and it continues",
                 next_step="Report it to whoever runs the service",
             )
-        self._steps += 1
-        if self._steps == self._distance:
-            self._remembered, self._steps = link, 0
-            self._distance *= 2

@@ -1,20 +1,21 @@
-"""The rules of an export task's life: states, deadlines, pauses, splitting. No I/O, no clock.
+"""The rules of an export task's life: states, deadlines, refusals, splitting.
 
-Every function here decides from its arguments alone. Whoever does the I/O (:mod:`.runner`, for
-one task or for many) asks what to do, does it, and asks again.
+No I/O, no clock: every function decides from its arguments alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
-from tap_mobile_engagement.errors import Code
+from tap_mobile_engagement.api.tasks import ExportTask
+from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
-    from tap_mobile_engagement.api.tasks import ExportTask, TaskRef
+    from collections.abc import Iterable
+
     from tap_mobile_engagement.retry import Schedule
     from tap_mobile_engagement.state import Window
 
@@ -28,13 +29,22 @@ TRIES_PER_WINDOW = 3
 """So many failed tasks for one window, and it is halved."""
 
 TASK_IS_OVER = frozenset(
-    {Code.TASK_FAILED, Code.TASK_TIMEOUT, Code.TASK_LOST, Code.UNKNOWN_TASK_STATE}
+    {
+        Code.TASK_FAILED,
+        Code.TASK_TIMEOUT,
+        Code.TASK_LOST,
+        Code.UNKNOWN_TASK_STATE,
+        Code.AMBIGUOUS_BLOBS,
+    }
 )
 """Failures that end a task: it is dropped from the state, and its range exported again.
 
 After any other failure (the service is down, say) the task may go on well, and the state keeps
 it for the next run.
 """
+
+CLOCK_SLACK = timedelta(minutes=15)
+"""How much a service's creation times may be out of order among themselves (an assumption)."""
 
 REFUSAL_LIMIT = timedelta(hours=1)
 """How long a service is asked that takes no task though none of ours is under way."""
@@ -109,110 +119,6 @@ def judge(
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """An export task under observation: what is known, and when to look at it next.
-
-    One task or a hundred: a scheduler takes the watch with the earliest :attr:`next_look`,
-    asks the service, and replaces it by what :func:`observe` returns.
-
-    Attributes:
-        app: App resource name.
-        data_type: Name of the data type.
-        ref: The task.
-        deadline: When its time is up.
-        next_look: When to ask the service about it next.
-        looks: How often that was done.
-        misses: How many 404 answers came in a row.
-        state: The state last seen; None before the first look.
-        warned: Whether an unknown state of it has been reported.
-    """
-
-    app: str
-    data_type: str
-    ref: TaskRef
-    deadline: datetime
-    next_look: datetime
-    looks: int = 0
-    misses: int = 0
-    state: str | None = None
-    warned: bool = False
-
-    @property
-    def where(self) -> dict[str, object]:
-        """The places to name in an error about it."""
-        return {
-            "app": self.app,
-            "stream": self.data_type,
-            "range": self.ref.window,
-            "campaign_type": self.ref.campaign_type,
-            "task": self.ref.id,
-        }
-
-
-def begin_watch(
-    app: str,
-    data_type: str,
-    ref: TaskRef,
-    *,
-    now: datetime,
-    timeout: timedelta,
-    schedule: Schedule,
-    retry_after: float | None = None,
-) -> Watch:
-    """Begin to watch a task: a new one after the first pause, an older one at once.
-
-    Args:
-        app: App resource name.
-        data_type: Name of the data type.
-        ref: The task.
-        now: The time.
-        timeout: How long a task may take, from its creation.
-        schedule: The pace.
-        retry_after: Seconds that the answer to its creation asked for.
-    """
-    pause = timedelta(seconds=schedule.pause(0, retry_after=retry_after))
-    # The clock of the machine that created it may have been ahead: never wait longer for that.
-    next_look = min(max(now, _later(ref.created, pause)), _later(now, pause))
-    return Watch(app, data_type, ref, _later(ref.created, timeout), next_look)
-
-
-def observe(
-    watch: Watch, task: ExportTask | None, *, now: datetime, schedule: Schedule
-) -> tuple[Watch, Verdict]:
-    """Take in what the service answered: judge it, and set the time of the next look.
-
-    Args:
-        watch: The task as known until now.
-        task: The answer; None where it was a 404.
-        now: When it came.
-        schedule: The pace.
-    """
-    misses = watch.misses + 1 if task is None else 0
-    verdict = judge(
-        task,
-        now=now,
-        deadline=watch.deadline,
-        visible_by=_later(watch.ref.created, VISIBLE_WITHIN),
-        misses=misses,
-    )
-    asked = task.retry_after if task else None
-    pause = schedule.pause(watch.looks + 1, retry_after=asked)
-    next_look = _later(now, timedelta(seconds=pause))
-    if now < watch.deadline < next_look:
-        # A look at the deadline itself: a task that just made it is not given up.
-        next_look = watch.deadline
-    seen = replace(
-        watch,
-        next_look=next_look,
-        looks=watch.looks + 1,
-        misses=misses,
-        state=task.state if task else watch.state,
-        warned=watch.warned or verdict is Verdict.WAIT_UNKNOWN,
-    )
-    return seen, verdict
-
-
-@dataclass(frozen=True, slots=True)
 class Intake:
     """Whether the service takes new tasks, by what it answered to those asked for so far.
 
@@ -269,8 +175,8 @@ class Intake:
         return Intake(
             room=running,
             refusals=refusals + 1,
-            closed_until=_later(now, timedelta(seconds=pause)),
-            full_until=_later(now, timedelta(seconds=longest)),
+            closed_until=later(now, timedelta(seconds=pause)),
+            full_until=later(now, timedelta(seconds=longest)),
             idle_since=None if running else self.idle_since or now,
         )
 
@@ -328,6 +234,37 @@ def after_failure(
             return GiveUp()
 
 
-def _later(time: datetime, by: timedelta) -> datetime:
+def find_orphan(
+    listed: Iterable[Any], description: str, export_type: str | None, *, age: timedelta
+) -> ExportTask | None:
+    """Find the task that a request with a lost answer created.
+
+    The description decides, and nothing else could: any other task may be a stranger's, and
+    write to another container. Creation times only tell when to stop looking, and are compared
+    among themselves, because the service's clock may be far from ours.
+
+    Args:
+        listed: What the service lists, newest first; read no further than needed.
+        description: The request's description, which no other has.
+        export_type: ``exportType`` of its data type.
+        age: How long ago the request was sent.
+    """
+    newest: datetime | None = None
+    for answer in listed:
+        try:
+            task = ExportTask.from_answer(answer)
+        except DataError:
+            continue  # a malformed task of a stranger
+        if description in (task.description or "") and task.export_type in (export_type, None):
+            return task
+        if task.created is None:
+            continue
+        newest = max(newest or task.created, task.created)
+        if newest - task.created > age + CLOCK_SLACK:
+            return None
+    return None
+
+
+def later(time: datetime, by: timedelta) -> datetime:
     """Add, or end at the end of time where the sum is beyond it."""
     return time + by if by < _ENDLESS - time else _ENDLESS

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.plan import Phase
+from tap_mobile_engagement.api.observer import Observer
+from tap_mobile_engagement.api.tasks import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from datetime import datetime
 
     from rich.progress import TaskID
+
+    from tap_mobile_engagement.api.observer import Summary
 
 _FIRST_LINE = timedelta(seconds=30)
 _LAST_PAUSE = timedelta(minutes=30)
@@ -27,86 +30,36 @@ _MEGABYTE = 1_000_000
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a run stands.
-
-    Attributes:
-        read: How many exports have been read.
-        phases: How many others are in each phase.
-        bytes_read: Bytes of files read, as stored.
-        elapsed: Since the run began.
-        usual_time: What an export task took on average; None before the first has succeeded.
-        limit: How many tasks run at once.
-    """
-
-    read: int
-    phases: Mapping[Phase, int]
-    bytes_read: int
-    elapsed: timedelta
-    usual_time: timedelta | None
-    limit: int
-
-    @property
-    def running(self) -> int:
-        """Tasks that the service works on, or has just finished."""
-        return sum(self.phases[p] for p in (Phase.CREATING, Phase.RUNNING, Phase.WRITTEN))
-
-    @property
-    def total(self) -> int:
-        """All exports of the run."""
-        return self.read + sum(self.phases.values())
-
-    @property
-    def left(self) -> timedelta | None:
-        """How long the service will still need, if it goes on like this."""
-        if self.usual_time is None:
-            return None
-        # On average, a task that runs has come half of its way.
-        to_come = self.phases[Phase.DUE] + self.running / 2
-        return self.usual_time * to_come / self.limit
-
-    def __str__(self) -> str:
-        """The line for the log."""
-        left = self.left
-        return (
-            f"Export tasks: {self.read} of {self.total} read "
-            f"({self.bytes_read / _MEGABYTE:,.1f} MB), {self.running} running, "
-            f"{self.phases[Phase.READY]} waiting to be read, {self.phases[Phase.DUE]} to come; "
-            f"{_short(self.elapsed)} elapsed, "
-            + (f"about {_short(left)} left" if left is not None else "no estimate yet")
-        )
+def line(summary: Summary) -> str:
+    """How far a run has come, as a line for the log."""
+    left = summary.time_left
+    phases = summary.phases
+    return (
+        f"Export tasks: {summary.read} of {summary.total} read "
+        f"({summary.bytes_read / _MEGABYTE:,.1f} MB), {summary.running} running, "
+        f"{phases[Phase.READY]} waiting to be read, {phases[Phase.DUE]} to come; "
+        f"{_short(summary.elapsed)} elapsed, "
+        + (f"about {_short(left)} left" if left is not None else "no estimate yet")
+    )
 
 
-class Progress(Protocol):
-    """Shows how far a run has come."""
-
-    def show(self, standing: Standing) -> None:
-        """Take note of where the run stands; show it when it is time."""
-
-    def close(self) -> None:
-        """Nothing more is to be shown."""
-
-
-class ProgressLines:
+class ProgressLines(Observer):
     """A line of the log at growing intervals."""
 
     def __init__(self) -> None:
         self._pause = _FIRST_LINE
         self._due_at = _FIRST_LINE
 
-    def show(self, standing: Standing) -> None:
+    def progressed(self, summary: Summary, now: datetime) -> None:
         """Log a line, if the last one is long enough ago."""
-        if standing.elapsed >= self._due_at:
-            log.info("%s", standing)
+        del now
+        if summary.elapsed >= self._due_at:
+            log.info("%s", line(summary))
             self._pause = min(self._pause * 2, _LAST_PAUSE)
-            self._due_at = standing.elapsed + self._pause
-
-    def close(self) -> None:
-        """Nothing to do."""
+            self._due_at = summary.elapsed + self._pause
 
 
-class LiveProgress:
+class LiveProgress(Observer):
     """A bar on the terminal, below the lines of the log.
 
     Raises:
@@ -136,16 +89,17 @@ class LiveProgress:
         self._bar: TaskID | None = None
         self._restore: list[Callable[[], object]] = []
 
-    def show(self, standing: Standing) -> None:
+    def progressed(self, summary: Summary, now: datetime) -> None:
         """Move the bar."""
-        left = standing.left
-        words = f"{standing.running} running, {standing.bytes_read / _MEGABYTE:,.1f} MB read"
+        del now
+        left = summary.time_left
+        words = f"{summary.running} running, {summary.bytes_read / _MEGABYTE:,.1f} MB read"
         if left is not None:
             words += f", about {_short(left)} left"
         if self._bar is None:
-            self._begin(words, standing.total)
+            self._begin(words, summary.total)
         assert self._bar is not None  # noqa: S101  (it was begun)
-        self._bars.update(self._bar, completed=standing.read, total=standing.total, words=words)
+        self._bars.update(self._bar, completed=summary.read, total=summary.total, words=words)
 
     def _begin(self, words: str, total: int) -> None:
         terminal = sys.stderr
@@ -166,7 +120,7 @@ class LiveProgress:
         self._restore.clear()
 
 
-def new_progress() -> Progress:
+def new_progress() -> Observer:
     """The display that fits: live on a terminal, lines everywhere else."""
     if sys.stderr.isatty():
         try:
@@ -174,11 +128,6 @@ def new_progress() -> Progress:
         except ImportError:
             pass
     return ProgressLines()
-
-
-def since(begin: datetime, now: datetime) -> timedelta:
-    """How long it has been; never less than nothing, whatever the clock did."""
-    return max(now - begin, timedelta())
 
 
 def _short(duration: timedelta) -> str:

@@ -1,29 +1,39 @@
-"""Runs export tasks: creates each one once, and watches it until it ends."""
+"""Runs export tasks: a thread does what the plan says, the reader takes what is ready.
+
+The thread only talks to the service and lists the container. Messages and state belong to the
+main thread: what the state has to be told comes to it as notes.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import msgspec
-
-from tap_mobile_engagement.api.answers import one_line
-from tap_mobile_engagement.api.marks import RunMark, find_orphan
-from tap_mobile_engagement.api.policy import Verdict, Watch, begin_watch, known_state, observe
-from tap_mobile_engagement.api.tasks import TaskRef
+from tap_mobile_engagement.api import failures
+from tap_mobile_engagement.api.failures import TaskRefusedError
+from tap_mobile_engagement.api.observer import What
+from tap_mobile_engagement.api.plan import Create, FindBlobs, Plan, Poll, Wait
+from tap_mobile_engagement.api.policy import TaskState, Verdict, find_orphan, known_state
+from tap_mobile_engagement.api.tasks import Key, PendingExport, Phase
+from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from tap_mobile_engagement.api.client import ServiceClient
-    from tap_mobile_engagement.api.tasks import ExportTask, TaskRequest
+    from tap_mobile_engagement.api.destinations import TaskStorage
+    from tap_mobile_engagement.api.observer import Observers
+    from tap_mobile_engagement.api.plan import Note
+    from tap_mobile_engagement.api.tasks import ExportTask
     from tap_mobile_engagement.clock import Clock
-    from tap_mobile_engagement.retry import Schedule
 
 ORPHAN_GRACE = timedelta(minutes=1)
 """How long after a lost answer its task may take to be listed (an assumption)."""
@@ -31,54 +41,194 @@ ORPHAN_GRACE = timedelta(minutes=1)
 LOST_ANSWERS = 3
 """So many creations in a row without an answer or a task, and no more is tried."""
 
+_THREAD_NAP = 0.5  # seconds; the thread looks up this often, in case it was closed
+_READER_NAP = 0.2  # seconds; the reader likewise, for a signal
+_FAREWELL = 2.0  # seconds; how long the end of a run waits for a request that is under way
+
 log = logging.getLogger(__name__)
 
 
 class TaskRunner:
-    """Creates export tasks and waits for them.
+    """Keeps the export tasks of a plan under way.
 
-    Creating is exactly-once as far as the service allows: each request carries a mark, and
-    when its answer is lost, the task is looked for by that mark before another is made.
-
-    Waiting is a loop of *looks*, and the caller's. What a look means, and when the next one is
-    due, is decided in :mod:`.policy` on a :class:`.policy.Watch`; so one loop keeps many
-    watches, and looks at the one that is due first.
+    Creating is exactly-once as far as the service allows: each request has a description of
+    its own, and when its answer is lost, the task is looked for by that before another is made.
 
     Args:
+        plan: What is due, in the order in which it will be read.
         client: The REST API.
-        schedule: The pace of looks.
-        timeout: How long a task may take, from its creation.
-        timing: The clock and the stop flag.
-        run_id: Names this run in the marks; a random one unless given.
+        storage: Where tasks write.
+        export_format: What to ask for.
+        clock: The clock and the stop flag.
+        observers: Are told what happens to each task.
+        run_id: Names this run in the descriptions of tasks; a random one unless given.
     """
 
     def __init__(
         self,
+        plan: Plan,
         *,
         client: ServiceClient,
-        schedule: Schedule,
-        timeout: timedelta,
-        timing: Clock,
+        storage: TaskStorage,
+        export_format: str,
+        clock: Clock,
+        observers: Observers,
         run_id: str | None = None,
     ) -> None:
-        self.schedule = schedule
+        self._plan = plan
         self._client = client
-        self._timeout = timeout
-        self._timing = timing
+        self._storage = storage
+        self._export_format = export_format
+        self._clock = clock
+        self._observers = observers
         self._run_id = run_id or uuid4().hex
         self._numbers = count(1)
-        # Pauses that the answers to creations asked for, until someone waits for those tasks.
-        self._asked_pauses: dict[str, float] = {}
+        self._began_at = clock.now()
+        self._read = 0
+        self._bytes_read = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._crash: BaseException | None = None
 
-    def submit(
-        self, app: str, request: TaskRequest, *, container: str | None = None
-    ) -> TaskRef:
-        """Create an export task, and hand back what the state has to remember of it.
+    # For the reader.
+
+    def next_export(
+        self, key: Key, take_notes: Callable[[], None]
+    ) -> tuple[PendingExport, float] | None:
+        """Wait for the next export of a data type and app, in commit order.
 
         Args:
-            app: App resource name.
-            request: What to export; its description is replaced by the run's mark.
-            container: Name of the container that the task has for itself, if it has one.
+            key: Data type and app.
+            take_notes: Called in between, to bring the state up to date.
+
+        Returns:
+            The export, ready, and the seconds waited; None if nothing is left.
+
+        Raises:
+            TapError: Why the export could not be had.
+            RunStopped: If the run is stopped meanwhile.
+        """
+        started = time.monotonic()
+        while True:
+            take_notes()
+            with self._changed:
+                if self._crash is not None:
+                    raise self._crash
+                self._plan.done_reading()
+                export = self._plan.head(key)
+                if export is None:
+                    return None
+                if export.phase is Phase.READY:
+                    self._plan.take(export)
+                    return export, time.monotonic() - started
+                if export.phase is Phase.FAILED:
+                    self._plan.abandon(key)
+                    assert export.error is not None  # noqa: S101  (its phase is FAILED)
+                    raise export.error
+                self.start()
+                self._changed.wait(_READER_NAP)
+            self._clock.check()
+
+    def notes(self) -> list[Note]:
+        """What the state has to be told since this was asked last."""
+        with self._changed:
+            notes = [*self._plan.notes]
+            self._plan.notes.clear()
+        return notes
+
+    def note_read(self, size: int) -> None:
+        """All records of an export are out, whose files had that many bytes."""
+        self._read += 1
+        self._bytes_read += size
+        self._report_progress()
+
+    def abandon(self, key: Key) -> None:
+        """The stream has failed: leave its tasks to the next run."""
+        with self._changed:
+            self._plan.abandon(key)
+
+    def start(self) -> None:
+        """Begin with what is planned by now, unless that is under way already."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="export-tasks", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Do nothing more. Tasks continue at the service; the state has to know them.
+
+        So a request that is under way is waited for, though not for long: it may be one that
+        creates a task. What comes of it is in :meth:`notes`.
+        """
+        self._closed = True
+        if self._thread is not None:
+            self._thread.join(_FAREWELL)
+
+    # The thread.
+
+    def _run(self) -> None:
+        """Do what the plan says until nothing is left to do."""
+        try:
+            for export in self._plan.to_resume:
+                self._observers.happened(What.RESUMED, export)
+                with self._changed:
+                    self._plan.resume(export, self._clock.now())
+            while not self._closed:
+                with self._changed:
+                    self._plan.one_at_a_time = self._storage.one_at_a_time
+                    self._plan.one_app = self._storage.one_app
+                    action = self._plan.next_action(self._clock.now())
+                self._report_progress()
+                if isinstance(action, Wait):
+                    if action.until is None:
+                        return
+                    left = (action.until - self._clock.now()).total_seconds()
+                    self._clock.pause(max(0.0, min(left, _THREAD_NAP)))
+                else:
+                    self._do(action)
+        except RunStopped:
+            pass  # the main thread stops by the same flag
+        except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
+            with self._changed:
+                self._crash = error
+                self._changed.notify_all()
+
+    def _do(self, action: Create | Poll | FindBlobs) -> None:
+        export = action.export
+        task_id: str | None = None
+        try:
+            match action:
+                case Create():
+                    self._create(export)
+                case Poll():
+                    self.poll(export)
+                case FindBlobs():
+                    self._find_blobs(export)
+        except TapError as error:
+            error.at(**export.where)
+            task_id = export.task.id if export.task else None
+            with self._changed:
+                self._plan.failed(export, error, self._clock.now())
+                is_final = export.phase is Phase.FAILED
+                self._changed.notify_all()
+            detail = "" if is_final else error
+            self._observers.happened(What.FAILED, export, task_id=task_id, detail=detail)
+
+    def _create(self, export: PendingExport) -> None:
+        self._storage.choose(export)
+        try:
+            self.submit(export)
+        except TaskRefusedError as refusal:
+            with self._changed:
+                pause = self._plan.refused(export, refusal, self._clock.now())
+                self._changed.notify_all()
+            if pause is not None:
+                seconds = pause.total_seconds()
+                detail = f"{refusal.what}; fewer at a time, and none for {seconds:.0f} s"
+                self._observers.happened(What.REFUSED, export, detail=detail)
+
+    def submit(self, export: PendingExport) -> None:
+        """Create the task of an export.
 
         Raises:
             TaskRefusedError: If the service takes no further task now.
@@ -87,47 +237,59 @@ class TaskRunner:
             SettingsError: As :meth:`.ServiceClient.create_task`.
             RunStopped: If the run is stopped meanwhile.
         """
-        mark = RunMark.of(request, run_id=self._run_id, number=next(self._numbers))
-        marked = msgspec.structs.replace(request, description=str(mark))
+        # The words that follow keep "…/1" from being found in the description of request 12.
+        description = f"tap-mobile-engagement {self._run_id}/{next(self._numbers)} {export}"
+        body = export.body(self._export_format, description)
         since: datetime | None = None
         lost: list[RetryLaterError] = []
         while len(lost) < LOST_ANSWERS:
-            asked_at = self._timing.now()
+            asked_at = self._clock.now()
             # A task that shows up late may stem from the first request that got no answer.
             since = since or asked_at
             task: ExportTask | None
             try:
-                task = self._client.create_task(app, marked)
+                task = self._client.create_task(export, body)
             except RetryLaterError as error:
                 if error.code is not Code.TASK_CREATION_UNCERTAIN:
                     raise
-                log.warning("app %s: %s; looking for it", app, error.what)
+                log.warning("app %s: %s; looking for it", export.key.app, error.what)
                 lost.append(error)
-                task = self._find(app, mark, asked_at)
+                task = self._find_orphan(export, description, asked_at)
             if task is not None:
-                log.info("app %s: export task %s created: %s", app, task.id, mark)
-                if task.retry_after is not None:
-                    self._asked_pauses[task.id] = task.retry_after
-                return TaskRef.of(task, request, asked_at=since, container=container)
+                entry = export.entry(task, since)
+                with self._changed:
+                    self._plan.created(
+                        export, entry, self._clock.now(), retry_after=task.retry_after
+                    )
+                    self._changed.notify_all()  # for the reader to note it in the state
+                self._observers.happened(What.CREATED, export, detail=description)
+                return
         raise lost[-1]
 
-    def watch(self, app: str, data_type: str, ref: TaskRef) -> Watch:
-        """Begin to watch a task; no request is sent yet."""
-        return begin_watch(
-            app,
-            data_type,
-            ref,
-            now=self._timing.now(),
-            timeout=self._timeout,
-            schedule=self.schedule,
-            retry_after=self._asked_pauses.pop(ref.id, None),
-        )
+    def _find_orphan(
+        self, export: PendingExport, description: str, asked_at: datetime
+    ) -> ExportTask | None:
+        """Look for the task of a request whose answer was lost, for as long as it may take."""
+        app = export.key.app
+        export_type = BY_NAME[export.key.data_type].export_type
+        for step in count():
+            now = self._clock.now()
+            orphan = find_orphan(
+                self._client.list_tasks(app), description, export_type, age=now - asked_at
+            )
+            if orphan is not None:
+                log.info(
+                    "app %s: export task %s is the one whose answer was lost", app, orphan.id
+                )
+                return orphan
+            if now >= asked_at + ORPHAN_GRACE:
+                break
+            self._clock.pause(self._plan.schedule.pause(step))
+        log.info("app %s: no export task was created for %s", app, description)
+        return None
 
-    def look(self, watch: Watch) -> tuple[Watch, ExportTask | None]:
-        """Ask once for a task.
-
-        Returns:
-            The watch as it stands now, and the task if it has succeeded.
+    def poll(self, export: PendingExport) -> Verdict:
+        """Ask once for the task of an export.
 
         Raises:
             RetryLaterError: ``TASK_FAILED``, ``TASK_TIMEOUT``, ``UNKNOWN_TASK_STATE`` (at
@@ -136,91 +298,58 @@ class TaskRunner:
             SettingsError: As every method of the client.
             RunStopped: If the run is stopped meanwhile.
         """
-        task = self._ask(watch)
-        seen, verdict = observe(watch, task, now=self._timing.now(), schedule=self.schedule)
-        _report(watch, seen)
-        match verdict:
-            case Verdict.READY:
-                return seen, task
-            case Verdict.WAIT | Verdict.WAIT_UNKNOWN:
-                return seen, None
-            case Verdict.FAILED | Verdict.TIMED_OUT | Verdict.UNKNOWN_TOO_LONG | Verdict.LOST:
-                raise _failure(seen, verdict, task, timeout=self._timeout)
-
-    def _ask(self, watch: Watch) -> ExportTask | None:
+        assert export.task is not None  # noqa: S101  (its phase is RUNNING)
+        before = export.state
         try:
-            return self._client.get_task(watch.app, watch.ref.id)
+            answer = self._client.get_task(export.key.app, export.task.id)
         except TapError as error:
-            if error.code is Code.TASK_LOST:
-                return None
-            error.at(**watch.where)
-            raise
+            if error.code is not Code.TASK_LOST:
+                raise error.at(**export.where) from error.__cause__
+            answer = None
+        with self._changed:
+            verdict = self._plan.polled(export, answer, self._clock.now())
+        self._report_state(export, before, verdict)
+        if verdict in {Verdict.WAIT, Verdict.WAIT_UNKNOWN, Verdict.READY}:
+            return verdict
+        raise failures.task_ended(export, verdict, answer, timeout=self._plan.timeout)
 
-    def _find(self, app: str, mark: RunMark, asked_at: datetime) -> ExportTask | None:
-        """Look for the task of a request whose answer was lost, for as long as it may take."""
-        export_type = BY_NAME[mark.data_type].export_type
-        for step in count():
-            now = self._timing.now()
-            tasks = self._client.list_tasks(app)
-            orphan = find_orphan(tasks, mark, export_type, age=now - asked_at)
-            if orphan is not None:
-                log.info(
-                    "app %s: export task %s is the one whose answer was lost", app, orphan.id
-                )
-                return orphan
-            if now >= asked_at + ORPHAN_GRACE:
-                break
-            self._timing.pause(self.schedule.pause(step))
-        log.info("app %s: no export task was created for %s", app, mark)
-        return None
+    def _report_state(self, export: PendingExport, before: str, verdict: Verdict) -> None:
+        if export.state == before:
+            return
+        state = known_state(export.state)
+        if state is not None:
+            self._observers.happened(What.STATE, export, detail=export.state)
+        elif not before or known_state(before) is not None:
+            self._observers.happened(What.UNKNOWN_STATE, export, detail=export.state)
+        if state is TaskState.STARTED:
+            self._observers.happened(What.STARTED, export)
+        if verdict is Verdict.READY:
+            self._observers.happened(What.SUCCEEDED, export)
 
-
-def _report(before: Watch, seen: Watch) -> None:
-    """Tell of a change of state, and once of an unknown one."""
-    if seen.warned and not before.warned:
-        log.warning(
-            "app %s: export task %s (%s) is in state %r, which is unknown; it is watched until"
-            " its time is up",
-            seen.app,
-            seen.ref.id,
-            seen.data_type,
-            seen.state,
-        )
-    elif seen.state and seen.state != before.state and known_state(seen.state):
-        log.info(
-            "app %s: export task %s (%s) is %s",
-            seen.app,
-            seen.ref.id,
-            seen.data_type,
-            seen.state,
-        )
-
-
-def _failure(
-    watch: Watch, verdict: Verdict, task: ExportTask | None, *, timeout: timedelta
-) -> RetryLaterError:
-    """The error for a task that has come to no good end."""
-    minutes = timeout / timedelta(minutes=1)
-    again = "Run again: its range is then exported by another task"
-    match verdict:
-        case Verdict.FAILED:
-            said = task.error_details if task else None
-            details = one_line(said) if said else "it does not say why"
-            code, what = Code.TASK_FAILED, f"the export task failed: {details}"
-        case Verdict.UNKNOWN_TOO_LONG:
-            code = Code.UNKNOWN_TASK_STATE
-            what = (
-                f"the export task is in state {watch.state!r}, which is unknown, and its"
-                f" {minutes:.0f} minutes are up"
+    def _find_blobs(self, export: PendingExport) -> None:
+        parts = self._storage.find(export)
+        self._plan.one_at_a_time = self._storage.one_at_a_time
+        # A blob without a byte may be one that is still being written.
+        found = parts if any(part.size for part in parts) else ()
+        is_second_look = export.task is not None and export.task.empty
+        now = self._clock.now()
+        is_earlier = export.asked_at is None and not is_second_look
+        if not found and is_earlier and not self._plan.looks_again(export, now):
+            # Its blobs may have been removed since it wrote them: never take that as empty.
+            raise failures.task_lost(
+                "an export task of an earlier run succeeded, but none of its blobs is there"
             )
-            again = "Look up what the state means, then run again"
-        case Verdict.LOST:
-            code, what = Code.TASK_LOST, "the service does not know the export task any more"
-        case _:
-            code = Code.TASK_TIMEOUT
-            what = (
-                f"the export task is still {watch.state or 'without a state'} after"
-                f" {minutes:.0f} minutes"
+        with self._changed:
+            is_over = self._plan.searched(export, found, now)
+            self._changed.notify_all()
+        if is_over and not found and not is_second_look:
+            self._observers.happened(What.EMPTY, export)
+
+    def _report_progress(self) -> None:
+        with self._changed:
+            summary = self._plan.summary(
+                read=self._read,
+                bytes_read=self._bytes_read,
+                elapsed=max(self._clock.now() - self._began_at, timedelta()),
             )
-            again = "Run again with a smaller window_days, or a larger task_timeout_minutes"
-    return RetryLaterError(code, what, next_step=again, **watch.where)
+        self._observers.progressed(summary)

@@ -1,4 +1,4 @@
-"""Warns in time when a SAS will not last as long as the work ahead. No I/O, no clock.
+"""Warns in time when a SAS will not last as long as the work ahead.
 
 The service gives no estimate of how long an export task takes: minutes or hours. So before the
 first task has ended it is held against the longest time that a task may take, afterwards
@@ -7,48 +7,28 @@ against the time that tasks have taken so far.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from tap_mobile_engagement.api.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+    from tap_mobile_engagement.api.observer import Summary
 
 RUNNING_LOW = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """Remaining lives at which a warning is repeated as long as there is work, shortest first."""
 
 _LOOK_AGAIN = timedelta(minutes=1)
 
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The work ahead.
-
-    Attributes:
-        tasks: Export tasks that have not ended or have not been created yet.
-        at_once: How many of them may run at a time.
-        longest: How long one may take.
-        usual: How long they took so far, on average; None before the first has ended.
-    """
-
-    tasks: int
-    at_once: int
-    longest: timedelta
-    usual: timedelta | None = None
-
-    @property
-    def takes(self) -> timedelta:
-        """How long it takes, as far as can be told: one round of tasks after another."""
-        if self.usual is None:
-            # How many rounds of the longest time would be far too much; one has to fit.
-            return self.longest
-        rounds = -(-self.tasks // self.at_once)
-        return min(self.usual, self.longest) * rounds
+log = logging.getLogger(__name__)
 
 
-class Lifetimes:
-    """Watches when the SAS of each setting ends.
+class SasExpiry(Observer):
+    """Warns before the SAS of a setting ends.
 
     Args:
         ends: When each ends, aware, by name of the setting; without those that don't say.
@@ -56,49 +36,51 @@ class Lifetimes:
 
     def __init__(self, ends: Mapping[str, datetime]) -> None:
         self._ends = dict(ends)
-        self._told: dict[str, list[timedelta]] = {setting: [] for setting in ends}
-        self._foretold: set[tuple[str, bool]] = set()
+        self._warned: dict[str, list[timedelta]] = {setting: [] for setting in ends}
+        self._forecast: set[tuple[str, bool]] = set()
         self._look_at: datetime | None = None
 
-    def is_due(self, now: datetime) -> bool:
-        """Whether it is time to ask for warnings again; that need not be done all the time."""
-        return bool(self._ends) and (self._look_at is None or now >= self._look_at)
+    def progressed(self, summary: Summary, now: datetime) -> None:
+        """Log the warnings that are due; once a minute is enough."""
+        if self._ends and (self._look_at is None or now >= self._look_at):
+            self._look_at = now + _LOOK_AGAIN
+            for warning in self.warnings(summary, now):
+                log.warning(warning)
 
-    def warnings(self, work: Work, now: datetime) -> Iterator[str]:
-        """What has to be said now, each thing once.
+    def warnings(self, summary: Summary, now: datetime) -> Iterator[str]:
+        """The warnings that are due now, each once.
 
         Args:
-            work: The work ahead.
+            summary: How far the run has come.
             now: The time, aware.
         """
-        self._look_at = now + _LOOK_AGAIN
-        if not work.tasks:
+        if not summary.to_be_done:
             return
         for setting, end in self._ends.items():
             left = end - now
             low = next((step for step in RUNNING_LOW if left <= step), None)
-            forecast = (setting, work.usual is not None)
-            is_short = left < work.takes and forecast not in self._foretold
-            is_lower = low is not None and low not in self._told[setting]
+            forecast = (setting, summary.usual_time is not None)
+            is_short = left < summary.rounds_take and forecast not in self._forecast
+            is_lower = low is not None and low not in self._warned[setting]
             if is_short or is_lower:
-                yield _warning(setting, end, left, work)
+                yield _warning(setting, end, left, summary)
             if is_short:
-                self._foretold.add(forecast)
+                self._forecast.add(forecast)
             if low is not None:
-                self._told[setting] += [step for step in RUNNING_LOW if step >= low]
+                self._warned[setting] += [step for step in RUNNING_LOW if step >= low]
 
 
-def _warning(setting: str, end: datetime, left: timedelta, work: Work) -> str:
+def _warning(setting: str, end: datetime, left: timedelta, summary: Summary) -> str:
     speed = (
-        f"one may take up to {_in_words(work.longest)} (task_timeout_minutes)"
-        if work.usual is None
-        else f"they took {_in_words(work.usual)} each so far, {work.at_once} at a time"
+        f"one may take up to {_in_words(summary.longest)} (task_timeout_minutes)"
+        if summary.usual_time is None
+        else f"they took {_in_words(summary.usual_time)} each so far, {summary.limit} at a time"
     )
     return (
         f"The SAS in the setting {setting} ends at {end:%Y-%m-%dT%H:%M:%SZ}, in "
-        f"{_in_words(left)}, and {work.tasks} export tasks are still to be done: {speed}. Put "
-        "a SAS that lasts longer into the settings; what is done by then stays done, and the "
-        "next run goes on from there"
+        f"{_in_words(left)}, and {summary.to_be_done} export tasks are still to be done: "
+        f"{speed}. Put a SAS that lasts longer into the settings; what is done by then stays "
+        "done, and the next run continues from there"
     )
 
 

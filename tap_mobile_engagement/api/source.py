@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_mobile_engagement.api.client import CAMPAIGN_KINDS
-from tap_mobile_engagement.api.fleet import Fleet, Parts
-from tap_mobile_engagement.api.plan import Errand, Forget, Key, Order, Plan, Remember
+from tap_mobile_engagement.api.auth import TokenProvider
+from tap_mobile_engagement.api.client import ServiceClient
+from tap_mobile_engagement.api.destinations import (
+    OWN_CONTAINER,
+    AccountStorage,
+    SharedStorage,
+    TaskStorage,
+)
+from tap_mobile_engagement.api.listings import listing
+from tap_mobile_engagement.api.observer import LogLines, Observer, Observers, What
+from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.progress import new_progress
-from tap_mobile_engagement.api.sas_expiry import Lifetimes
-from tap_mobile_engagement.api.tasks import PUSH_FEEDBACK, TaskRef
+from tap_mobile_engagement.api.runner import TaskRunner
+from tap_mobile_engagement.api.sas_expiry import SasExpiry
+from tap_mobile_engagement.api.tasks import Key, PendingExport, TaskEntry
 from tap_mobile_engagement.api.timeline import Timeline
+from tap_mobile_engagement.api.transport import Transport
+from tap_mobile_engagement.containers import (
+    StorageAccount,
+    check_container_url,
+    open_container,
+    sas_expiry,
+)
+from tap_mobile_engagement.containers.urls import READ_AND_LIST, WRITE_AND_LIST, service_url
+from tap_mobile_engagement.errors import TapError
+from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Check, Export, Part
 from tap_mobile_engagement.state import Window, first_day, tile
 
@@ -24,39 +43,100 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import date, datetime
 
-    from tap_mobile_engagement.api.client import ServiceClient
-    from tap_mobile_engagement.api.destinations import TaskStorage
-    from tap_mobile_engagement.api.runner import TaskRunner
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.state import PartitionState
 
+PUSH_FEEDBACK = "push_feedback"
+
 log = logging.getLogger(__name__)
 
-DETAIL_REQUESTS = 8
-"""Requests for device details that may be under way at once."""
+
+def open_api(settings: Settings, clock: Clock) -> ApiSource:
+    """The source that runs export tasks; nothing is requested yet.
+
+    Raises:
+        SettingsError: ``CONTAINER_URL_INVALID`` if a container URL is none; ``BAD_SETTING``
+            likewise of the connection string. All else is found by the source's checks.
+    """
+    transport = Transport(timing=clock)
+    auth = TokenProvider(
+        authority_url=settings.authority_url,
+        tenant_id=settings.tenant_id,
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        transport=transport,
+    )
+    client = ServiceClient(
+        api_url=settings.api_url,
+        subscription_id=settings.subscription_id,
+        resource_group=settings.resource_group,
+        app_collection=settings.app_collection,
+        auth=auth,
+        transport=transport,
+    )
+    return ApiSource(
+        settings, client=client, storage=_open_storage(settings, clock), clock=clock
+    )
 
 
-def plan_windows(start: date, end: date, days: int, tasks: Iterable[TaskRef]) -> list[Order]:
-    """The orders for ``[start, end)``: tasks under way keep their ranges, the rest is tiled.
+def _open_storage(settings: Settings, clock: Clock) -> TaskStorage:
+    if settings.storage_connection_string:
+        account = StorageAccount(settings.storage_connection_string, clock=clock)
+        return AccountStorage(account, timedelta(minutes=settings.task_timeout_minutes))
+    reading_url = settings.container_url
+    assert reading_url is not None  # noqa: S101  (the settings require one of the two)
+    task_url = settings.task_container_url
+    if task_url is None:
+        needs = {"container_url": (reading_url, READ_AND_LIST | WRITE_AND_LIST)}
+    else:
+        needs = {
+            "container_url": (reading_url, READ_AND_LIST),
+            "task_container_url": (task_url, WRITE_AND_LIST),
+        }
+
+    def check_rights(setting: str, url: str, rights: frozenset[str]) -> None:
+        check_container_url(url, needs=rights, now=clock.now(), setting=setting)
+
+    return SharedStorage(
+        open_container(reading_url, clock),
+        service_url(task_url or reading_url),
+        apps=len(settings.app_names),
+        checks=[
+            Check(f"the SAS in {setting}", partial(check_rights, setting, *need))
+            for setting, need in needs.items()
+        ],
+        sas_ends={
+            setting: end
+            for setting, (url, _) in needs.items()
+            if (end := sas_expiry(url)) is not None
+        },
+    )
+
+
+def plan_windows(
+    key: Key, start: date, end: date, days: int, tasks: Iterable[TaskEntry]
+) -> list[PendingExport]:
+    """The exports for ``[start, end)``: tasks under way keep their ranges, the rest is tiled.
 
     Args:
+        key: Data type and app.
         start: First day.
         end: First day that is not exported.
         days: Days per export task.
-        tasks: Tasks of an earlier run. One whose range begins at or after ``end`` is left for
+        tasks: Tasks of an earlier run. One whose range begins at or after ``end`` is kept for
             a later run; one whose range ends before ``start`` is not needed any more.
     """
-    orders = []
+    exports = []
     for task in sorted(tasks, key=lambda task: (task.start is not None, task.start)):
         window = task.window
         if window is None or window.end <= start or window.start >= end:
             continue
-        orders += [Order(window=gap) for gap in tile(start, window.start, days)]
-        orders.append(Order(window=window, task=task))
+        exports += [PendingExport(key, gap) for gap in tile(start, window.start, days)]
+        exports.append(PendingExport(key, window, task=task))
         start = window.end
-    return orders + [Order(window=rest) for rest in tile(start, end, days)]
+    return exports + [PendingExport(key, rest) for rest in tile(start, end, days)]
 
 
 class ApiSource:
@@ -65,42 +145,36 @@ class ApiSource:
     Args:
         settings: The checked configuration.
         client: The REST API.
-        runner: Creates tasks and asks about them.
         storage: Where tasks write.
-        timing: The clock and the stop flag.
+        clock: The clock and the stop flag.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        client: ServiceClient,
-        runner: TaskRunner,
-        storage: TaskStorage,
-        timing: Clock,
+        self, settings: Settings, *, client: ServiceClient, storage: TaskStorage, clock: Clock
     ) -> None:
         self._settings = settings
         self._client = client
         self._storage = storage
-        self._timing = timing
+        self._clock = clock
         self._states: dict[Key, PartitionState] = {}
-        self._plan: Plan[Parts] = Plan(
+        self._plan = Plan(
             limit=settings.max_concurrent_tasks,
-            schedule=runner.schedule,
-            one_at_a_time=storage.may_mix,
+            schedule=Schedule(
+                settings.poll_interval_seconds, settings.poll_max_interval_seconds
+            ),
+            timeout=timedelta(minutes=settings.task_timeout_minutes),
         )
-        self._lifetimes = Lifetimes(storage.sas_ends)
-        self._timeline = Timeline(timing.now)
-        self._progress = new_progress()
-        self._fleet = Fleet(
+        observers: list[Observer] = [LogLines(), new_progress(), SasExpiry(storage.sas_ends)]
+        if settings.timeline_path:
+            observers.append(Timeline(clock.now, settings.timeline_path))
+        self._observers = Observers(observers, clock.now)
+        self._runner = TaskRunner(
             self._plan,
-            runner=runner,
+            client=client,
             storage=storage,
             export_format=settings.export_format,
-            timing=timing,
-            timeline=self._timeline,
-            task_timeout=timedelta(minutes=settings.task_timeout_minutes),
-            progress=self._progress,
+            clock=clock,
+            observers=self._observers,
         )
 
     @property
@@ -120,11 +194,17 @@ class ApiSource:
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Plan the exports of a data type and app; what is prepared first is wanted first."""
         key = Key(data_type.name, app_name)
-        if data_type.task_path is not None and key not in self._states:
-            orders = self._orders(data_type, state)
-            self._states[key] = state
-            self._plan.add(key, orders)
-            self._forget_outdated(state, orders)
+        if data_type.task_path is None or key in self._states:
+            return
+        tasks = [TaskEntry.from_state(entry) for entry in state.tasks]
+        exports = self._due(key, data_type, state.bookmark, tasks)
+        self._states[key] = state
+        self._plan.add(exports)
+        wanted = {export.task.id for export in exports if export.task is not None}
+        for task in tasks:
+            is_ahead = task.start is not None and task.start >= self._settings.end_date
+            if task.id not in wanted and not is_ahead:
+                state.forget_task(task.id)  # nothing waits for it: its time has passed
 
     def exports(
         self,
@@ -135,125 +215,137 @@ class ApiSource:
     ) -> Iterator[Export]:
         """Yield the exports that are due as soon as their tasks are done, in commit order."""
         if data_type.task_path is None:
-            self._fleet.start()  # a list may take long, and tasks need not wait for it
+            self._runner.start()  # a list may take long, and tasks need not wait for it
             yield self._listing(data_type, app_name)
             return
         self.prepare(data_type, app_name, state)
+        self._delete_containers(state, save)
         key = Key(data_type.name, app_name)
 
         def take_notes() -> None:
             self.keep_state(save)
 
         try:
-            while ready := self._fleet.next_export(key, take_notes):
+            while ready := self._runner.next_export(key, take_notes):
                 # It may have been created and become ready since notes were taken: the commit
                 # has to find its task in the state, or the task would be noted after it.
                 take_notes()
-                errand, waited = ready
-                if errand.task is not None:
-                    self._timeline.reading(errand.task.id)
-                yield self._export(data_type, errand, state, waited)
+                export, waited = ready
+                self._observers.happened(What.READING, export)
+                yield self._export(data_type, export, state, waited)
         finally:
-            self._fleet.abandon(key)
+            self._runner.abandon(key)
             take_notes()
 
     def keep_state(self, save: Callable[[], None]) -> None:
-        """Note in the state what became of tasks meanwhile, and save it if there is news.
-
-        It is called all the time, so what else has to be told in time is told here.
-        """
-        self._warn_of_sas_ends()
-        notes = self._fleet.notes()
+        """Note in the state what became of tasks meanwhile, and save it if there is news."""
+        notes = self._runner.notes()
         for note in notes:
             state = self._states[note.key]
-            match note:
-                case Remember():
-                    state.remember_task(note.task.to_state())
-                case Forget():
-                    state.forget_task(note.task.id)
+            if not note.is_over:
+                state.remember_task(note.task.to_state())
+                continue
+            state.forget_task(note.task.id)
+            if note.task.empty:  # its blobs were looked for once more
+                self._note_container(state, note.task)
         if notes:
             save()
 
     def close(self) -> None:
-        """Create and watch no more tasks; draw the timeline of the run, if asked for."""
-        self._fleet.close()
-        self._progress.close()
-        path = self._settings.timeline_path
-        if path:
-            try:
-                self._timeline.write(path)
-            except OSError as error:  # no picture is worth a failed run
-                log.warning("The timeline could not be written to %s: %s", path, error)
+        """Create and poll no more tasks."""
+        self._runner.close()
+        self._observers.close()
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
-        """What can be had without an export task: devices, or a file that is there already."""
+        """What can be had without an export task: a list, or a file that is there already."""
         if data_type.task_path is None:
             yield self._listing(data_type, app_name)
             return
         yield Export(
             data_type=data_type,
             app_name=app_name,
-            exported_until=_rfc3339(self._timing.now()),
-            parts=tuple(self._storage.existing(data_type)),
+            exported_until=_rfc3339(self._clock.now()),
+            parts=tuple(self._storage.sample(data_type)),
         )
 
-    def _orders(self, data_type: DataType, state: PartitionState) -> list[Order]:
+    def _due(
+        self, key: Key, data_type: DataType, bookmark: str | None, tasks: list[TaskEntry]
+    ) -> list[PendingExport]:
         settings = self._settings
-        tasks = [TaskRef.from_state(entry) for entry in state.tasks]
         if data_type.historical:
             start = first_day(
-                state.bookmark,
-                start_date=settings.start_date,
-                lookback_days=settings.lookback_days,
+                bookmark, start_date=settings.start_date, lookback_days=settings.lookback_days
             )
-            return plan_windows(start, settings.end_date, settings.window_days, tasks)
+            under_way = [task for task in tasks if not task.empty]
+            windows = plan_windows(
+                key, start, settings.end_date, settings.window_days, under_way
+            )
+            empty = [PendingExport(key, t.window, task=t) for t in tasks if t.empty]
+            return empty + windows
         # A snapshot that an earlier run asked for is still one, if it is not too old.
-        recent = self._timing.now() - timedelta(minutes=settings.task_timeout_minutes)
-        under_way = {task.campaign_type: task for task in tasks if task.created >= recent}
+        recent = self._clock.now() - timedelta(minutes=settings.task_timeout_minutes)
+        by_type = {task.campaign_type: task for task in tasks if task.created >= recent}
         if data_type.name != PUSH_FEEDBACK:
-            return [Order(task=under_way.get(None))]
+            return [PendingExport(key, task=by_type.get(None))]
         if settings.start_date >= settings.end_date:
             return []
         window = Window(settings.start_date, settings.end_date)
-        return [Order(window, kind, under_way.get(kind)) for kind in settings.campaign_types]
+        return [
+            PendingExport(key, window, kind, by_type.get(kind))
+            for kind in settings.campaign_types
+        ]
 
-    def _forget_outdated(self, state: PartitionState, orders: Iterable[Order]) -> None:
-        """Drop tasks from the state that nobody will wait for: their time has passed."""
-        wanted = {order.task.id for order in orders if order.task is not None}
-        for task in map(TaskRef.from_state, state.tasks):
-            is_ahead = task.start is not None and task.start >= self._settings.end_date
-            if task.id not in wanted and not is_ahead:
-                state.forget_task(task.id)
+    def _delete_containers(self, state: PartitionState, save: Callable[[], None]) -> None:
+        """Delete the containers that an earlier run has read: its records are stored."""
+        if not self._settings.delete_task_containers:
+            return
+        names = [name for name in state.take_containers() if OWN_CONTAINER.fullmatch(name)]
+        for name in names:
+            try:
+                self._storage.delete_container(name)
+            except TapError as error:
+                log.warning("The container %s could not be deleted: %s", name, error)
+                state.note_container(name)
+        if names:
+            log.info("Deleted containers of %d tasks whose records are stored", len(names))
+            save()
 
-    def _warn_of_sas_ends(self) -> None:
-        now = self._timing.now()
-        if self._lifetimes.is_due(now):
-            for warning in self._lifetimes.warnings(self._fleet.work(), now):
-                log.warning(warning)
+    def _note_container(self, state: PartitionState, task: TaskEntry) -> None:
+        container = task.container or ""
+        if self._settings.delete_task_containers and OWN_CONTAINER.fullmatch(container):
+            state.note_container(container)
 
     def _export(
-        self, data_type: DataType, errand: Errand[Parts], state: PartitionState, waited: float
+        self,
+        data_type: DataType,
+        pending: PendingExport,
+        state: PartitionState,
+        waited: float,
     ) -> Export:
-        task = errand.task
+        task = pending.task
         assert task is not None  # noqa: S101  (a task wrote what is ready)
         window = task.window if data_type.historical else None
-        parts = errand.found or ()
+        parts: tuple[Part, ...] = tuple(pending.parts)
 
-        def relist() -> Parts:
+        def relist() -> tuple[Part, ...]:
             nonlocal parts
             parts = self._storage.find_again(task, parts)
             return parts
 
         def commit() -> None:
-            self._timeline.read(task.id)
-            self._fleet.note_read(sum(part.size for part in parts))
-            state.forget_task(task.id)
+            if parts or window is None:
+                state.forget_task(task.id)
+                self._note_container(state, task)
+            else:  # the next run looks once more
+                state.remember_task(msgspec.structs.replace(task, empty=True).to_state())
             if window is not None:
                 state.advance(window)
+            self._observers.happened(What.READ, pending)
+            self._runner.note_read(sum(part.size for part in parts))
 
         return Export(
             data_type=data_type,
-            app_name=errand.key.app,
+            app_name=pending.key.app,
             exported_until=window.exported_until if window else _rfc3339(task.created),
             parts=parts,
             commit=commit,
@@ -266,49 +358,14 @@ class ApiSource:
 
     def _listing(self, data_type: DataType, app_name: str) -> Export:
         """What the API lists itself, as an export: no task writes it."""
-        listings = {
-            "devices": self._devices,
-            "campaigns": self._campaigns,
-            "export_tasks": self._tasks,
-        }
-
-        @contextmanager
-        def open_listing() -> Iterator[Iterator[bytes]]:
-            yield _as_array(listings[data_type.name](app_name))
-
+        elements = listing(data_type.name, app_name, self._client, self._settings)
+        part = Part(None, 0, lambda: nullcontext(iter(())), elements=elements)
         return Export(
             data_type=data_type,
             app_name=app_name,
-            exported_until=_rfc3339(self._timing.now()),
-            parts=(Part(None, 0, open_listing),),
+            exported_until=_rfc3339(self._clock.now()),
+            parts=(part,),
         )
-
-    def _devices(self, app_name: str) -> Iterator[dict[str, Any]]:
-        return self._client.list_devices_with_details(
-            app_name, details=self._settings.device_details, workers=DETAIL_REQUESTS
-        )
-
-    def _campaigns(self, app_name: str) -> Iterator[dict[str, Any]]:
-        for campaign_type in self._settings.campaign_types:
-            for campaign in self._client.list_campaigns(
-                app_name, CAMPAIGN_KINDS[campaign_type]
-            ):
-                yield {"campaignType": campaign_type, **campaign}
-
-    def _tasks(self, app_name: str) -> Iterator[dict[str, Any]]:
-        for task in self._client.list_tasks(app_name):
-            listed: dict[str, Any] = msgspec.to_builtins(task)
-            # What the tap adds to an answer for its own use.
-            yield {k: v for k, v in listed.items() if k not in {"location", "retry_after"}}
-
-
-def _as_array(values: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    """A JSON array, element by element."""
-    separator = b"["
-    for value in values:
-        yield separator + msgspec.json.encode(value)
-        separator = b","
-    yield b"]" if separator == b"," else b"[]"
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -6,14 +6,19 @@ those at which the tap saw a thing, by its own clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
 from datetime import UTC, datetime, timedelta
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tap_mobile_engagement.api.observer import Observer, What
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tap_mobile_engagement.api.observer import Event
 
 _ROW = 18  # pixels per task
 _LEFT = 380  # pixels for the labels
@@ -30,123 +35,91 @@ _PHASES = {
     "reading": ("#54a24b", "read by the tap"),
     "failed": ("#e45756", "failed"),
 }
+_BEGINS = {
+    What.CREATED: "queued",
+    What.RESUMED: "queued",
+    What.STARTED: "running",
+    What.SUCCEEDED: "waiting",
+    What.READING: "reading",
+    What.FAILED: "failed",
+    What.READ: "read",
+}
 _LEAST_WIDTHS = {"reading": 2.0, "failed": 3.0}  # pixels; so that a short end is seen at all
 
-
-@dataclass(slots=True)
-class Bar:
-    """The life of one export task, as the tap saw it.
-
-    Attributes:
-        label: Data type, app and range.
-        task_id: The task.
-        created: When it was asked for, or taken up.
-        started: When it was first seen running.
-        succeeded: When it was seen to have succeeded.
-        read_from: When its first byte was asked for.
-        read_to: When its last record was out.
-        failed: When it was seen to have failed.
-    """
-
-    label: str
-    task_id: str
-    created: datetime
-    started: datetime | None = None
-    succeeded: datetime | None = None
-    read_from: datetime | None = None
-    read_to: datetime | None = None
-    failed: datetime | None = None
-
-    def phases(self, end: datetime) -> list[tuple[str, datetime, datetime]]:
-        """What it did from when to when, in order; what has no end yet lasts until ``end``."""
-        marks = [
-            ("queued", self.created),
-            ("running", self.started),
-            ("waiting", self.succeeded),
-            ("reading", self.read_from),
-        ]
-        last = self.failed or self.read_to or end
-        known = [(name, at) for name, at in marks if at is not None]
-        ends = [*(at for _, at in known[1:]), last]
-        spans = [(name, at, until) for (name, at), until in zip(known, ends, strict=True)]
-        if self.failed:
-            spans.append(("failed", self.failed, self.failed))
-        return spans
+log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Timeline:
-    """Collects what happens to export tasks, and draws it.
+class Timeline(Observer):
+    """Collects what happens to export tasks; when the run is over, draws it into a file.
 
-    Attributes:
+    Args:
         now: The clock.
-        bars: By task id, in order of creation.
+        path: The file.
     """
 
-    now: Callable[[], datetime]
-    bars: dict[str, Bar] = field(default_factory=dict)
+    def __init__(self, now: Callable[[], datetime], path: str) -> None:
+        self._now = now
+        self._path = path
+        self._labels: dict[str, str] = {}
+        self._times: dict[str, dict[str, datetime]] = {}  # phase → begin, by task
 
-    def created(self, label: str, task_id: str) -> None:
-        """A task was created, or one of an earlier run taken up."""
-        self.bars.setdefault(task_id, Bar(label, task_id, self.now()))
+    def happened(self, event: Event) -> None:
+        """A phase of a task begins."""
+        phase = _BEGINS.get(event.what)
+        if phase is None or event.task_id is None:
+            return
+        app, what = event.export.key.app, str(event.export)
+        data_type, _, rest = what.partition(" ")
+        label = " ".join(part for part in (data_type, app, rest) if part)
+        self._labels.setdefault(event.task_id, label)
+        self._times.setdefault(event.task_id, {}).setdefault(phase, event.at)
 
-    def started(self, task_id: str) -> None:
-        """A task was seen running."""
-        bar = self.bars[task_id]
-        bar.started = bar.started or self.now()
-
-    def succeeded(self, task_id: str) -> None:
-        """A task was seen to have succeeded."""
-        self.bars[task_id].succeeded = self.now()
-
-    def failed(self, task_id: str) -> None:
-        """A task came to no good end."""
-        self.bars[task_id].failed = self.now()
-
-    def reading(self, task_id: str) -> None:
-        """What a task wrote is being read."""
-        self.bars[task_id].read_from = self.now()
-
-    def read(self, task_id: str) -> None:
-        """All records of a task are out."""
-        self.bars[task_id].read_to = self.now()
-
-    def write(self, path: str) -> None:
-        """Write the picture to a file.
-
-        Raises:
-            OSError: If the file can't be written.
-        """
-        Path(path).write_text(self.svg(), encoding="utf-8")
+    def close(self) -> None:
+        """Write the picture; no picture is worth a failed run."""
+        try:
+            Path(self._path).write_text(self.svg(), encoding="utf-8")
+        except OSError as error:
+            log.warning("The timeline could not be written to %s: %s", self._path, error)
 
     def svg(self) -> str:
         """The picture."""
-        end = self.now()
-        bars = list(self.bars.values())
-        begin = min((bar.created for bar in bars), default=end)
+        end = self._now()
+        begin = min((min(times.values()) for times in self._times.values()), default=end)
         span = max((end - begin).total_seconds(), 1.0)
-        height = _TOP + _ROW * len(bars) + _BOTTOM
+        height = _TOP + _ROW * len(self._times) + _BOTTOM
 
         def x(at: datetime) -> float:
             return round(_LEFT + (at - begin).total_seconds() / span * _WIDTH, 1)
 
-        parts = [_head(begin, end, len(bars), height), *_grid(span, height)]
-        for row, bar in enumerate(bars):
+        parts = [_head(begin, end, len(self._times), height), *_grid(span, height)]
+        for row, (task_id, times) in enumerate(self._times.items()):
+            label = self._labels[task_id]
             y = _TOP + row * _ROW
             parts.append(
-                f"<g><title>{escape(f'{bar.label}, task {bar.task_id}')}</title>"
+                f"<g><title>{escape(f'{label}, task {task_id}')}</title>"
                 f'<text x="{_LEFT - 8}" y="{y + 12}" text-anchor="end">'
-                f"{escape(bar.label)}</text>"
+                f"{escape(label)}</text>"
             )
-            for name, start, until in bar.phases(end):
+            for name, start, until in _phases(times, end):
                 width = max(x(until) - x(start), _LEAST_WIDTHS.get(name, 0.5))
-                color = _PHASES[name][0]
                 parts.append(
                     f'<rect x="{x(start)}" y="{y + 2}" width="{width:.1f}" '
-                    f'height="{_ROW - 5}" fill="{color}"/>'
+                    f'height="{_ROW - 5}" fill="{_PHASES[name][0]}"/>'
                 )
             parts.append("</g>")
         return "\n".join([*parts, "</svg>\n"])
+
+
+def _phases(
+    times: Mapping[str, datetime], end: datetime
+) -> Iterator[tuple[str, datetime, datetime]]:
+    """The phases of a task, in order; what has no end yet lasts until ``end``."""
+    known = [(name, times[name]) for name in (*_PHASES, "read") if name in times]
+    for (name, start), (_, until) in pairwise([*known, ("", end)]):
+        if name == "failed":
+            yield name, start, start
+        elif name != "read":
+            yield name, start, until
 
 
 def _head(begin: datetime, end: datetime, tasks: int, height: int) -> str:

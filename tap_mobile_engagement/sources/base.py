@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tap_mobile_engagement.errors import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from tap_mobile_engagement.datatypes import DataType
@@ -44,19 +44,21 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of an export.
+    """One file of an export, or a list of elements that come from no file.
 
     Attributes:
         blob_name: Name of the blob; None where the elements came from no blob.
         size: Bytes as stored; 0 where that is not known before.
         open: Opens its bytes as they are stored, in pieces of any size.
         etag: Which version of the blob it is; empty where it came from no blob.
+        elements: Its elements, decoded, where it has no bytes; None where it has.
     """
 
     blob_name: str | None
     size: int
     open: Callable[[], AbstractContextManager[Iterator[bytes]]]
     etag: str = ""
+    elements: Callable[[], Iterable[Any]] | None = None
 
 
 class OnFailure(Enum):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import requests
@@ -16,15 +17,23 @@ from urllib3.response import HTTPResponse
 
 from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.client import ServiceClient
+from tap_mobile_engagement.api.observer import LogLines, Observers
+from tap_mobile_engagement.api.plan import Plan
+from tap_mobile_engagement.api.policy import Verdict
+from tap_mobile_engagement.api.runner import TaskRunner
+from tap_mobile_engagement.api.tasks import Key, PendingExport
 from tap_mobile_engagement.api.transport import Transport
+from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.errors import TapError
+from tap_mobile_engagement.retry import Schedule
+from tap_mobile_engagement.state import Window
 from tests.support.times import FakeTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tap_mobile_engagement.api.runner import TaskRunner
-    from tap_mobile_engagement.api.tasks import ExportTask, TaskRef
+    from tap_mobile_engagement.api.destinations import TaskStorage
+    from tests.support.simulated import LeapingTime
 
 API_URL = "https://api.example"
 AUTHORITY_URL = "https://login.example"
@@ -33,6 +42,9 @@ APP_URL = (
     "/appcollections/apps/apps/shop"
 )
 CLIENT_SECRET = "s3cret/+value"
+SAS_URL = "https://a.blob.core.windows.net/c?sv=2020&sp=wl&sig=bWFya2Vkc2lnbmF0dXJl"
+WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
+SCHEDULE = Schedule(first=5, largest=60, growth=2)
 TASK_ID = "0b1f4d1e-64c4-4a26-bbd7-000000000001"
 
 
@@ -185,15 +197,46 @@ def failing(service: FakeService, verb: str, *arguments: Any) -> TapError:
 
 
 def call(client: ServiceClient, verb: str, *arguments: Any) -> object:
-    result = getattr(client, verb)("shop", *arguments)
+    app = () if verb == "create_task" else ("shop",)
+    result = getattr(client, verb)(*app, *arguments)
     return [*result] if verb.startswith("list") else result
 
 
-def wait(runner: TaskRunner, data_type: str, ref: TaskRef) -> ExportTask:
-    """Look at a task of the app "shop" whenever a look is due, until it has succeeded."""
-    watch = runner.watch("shop", data_type, ref)
+def pending(
+    data_type: str = "events", window: Window | None = WEEK, *, app: str = "shop", **more: Any
+) -> PendingExport:
+    """An export that is due, with a container to write to."""
+    return PendingExport(Key(data_type, app), window, **({"container_url": SAS_URL} | more))
+
+
+def new_runner(
+    client: ServiceClient,
+    time: FakeTime | LeapingTime | None = None,
+    *,
+    schedule: Schedule = SCHEDULE,
+    timeout: timedelta = timedelta(hours=1),
+    run_id: str | None = None,
+) -> TaskRunner:
+    """A runner whose tasks are created and polled by hand; its observers log."""
+    clock = time.timing if time else Clock()
+    return TaskRunner(
+        Plan(limit=1, schedule=schedule, timeout=timeout),
+        client=client,
+        storage=cast("TaskStorage", None),
+        export_format="JsonBlob",
+        clock=clock,
+        observers=Observers([LogLines()], clock.now),
+        run_id=run_id,
+    )
+
+
+def wait(runner: TaskRunner, export: PendingExport) -> str:
+    """Poll the task of an export whenever that is due, until it has succeeded; its state."""
+    clock = runner._clock
+    if export.due_at is None:
+        runner._plan.resume(export, clock.now())
     while True:
-        runner._timing.pause((watch.next_look - runner._timing.now()).total_seconds())
-        watch, task = runner.look(watch)
-        if task is not None:
-            return task
+        assert export.due_at is not None
+        clock.pause((export.due_at - clock.now()).total_seconds())
+        if runner.poll(export) is Verdict.READY:
+            return export.state

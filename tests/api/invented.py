@@ -16,7 +16,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.api.answers import Answer
-from tap_mobile_engagement.api.destinations import Place
 from tap_mobile_engagement.api.failures import TaskRefusedError
 from tap_mobile_engagement.api.tasks import ExportTask
 from tap_mobile_engagement.errors import Code, RetryLaterError
@@ -25,7 +24,7 @@ from tap_mobile_engagement.sources.base import Part
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tap_mobile_engagement.api.tasks import TaskRef, TaskRequest
+    from tap_mobile_engagement.api.tasks import PendingExport, TaskEntry
 
 _LONGEST = 60.0  # seconds that a task takes
 _LATEST = 30.0  # seconds that its blob may come after it has succeeded
@@ -84,6 +83,7 @@ class Service:
     may_mix: frozenset[str] = frozenset()
     tasks: dict[str, Task] = field(default_factory=dict)
     checks: Sequence[Any] = ()
+    one_app: bool = False
     sas_ends: Mapping[str, datetime] = field(default_factory=dict)
     _tries: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -93,12 +93,12 @@ class Service:
 
     # What the runner asks of it.
 
-    def create_task(self, app: str, request: TaskRequest) -> ExportTask:
+    def create_task(self, export: PendingExport, body: dict[str, str]) -> ExportTask:
         now = self.now()
         unfinished = sum(task.end > now for task in self.tasks.values())
         if unfinished >= self.room or self._moods.random() < self.odds.refused:
             raise TaskRefusedError(Answer(429, {}, b"busy", "https://api.example/"), None)
-        what = f"{request.data_type} {app} {request.window}"
+        what = f"{export.key.data_type} {export.key.app} {export.window}"
         self._tries[what] += 1
         draw = Random(f"{self.seed} {what} {self._tries[what]}")  # noqa: S311
         end = now + timedelta(seconds=draw.uniform(0, _LONGEST))
@@ -112,7 +112,7 @@ class Service:
         late = draw.uniform(0, _LATEST) if draw.random() < self.odds.blob_late else 0.0
         task = Task(
             id=f"task-{len(self.tasks)}",
-            description=request.description,
+            description=body["description"],
             what=what,
             end=end,
             state=state,
@@ -129,8 +129,11 @@ class Service:
             raise RetryLaterError(Code.TASK_LOST, "unknown", app=app)
         return self._told(task)
 
-    def list_tasks(self, _app: str) -> Iterator[ExportTask]:
-        return (self._told(task) for task in reversed([*self.tasks.values()]))
+    def list_tasks(self, _app: str) -> Iterator[dict[str, Any]]:
+        return (
+            {"id": task.id, "state": self._told(task).state, "description": task.description}
+            for task in reversed([*self.tasks.values()])
+        )
 
     def _told(self, task: Task) -> ExportTask:
         state = task.state if self.now() >= task.end else "Started"
@@ -138,12 +141,16 @@ class Service:
 
     # What the source asks of its storage.
 
-    def new_place(self, data_type: str) -> Place:
-        del data_type
-        return Place("https://storage.example/container?sig=c2ln")
+    @property
+    def one_at_a_time(self) -> frozenset[str]:
+        return self.may_mix
 
-    def find(self, task: TaskRef, *_: Any) -> tuple[Part, ...]:
-        known = self.tasks[task.id]
+    def choose(self, export: PendingExport) -> None:
+        export.container_url = "https://storage.example/container?sig=c2ln"
+
+    def find(self, export: PendingExport) -> tuple[Part, ...]:
+        assert export.task is not None
+        known = self.tasks[export.task.id]
         assert known.state == "Succeeded"
         assert known.end <= self.now(), "blobs are looked for before their task has ended"
         if self.now() < known.blob_from:
@@ -153,13 +160,10 @@ class Service:
         def opened() -> Iterator[Iterator[bytes]]:
             yield iter([known.what.encode()])
 
-        return (Part(task.id, len(known.what), opened),)
+        return (Part(export.task.id, len(known.what), opened),)
 
-    def find_again(self, _task: TaskRef, parts: Sequence[Part]) -> tuple[Part, ...]:
+    def find_again(self, _task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
         return tuple(parts)
 
-    def delete(self, *_: Any) -> None:
-        raise NotImplementedError
-
-    def existing(self, *_: Any) -> tuple[Part, ...]:
+    def sample(self, *_: Any) -> tuple[Part, ...]:
         return ()

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -14,18 +14,16 @@ from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.client import CAMPAIGN_KINDS, ServiceClient
 from tap_mobile_engagement.api.failures import TaskRefusedError
 from tap_mobile_engagement.api.runner import TaskRunner
-from tap_mobile_engagement.api.tasks import TaskRef, TaskRequest
+from tap_mobile_engagement.api.tasks import PendingExport, TaskEntry
 from tap_mobile_engagement.api.transport import Transport, new_session
 from tap_mobile_engagement.datatypes import CAMPAIGN_TYPES, DATA_TYPES
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.retry import Retry, Schedule
 from tap_mobile_engagement.simulator import Options, Simulator
-from tap_mobile_engagement.state import Window
 
-from .fakes import wait
+from .fakes import WEEK, new_runner, pending, wait
 
 FAST = Schedule(first=0.02, largest=0.1)
-WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
 SMALL = Options(devices=5, sessions_per_device=0.2)
 
 
@@ -59,23 +57,25 @@ def running(
             auth=auth,
             transport=transport,
         )
-        runner = TaskRunner(
-            client=client,
-            schedule=FAST,
-            timeout=timedelta(minutes=10),
-            timing=transport.timing,
-        )
+        runner = new_runner(client, schedule=FAST, timeout=timedelta(minutes=10))
         yield Setup(simulator, client, runner)
 
 
-def request_for(name: str, folder: Path, campaign_type: str | None = None) -> TaskRequest:
+def export_to(folder: Path, name: str, campaign_type: str | None = None) -> PendingExport:
     (kind,) = (kind for kind in DATA_TYPES if kind.name == name)
-    return TaskRequest(
-        data_type=name,
-        container_url=folder.as_uri(),
-        window=WEEK if kind.historical or campaign_type else None,
+    return pending(
+        name,
+        WEEK if kind.historical or campaign_type else None,
         campaign_type=campaign_type,
+        container_url=folder.as_uri(),
     )
+
+
+def submitted(runner: TaskRunner, export: PendingExport) -> str:
+    """The id of a task that was just created for an export."""
+    runner.submit(export)
+    assert export.task is not None
+    return export.task.id
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -98,30 +98,28 @@ def test_every_export_is_created_and_waited_for(
     options = Options(
         devices=5, sessions_per_device=0.2, queue_seconds=0.02, run_seconds=0.02, links=links
     )
+    export = export_to(tmp_path, name, campaign_type)
     with running(options) as (_, client, runner):
-        ref = runner.submit("shop", request_for(name, tmp_path, campaign_type))
-        task = wait(runner, name, ref)
+        task_id = submitted(runner, export)
+        state = wait(runner, export)
         listed = [*client.list_tasks("shop")]
 
     (kind,) = (kind for kind in DATA_TYPES if kind.name == name)
-    assert task.export_type == kind.export_type
-    assert [task.id for task in listed] == [ref.id]
-    assert task.description == listed[0].description
+    assert state == "Succeeded"
+    assert [task["id"] for task in listed] == [task_id]
+    assert listed[0]["exportType"] == kind.export_type
     assert files_in(tmp_path)
 
 
 def test_a_task_is_taken_up_by_another_run(tmp_path: Path) -> None:
+    export = export_to(tmp_path, "events")
     with running(Options(devices=5, queue_seconds=0.1)) as (_, client, runner):
-        saved = runner.submit("shop", request_for("events", tmp_path)).to_state()
-        later = TaskRunner(
-            client=client,
-            schedule=FAST,
-            timeout=timedelta(minutes=10),
-            timing=runner._timing,
-        )
-        task = wait(later, "events", TaskRef.from_state(saved))
+        runner.submit(export)
+        assert export.task is not None
+        restored = TaskEntry.from_state(export.task.to_state())
+        again = PendingExport(export.key, restored.window, task=restored)
+        assert wait(new_runner(client, schedule=FAST), again) == "Succeeded"
 
-    assert task.id == saved["id"]
     assert files_in(tmp_path)
 
 
@@ -139,25 +137,27 @@ def test_a_lost_answer_makes_no_second_task(tmp_path: Path, fault: dict[str, Any
     posts = {"method": "POST", "path": "*/exportTasks/events"}
     with running(SMALL, fault | posts) as (simulator, _, runner):
         # Others' tasks, before and after, that must not be adopted.
-        runner.submit("shop", request_for("jobs", tmp_path))
-        ref = runner.submit("shop", request_for("events", tmp_path))
-        wait(runner, "events", ref)
+        runner.submit(export_to(tmp_path, "jobs"))
+        export = export_to(tmp_path, "events")
+        task_id = submitted(runner, export)
+        wait(runner, export)
         created = simulator.tasks
 
     assert len(created) == 2
-    assert ref.id == str(created[1].id)
+    assert task_id == str(created[1].id)
 
 
 @pytest.mark.parametrize("status", [409, 429])
 def test_a_limit_of_the_service_is_told_from_a_failure(tmp_path: Path, status: Any) -> None:
     options = Options(devices=5, run_seconds=60, max_tasks=1, too_many_status=status)
     with running(options) as (simulator, _, runner):
-        first = runner.submit("shop", request_for("jobs", tmp_path))
+        first = export_to(tmp_path, "jobs")
+        runner.submit(first)
         with pytest.raises(TaskRefusedError):
-            runner.submit("shop", request_for("jobs", tmp_path))
+            runner.submit(export_to(tmp_path, "jobs"))
         simulator.clock.advance(seconds=61)
-        wait(runner, "jobs", first)
-        runner.submit("shop", request_for("jobs", tmp_path))
+        wait(runner, first)
+        runner.submit(export_to(tmp_path, "jobs"))
         assert len(simulator.tasks) == 2
 
 
@@ -172,9 +172,10 @@ def test_a_task_that_fails_is_an_error(
     tmp_path: Path, fault: dict[str, Any], code: Code
 ) -> None:
     with running(SMALL, fault) as (_, _, runner):
-        ref = runner.submit("shop", request_for("events", tmp_path))
+        export = export_to(tmp_path, "events")
+        runner.submit(export)
         with pytest.raises(RetryLaterError) as caught:
-            wait(runner, "events", ref)
+            wait(runner, export)
 
     assert caught.value.code is code
     assert str(fault.get("error_details", "")) in str(caught.value)
@@ -193,10 +194,11 @@ def test_a_task_that_is_odd_for_a_while_is_waited_for(
     tmp_path: Path, fault: dict[str, Any]
 ) -> None:
     with running(SMALL, fault) as (_, _, runner):
-        ref = runner.submit("shop", request_for("events", tmp_path))
-        task = wait(runner, "events", ref)
+        export = export_to(tmp_path, "events")
+        runner.submit(export)
+        state = wait(runner, export)
 
-    assert task.state == "Succeeded"
+    assert state == "Succeeded"
 
 
 @pytest.mark.parametrize("as_date", [False, True])
@@ -240,21 +242,22 @@ def test_campaigns_are_listed(kind: str) -> None:
 
 def test_tasks_are_listed_newest_first_over_all_pages(tmp_path: Path) -> None:
     with running() as (_, client, runner):
-        refs = [runner.submit("shop", request_for("jobs", tmp_path)) for _ in range(45)]
-        listed = [task.id for task in client.list_tasks("shop")]
-        created = [task.created for task in client.list_tasks("shop")]
+        ids = [submitted(runner, export_to(tmp_path, "jobs")) for _ in range(45)]
+        listed = [task["id"] for task in client.list_tasks("shop")]
+        created = [task["dateCreated"] for task in client.list_tasks("shop")]
 
-    assert {*listed} == {ref.id for ref in refs}
+    assert {*listed} == {*ids}
     assert created == sorted(created, key=str, reverse=True)
 
 
 def test_a_token_that_expires_is_renewed(tmp_path: Path) -> None:
     options = Options(devices=5, token_seconds=0.2, queue_seconds=0.5)
     with running(options) as (_, _, runner):
-        ref = runner.submit("shop", request_for("jobs", tmp_path))
-        task = wait(runner, "jobs", ref)
+        export = export_to(tmp_path, "jobs")
+        runner.submit(export)
+        state = wait(runner, export)
 
-    assert task.state == "Succeeded"
+    assert state == "Succeeded"
 
 
 @pytest.mark.parametrize(
@@ -290,11 +293,12 @@ def test_logs_at_debug_level_show_no_secret(
 ) -> None:
     # Without the redaction of logs: nothing here relies on that second net.
     container_url = f"{tmp_path.as_uri()}?sig=bWFya2VkLXNpZ25hdHVyZQ"
-    request = TaskRequest(data_type="tags", container_url=container_url)
+    export = pending("tags", None, container_url=container_url)
     with caplog.at_level(logging.DEBUG), running() as (_, client, runner):
         token = client._auth.token()
         client.check_app("shop")
-        wait(runner, "tags", runner.submit("shop", request))
+        runner.submit(export)
+        wait(runner, export)
 
     assert "/exportTasks" in caplog.text  # urllib3 tells of each request
     for secret in (token, SMALL.client_secret, "bWFya2Vk"):

@@ -65,7 +65,7 @@ class TestExtract:
 class TestJson:
     def test_what_only_the_lenient_decoder_takes_is_read(self) -> None:
         assert answer(rb'{"appInfo": {"name": "\ud800"}}').json() == {
-            "appInfo": {"name": "\ud800"}
+            "appInfo": {"name": "\ufffd"}
         }
         assert answer(b'\xef\xbb\xbf{"a": 1}').json() == {"a": 1}
 

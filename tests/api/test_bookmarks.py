@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_mobile_engagement.api.plan import Key
-from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.source import ApiSource
+from tap_mobile_engagement.api.tasks import Key
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
-from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.state import PartitionState, instant
 from tests.api.invented import Odds, Service
@@ -47,6 +45,9 @@ CONFIG = {
     "start_date": FIRST_DAY.isoformat(),
     "end_date": END_DAY.isoformat(),
     "lookback_days": 0,
+    "poll_interval_seconds": 2,
+    "poll_max_interval_seconds": 20,
+    "task_timeout_minutes": 5,
 }
 
 
@@ -105,18 +106,8 @@ def run(
     """Run once from the target's state, as the streams do it; killed after so many states."""
     config = CONFIG | {"max_concurrent_tasks": limit, "window_days": days}
     client: Any = service
-    runner = TaskRunner(
-        client=client,
-        schedule=Schedule(first=2, largest=20),
-        timeout=timedelta(minutes=5),
-        timing=clock.timing,
-    )
     source = ApiSource(
-        parse(config, today=END_DAY),
-        client=client,
-        runner=runner,
-        storage=client,
-        timing=clock.timing,
+        parse(config, today=END_DAY), client=client, storage=client, clock=clock.timing
     )
     state = deepcopy(target.state)
     written = 0

@@ -25,7 +25,7 @@ class TestLists:
 
         tasks = [*client_of(service).list_tasks("shop")]
 
-        assert [task.id for task in tasks] == ["t3", "t2", "t1"]
+        assert [task["id"] for task in tasks] == ["t3", "t2", "t1"]
         assert service.calls == [
             f"GET /devices/exportTasks?{VERSION}&$top=40&$orderby=dateCreated%20desc",
             "GET /devices/exportTasks?$skip=2&api-version=2014-12-01",
@@ -93,12 +93,23 @@ class TestDevices:
     def test_without_details_there_is_no_request_per_device(self) -> None:
         service = FakeService(Reply(content={"value": [{"deviceId": "d1"}]}))
 
-        devices = [*client_of(service).list_devices_with_details("shop", details=False)]
+        devices = [*client_of(service).list_devices("shop")]
 
         assert devices == [{"deviceId": "d1"}]
         assert len(service.requests) == 1
 
-    def test_a_device_without_an_id_is_refused(self) -> None:
-        service = FakeService(Reply(content={"value": [{"meta": {}}]}))
+    def test_a_device_without_an_id_is_given_as_it_was_listed(self) -> None:
+        listed = [{"meta": {}}, {"deviceId": ""}, {"deviceId": ".."}, 5, {"deviceId": 7}]
+        service = FakeService(Reply(content={"value": listed}))
 
-        assert failing(service, "list_devices_with_details").code is Code.BAD_ANSWER
+        assert [*client_of(service).list_devices_with_details("shop")] == listed
+
+    def test_half_an_emoji_and_no_number_harm_nobody(self) -> None:
+        body = b'{"value": [{"deviceId": "a\\ud83d", "meta": {"x": NaN}}, {"deviceId": "b"}]}'
+        service = FakeService(Reply(content=body), Reply(404), Reply(404))
+
+        first, second = client_of(service).list_devices_with_details("shop", workers=1)
+
+        assert first["deviceId"] == "a\ufffd"
+        assert repr(first["meta"]["x"]) == "NaN"
+        assert second == {"deviceId": "b"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,23 +15,12 @@ from hypothesis import strategies as st
 
 from tap_mobile_engagement.api.answers import Answer
 from tap_mobile_engagement.api.failures import TaskRefusedError
-from tap_mobile_engagement.api.plan import (
-    Create,
-    Errand,
-    Forget,
-    Key,
-    Look,
-    Order,
-    Phase,
-    Plan,
-    Remember,
-    Rest,
-    Search,
-)
-from tap_mobile_engagement.api.policy import Verdict, begin_watch, observe
-from tap_mobile_engagement.api.tasks import ExportTask, TaskRef
+from tap_mobile_engagement.api.plan import Create, FindBlobs, Plan, Poll, Wait
+from tap_mobile_engagement.api.policy import Verdict
+from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport, Phase, TaskEntry
 from tap_mobile_engagement.errors import Code, RetryLaterError
 from tap_mobile_engagement.retry import Schedule
+from tap_mobile_engagement.sources.base import Part
 from tap_mobile_engagement.state import Window, tile
 
 if TYPE_CHECKING:
@@ -73,11 +63,11 @@ class Service:
         is_roomy = (self.now - START).total_seconds() >= self.roomy_from
         return self.unfinished >= self.room and not is_roomy
 
-    def create(self, errand: Errand[str]) -> TaskRef:
+    def create(self, export: PendingExport) -> TaskEntry:
         seconds, fails = next(self.fates, (60.0, False))
-        window = errand.order.window
-        fails = fails or (errand.key == self.doomed and window is not None and window.days == 1)
-        ref = TaskRef(
+        window = export.window
+        fails = fails or (export.key == self.doomed and window is not None and window.days == 1)
+        ref = TaskEntry(
             id=f"task-{len(self.ends)}",
             created=self.now,
             start=window.start if window else None,
@@ -98,38 +88,29 @@ def refusal() -> TaskRefusedError:
     return TaskRefusedError(answer, retry_after=None)
 
 
-def act(plan: Plan[str], service: Service, action: Create | Look | Search) -> None:
-    """Do one action, as the thread of the fleet does."""
+def act(plan: Plan, service: Service, action: Create | Poll | FindBlobs) -> None:
+    """Do one action, as the runner does."""
     service.now += timedelta(seconds=service.latency)
-    errand, now = action.errand, service.now
+    export, now = action.export, service.now
     match action:
         case Create():
-            if service.is_full or errand.key == service.unwanted:
+            if service.is_full or export.key == service.unwanted:
                 service.refused_at.append(now)
-                plan.refused(errand, refusal(), now)
+                plan.refused(export, refusal(), now)
                 return
-            ref = service.create(errand)
-            watch = begin_watch(
-                errand.key.app,
-                errand.key.data_type,
-                ref,
-                now=now,
-                timeout=timedelta(days=1),
-                schedule=SCHEDULE,
-            )
-            plan.created(errand, watch, now)
-        case Look():
-            assert errand.watch is not None
-            seen, verdict = observe(
-                errand.watch, service.answer(errand.watch.ref.id), now=now, schedule=SCHEDULE
-            )
+            plan.created(export, service.create(export), now)
+        case Poll():
+            assert export.task is not None
+            verdict = plan.polled(export, service.answer(export.task.id), now)
             if verdict is Verdict.FAILED:
-                plan.failed(errand, RetryLaterError(Code.TASK_FAILED, "failed"), now)
-            else:
-                plan.looked(errand, seen, now, done=verdict is Verdict.READY)
-        case Search():
-            assert errand.task is not None
-            plan.searched(errand, errand.task.id, now)
+                plan.failed(export, RetryLaterError(Code.TASK_FAILED, "failed"), now)
+        case FindBlobs():
+            assert export.task is not None
+            plan.searched(export, [part_of(export.task.id)], now)
+
+
+def part_of(name: str) -> Part:
+    return Part(name, 1, lambda: nullcontext(iter([b"1"])))
 
 
 @dataclass
@@ -143,7 +124,7 @@ class Run:
     seconds: float = 0.0
 
 
-def run(plan: Plan[str], service: Service) -> Run:
+def run(plan: Plan, service: Service) -> Run:
     """Run a plan to its end, with a reader that takes key after key."""
     seen = Run(taken={key: [] for key in KEYS})
     keys = [key for key in KEYS if plan.head(key)]
@@ -152,7 +133,8 @@ def run(plan: Plan[str], service: Service) -> Run:
             head = plan.head(keys[0])
             if head is not None and head.phase is Phase.READY:
                 plan.take(head)
-                seen.taken[keys[0]].append(head.order.window)
+                plan.done_reading()
+                seen.taken[keys[0]].append(head.window)
             elif head is not None and head.phase is not Phase.FAILED:
                 break
             else:
@@ -166,33 +148,31 @@ def run(plan: Plan[str], service: Service) -> Run:
             seen.seconds = (service.now - START).total_seconds()
             return seen
         action = plan.next_action(service.now)
-        if isinstance(action, Rest):
+        if isinstance(action, Wait):
             assert action.until is not None, "a reader waits, but nothing will happen"
             assert action.until > service.now
             service.now = action.until
         else:
             act(plan, service, action)
-        running = plan.phases[Phase.RUNNING]
+        running = sum(each.phase is Phase.RUNNING for each in plan._exports)
         seen.most_running = max(seen.most_running, running)
         writing = [
-            errand.key.data_type
-            for errand in plan._errands
-            if errand.phase in {Phase.RUNNING, Phase.WRITTEN}
-            and errand.key.data_type in plan.one_at_a_time
+            export.key.data_type
+            for export in plan._exports
+            if export.phase in {Phase.RUNNING, Phase.WRITTEN}
+            and export.key.data_type in plan.one_at_a_time
         ]
         assert len(writing) == len(set(writing))
     pytest.fail("the plan never ends")
 
 
-def new_plan(limit: int, *, days: int = 7, one_at_a_time: Iterable[str] = ()) -> Plan[str]:
-    plan: Plan[str] = Plan(
-        limit=limit, schedule=SCHEDULE, one_at_a_time=frozenset(one_at_a_time)
-    )
+def new_plan(limit: int, *, days: int = 7, one_at_a_time: Iterable[str] = ()) -> Plan:
+    plan = Plan(limit=limit, schedule=SCHEDULE, one_at_a_time=frozenset(one_at_a_time))
     for key in KEYS:
         if key.data_type == "tags":
-            plan.add(key, [Order()])
+            plan.add([PendingExport(key)])
         else:
-            plan.add(key, [Order(window) for window in tile(FIRST_DAY, END_DAY, days)])
+            plan.add(PendingExport(key, each) for each in tile(FIRST_DAY, END_DAY, days))
     return plan
 
 
@@ -261,15 +241,15 @@ def test_a_service_that_answers_slowly_gets_all_tasks_first_and_is_asked_about_e
     created = []
     while service.now < START + timedelta(minutes=2):
         action = plan.next_action(service.now)
-        if isinstance(action, Rest):
+        if isinstance(action, Wait):
             assert action.until
             service.now = action.until
             continue
         act(plan, service, action)
         if isinstance(action, Create):
             created.append((service.now - START).total_seconds())
-        elif action.errand.task:
-            looks[action.errand.task.id] += 1
+        elif action.export.task:
+            looks[action.export.task.id] += 1
 
     # then no look has come before a task that could be created, and none was passed over.
     assert created == [float(second) for second in range(1, 14)]
@@ -341,18 +321,18 @@ def test_the_state_is_told_of_every_task_and_of_those_that_came_to_nothing() -> 
 
     run(plan, service)
 
-    remembered = [note.task.id for note in plan.notes if isinstance(note, Remember)]
-    forgotten = [note.task.id for note in plan.notes if isinstance(note, Forget)]
+    remembered = [note.task.id for note in plan.notes if not note.is_over]
+    forgotten = [note.task.id for note in plan.notes if note.is_over]
     assert remembered == list(service.ends)
     assert forgotten == ["task-0"]
 
 
 def test_a_key_that_gives_up_creates_nothing_more_and_leaves_the_others_alone() -> None:
-    plan: Plan[str] = Plan(limit=1, schedule=SCHEDULE)
+    plan = Plan(limit=1, schedule=SCHEDULE)
     bad, good = KEYS[0], KEYS[2]
     one_day = Window(FIRST_DAY, FIRST_DAY + timedelta(days=1))
-    plan.add(bad, [Order(one_day), *(Order(w) for w in tile(one_day.end, END_DAY, 2))])
-    plan.add(good, [Order(one_day)])
+    plan.add(PendingExport(bad, w) for w in (one_day, *tile(one_day.end, END_DAY, 2)))
+    plan.add([PendingExport(good, one_day)])
     service = Service(iter([]), doomed=bad)
 
     seen = run(plan, service)
@@ -364,22 +344,22 @@ def test_a_key_that_gives_up_creates_nothing_more_and_leaves_the_others_alone() 
 
 
 def test_a_success_without_blobs_is_looked_at_again_for_a_minute() -> None:
-    plan: Plan[str] = Plan(limit=1, schedule=SCHEDULE)
-    plan.add(KEYS[3], [Order()])
+    plan = Plan(limit=1, schedule=SCHEDULE)
+    plan.add([PendingExport(KEYS[3])])
     service = Service(iter([(1, False)]))
     looks = []
     while (head := plan.head(KEYS[3])) and head.phase is not Phase.READY:
         action = plan.next_action(service.now)
-        if isinstance(action, Rest):
+        if isinstance(action, Wait):
             assert action.until
             service.now = action.until
-        elif isinstance(action, Search):
+        elif isinstance(action, FindBlobs):
             looks.append(service.now)
-            plan.searched(action.errand, None, service.now)
+            plan.searched(action.export, (), service.now)
         else:
             act(plan, service, action)
 
     assert looks[-1] - looks[0] == timedelta(minutes=1)
     assert len(looks) > 3
     assert head is not None
-    assert head.found is None
+    assert head.parts == ()

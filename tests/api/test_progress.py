@@ -5,37 +5,42 @@ import os
 import pty
 import sys
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.plan import Phase
+from tap_mobile_engagement.api.observer import Summary
 from tap_mobile_engagement.api.progress import (
     LiveProgress,
     ProgressLines,
-    Standing,
+    line,
     new_progress,
 )
+from tap_mobile_engagement.api.tasks import Phase
 
 if TYPE_CHECKING:
     import pytest
 
 
-def standing(minutes: float = 0, *, read: int = 2, due: int = 4) -> Standing:
+NOW = datetime(2016, 5, 1, tzinfo=UTC)
+
+
+def summary(minutes: float = 0, *, read: int = 2, due: int = 4) -> Summary:
     phases = dict.fromkeys(Phase, 0) | {Phase.DUE: due, Phase.RUNNING: 2, Phase.READY: 1}
-    return Standing(
+    return Summary(
         read=read,
         phases=phases,
         bytes_read=12_345_678,
         elapsed=timedelta(minutes=minutes),
         usual_time=timedelta(minutes=10),
+        longest=timedelta(days=1),
         limit=2,
     )
 
 
 def test_the_line_says_what_is_done_what_is_left_and_how_long_it_may_take() -> None:
-    line = str(standing(75))
+    shown = line(summary(75))
 
-    assert line == (
+    assert shown == (
         "Export tasks: 2 of 9 read (12.3 MB), 2 running, 1 waiting to be read, 4 to come; "
         "1:15:00 elapsed, about 0:25:00 left"
     )
@@ -46,7 +51,7 @@ def test_lines_come_at_growing_intervals(caplog: pytest.LogCaptureFixture) -> No
     lines = ProgressLines()
 
     for second in range(0, 3_600 * 4, 10):
-        lines.show(standing(second / 60))
+        lines.progressed(summary(second / 60), NOW)
 
     elapsed = [record.getMessage().split("; ")[1].split(" ")[0] for record in caplog.records]
     assert elapsed[:5] == ["0:00:30", "0:01:30", "0:03:30", "0:07:30", "0:15:30"]
@@ -79,9 +84,9 @@ def test_on_a_terminal_there_is_a_bar_and_the_log_goes_above_it(
 
     # when
     progress = new_progress()
-    progress.show(standing())
+    progress.progressed(summary(), NOW)
     logging.getLogger().warning("a line of the log")
-    progress.show(standing(read=3, due=3))
+    progress.progressed(summary(read=3, due=3), NOW)
     progress.close()
 
     # then

@@ -1,37 +1,26 @@
 """Every request that the client makes, against what is documented of the REST API."""
 
-from datetime import date
 from typing import get_args
 
 import pytest
 
 from tap_mobile_engagement.api.client import CAMPAIGN_KINDS, ServiceClient
 from tap_mobile_engagement.api.policy import TaskState
-from tap_mobile_engagement.api.tasks import TaskRequest
+from tap_mobile_engagement.api.tasks import PendingExport
 from tap_mobile_engagement.datatypes import BY_NAME, CAMPAIGN_TYPES, DATA_TYPES, EXPORT_FORMATS
-from tap_mobile_engagement.state import Window
 from tests.reference import api
 from tests.reference.checks import check_request
 
-from .fakes import TASK_ID, FakeService, Reply, client_of, task_json
-
-WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
+from .fakes import TASK_ID, WEEK, FakeService, Reply, client_of, pending, task_json
 
 
-def task_request(name: str, export_format: str, campaign_type: str | None) -> TaskRequest:
+def export_of(name: str, campaign_type: str | None) -> PendingExport:
     dated = BY_NAME[name].historical or campaign_type is not None
-    return TaskRequest(
-        data_type=name,
-        container_url="https://a.blob.core.windows.net/c?sv=2020&sp=wl&sig=c2ln",
-        export_format=export_format,
-        window=WEEK if dated else None,
-        campaign_type=campaign_type,
-        description="a mark",
-    )
+    return pending(name, WEEK if dated else None, campaign_type=campaign_type)
 
 
-TASK_REQUESTS = [
-    task_request(kind.name, export_format, campaign_type)
+CREATIONS = [
+    (export_of(kind.name, campaign_type), export_format)
     for kind in DATA_TYPES
     if kind.task_path is not None
     for export_format in EXPORT_FORMATS
@@ -39,15 +28,11 @@ TASK_REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "request_",
-    TASK_REQUESTS,
-    ids=lambda request: f"{request.data_type}-{request.export_format}-{request.campaign_type}",
-)
-def test_a_creation_is_as_documented(request_: TaskRequest) -> None:
+@pytest.mark.parametrize(("export", "export_format"), CREATIONS, ids=str)
+def test_a_creation_is_as_documented(export: PendingExport, export_format: str) -> None:
     service = FakeService(Reply(202, task_json()))
 
-    client_of(service).create_task("shop", request_)
+    client_of(service).create_task(export, export.body(export_format, "a mark"))
 
     check_request(service.requests[0])
 

@@ -1,27 +1,35 @@
 import logging
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from tap_mobile_engagement.api.failures import TaskRefusedError
-from tap_mobile_engagement.api.runner import LOST_ANSWERS, TaskRunner
-from tap_mobile_engagement.api.tasks import TaskRef, TaskRequest
+from tap_mobile_engagement.api.runner import LOST_ANSWERS
+from tap_mobile_engagement.api.tasks import Key, PendingExport, TaskEntry
 from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError, TapError
-from tap_mobile_engagement.retry import Schedule
-from tap_mobile_engagement.state import Window
 from tests.support.times import START, FakeTime
 
-from .fakes import TASK_ID, FakeService, Outcome, Reply, client_of, cut_off, task_json, wait
+from .fakes import (
+    SAS_URL,
+    TASK_ID,
+    WEEK,
+    FakeService,
+    Outcome,
+    Reply,
+    client_of,
+    cut_off,
+    new_runner,
+    pending,
+    task_json,
+    wait,
+)
 
-SAS_URL = "https://a.blob.core.windows.net/c?sv=2020&sp=wl&sig=c2ln"
-WEEK = Window(date(2016, 5, 1), date(2016, 5, 8))
-EVENTS = TaskRequest(data_type="events", container_url=SAS_URL, window=WEEK)
 MARK = "tap-mobile-engagement run-1/1 events 2016-05-01/2016-05-08"
 TIMEOUT = timedelta(hours=1)
-REF = TaskRef(id=TASK_ID, created=START, start=WEEK.start, end=WEEK.end)
+REF = TaskEntry(id=TASK_ID, created=START, start=WEEK.start, end=WEEK.end)
 EMPTY_LIST = Reply(content={"value": []})
 
 
@@ -37,33 +45,35 @@ def listed(*tasks: dict[str, Any]) -> Reply:
     return Reply(content={"value": [*tasks]})
 
 
+def of_earlier_run(task: TaskEntry) -> PendingExport:
+    return PendingExport(Key("events", "shop"), task.window, task=task)
+
+
 class Scene:
     """A runner on a fake clock, before a service that follows a script."""
 
     def __init__(self, *script: Outcome) -> None:
         self.time = FakeTime()
         self.service = FakeService(*script)
-        self.runner = TaskRunner(
-            client=client_of(self.service, self.time),
-            schedule=Schedule(first=5, largest=60, growth=2),
-            timeout=TIMEOUT,
-            timing=self.time.timing,
-            run_id="run-1",
-        )
+        client = client_of(self.service, self.time)
+        self.runner = new_runner(client, self.time, timeout=TIMEOUT, run_id="run-1")
 
-    def submit(self) -> TaskRef:
-        ref = self.runner.submit("shop", EVENTS, container="tap-1")
+    def submit(self) -> TaskEntry:
+        export = pending(container="tap-1")
+        self.runner.submit(export)
         self.service.assert_done()
-        return ref
+        assert export.task is not None
+        return export.task
 
-    def wait(self, ref: TaskRef = REF) -> str:
-        task = wait(self.runner, "events", ref)
+    def wait(self, task: TaskEntry | PendingExport = REF) -> str:
+        export = of_earlier_run(task) if isinstance(task, TaskEntry) else task
+        state = wait(self.runner, export)
         self.service.assert_done()
-        return task.state
+        return state
 
-    def waiting_fails(self, ref: TaskRef = REF) -> TapError:
+    def waiting_fails(self, task: TaskEntry = REF) -> TapError:
         with pytest.raises(TapError) as caught:
-            wait(self.runner, "events", ref)
+            wait(self.runner, of_earlier_run(task))
         self.service.assert_done()
         return caught.value
 
@@ -79,7 +89,7 @@ class TestSubmit:
         ref = scene.submit()
 
         assert scene.service.bodies[0]["description"] == MARK
-        assert ref == TaskRef(
+        assert ref == TaskEntry(
             id=TASK_ID, created=START, start=WEEK.start, end=WEEK.end, container="tap-1"
         )
 
@@ -87,7 +97,7 @@ class TestSubmit:
         scene = Scene(accepted(), accepted())
 
         for _ in range(2):
-            scene.runner.submit("shop", EVENTS)
+            scene.runner.submit(pending())
 
         marks = [body["description"] for body in scene.service.bodies]
         assert marks == [MARK, MARK.replace("run-1/1", "run-1/2")]
@@ -95,12 +105,7 @@ class TestSubmit:
     def test_two_runs_have_different_marks(self) -> None:
         service = FakeService(accepted(), accepted())
         for _ in range(2):
-            TaskRunner(
-                client=client_of(service),
-                schedule=Schedule(first=5, largest=60),
-                timeout=TIMEOUT,
-                timing=FakeTime().timing,
-            ).submit("shop", EVENTS)
+            new_runner(client_of(service)).submit(pending())
 
         first, second = (body["description"] for body in service.bodies)
         assert first != second
@@ -200,14 +205,15 @@ class TestWait:
             state("Started", at),
             state("Succeeded"),
         )
-        ref = scene.runner.submit("shop", EVENTS)
+        export = pending()
+        scene.runner.submit(export)
 
-        scene.wait(ref)
+        scene.wait(export)
 
         assert scene.time.pauses == [40, 7, 50]
 
     def test_a_task_of_an_earlier_run_is_looked_at_at_once(self) -> None:
-        old = TaskRef(
+        old = TaskEntry(
             id=TASK_ID, created=START - timedelta(days=3), start=WEEK.start, end=WEEK.end
         )
         scene = Scene(state("Succeeded"))
@@ -224,7 +230,7 @@ class TestWait:
         assert isinstance(error, RetryLaterError)
         assert error.code is Code.TASK_FAILED
         assert "no space left" in str(error)
-        assert "c2ln" not in str(error)
+        assert "bWFya2Vk" not in str(error)
         assert error.where | {"range": str(error.where["range"])} == {
             "app": "shop",
             "stream": "events",
@@ -310,9 +316,10 @@ class TestWait:
             state("Succeeded", dateCreated="2999-01-01T00:00:00Z"),
         )
 
-        ref = scene.runner.submit("shop", EVENTS)
+        export = pending()
+        scene.runner.submit(export)
 
-        assert scene.wait(ref) == "Succeeded"
+        assert scene.wait(export) == "Succeeded"
 
 
 class TestStop:
@@ -337,13 +344,13 @@ class TestStop:
         scene.time.stop_at = START
 
         with pytest.raises(RunStopped):
-            scene.wait(TaskRef(id=TASK_ID, created=START - timedelta(days=1)))
+            scene.wait(TaskEntry(id=TASK_ID, created=START - timedelta(days=1)))
 
 
 def test_a_saved_task_is_resumed_under_its_own_range() -> None:
     # Elsewhere a saved task was resumed under another window than its own.
     saved = Scene(accepted()).submit()
-    restored = TaskRef.from_state(saved.to_state())
+    restored = TaskEntry.from_state(saved.to_state())
 
     error = Scene(state("Failed")).waiting_fails(restored)
 

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from tap_mobile_engagement.api.plan import Create, Key, Order, Plan
+from tap_mobile_engagement.api.plan import Create, Plan
+from tap_mobile_engagement.api.tasks import Key, PendingExport
 from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.state import tile
 
@@ -17,18 +18,18 @@ def test_data_types_that_look_alike_take_turns_while_one_of_them_could_be_mixed_
     first: str, second: str
 ) -> None:
     # Given a container in which the names of events tell whose they are, those of errors not
-    plan: Plan[str] = Plan(
+    plan = Plan(
         limit=99,
         schedule=Schedule(first=5, largest=300),
         one_at_a_time=frozenset({"errors"}),
     )
     for data_type in (first, second, "jobs"):
-        plan.add(Key(data_type, "shop"), [Order(window) for window in WEEKS])
+        plan.add(PendingExport(Key(data_type, "shop"), window) for window in WEEKS)
 
     # when tasks are created until there is nothing to do
     created = []
     while isinstance(action := plan.next_action(START), Create):
-        created.append(action.errand.key.data_type)
+        created.append(action.export.key.data_type)
 
     # then none of the second is beside the first, and others are not kept from it.
     assert second not in created

@@ -39,7 +39,7 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     [
         "tap_mobile_engagement.tap",
-        "tap_mobile_engagement.api.opening",
+        "tap_mobile_engagement.api.source",
         "tests.faults.killing",
     ]
 )

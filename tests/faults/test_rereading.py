@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tap_mobile_engagement.api.tasks import TaskRef
+    from tap_mobile_engagement.api.tasks import PendingExport, TaskEntry
     from tests.support.simulated import StartSimulator
 
 WHOLE_RANGE = {"window_days": 14, "lookback_days": 0}
@@ -65,8 +65,8 @@ def while_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path],
     def plan(action: Callable[[Path], None]) -> None:
         find = SharedStorage.find
 
-        def found(self: SharedStorage, task: TaskRef, *rest: Any) -> tuple[Part, ...]:
-            parts = find(self, task, *rest)
+        def found(self: SharedStorage, export: PendingExport) -> tuple[Part, ...]:
+            parts = find(self, export)
             folder = self._container._folder  # type: ignore[attr-defined]
             return tuple(
                 Part(
@@ -168,7 +168,7 @@ def test_a_blob_that_never_comes_to_rest_fails_and_leaves_the_bookmark(
     settings = settings_for(simulator, folder, **WHOLE_RANGE)
     find_again = SharedStorage.find_again
 
-    def rewritten(self: SharedStorage, task: TaskRef, parts: Sequence[Part]) -> Any:
+    def rewritten(self: SharedStorage, task: TaskEntry, parts: Sequence[Part]) -> Any:
         for each in parts:
             write_again(folder / str(each.blob_name))
         return find_again(self, task, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import contextmanager
 from functools import cached_property, partial
 from io import StringIO
@@ -78,6 +79,7 @@ class TapMobileEngagement(Tap):
         self.bad_files = BadFiles()
         self._stop = StopFlag()
         self._signal = 0
+        self._signalled_at = 0.0
         self.timing = Clock(stop=self._stop)
         if isinstance(catalog := options.get("catalog"), dict):
             check_catalog(catalog)
@@ -237,6 +239,7 @@ class TapMobileEngagement(Tap):
         if self._signal:  # asked twice: do not wait for a target that reads no more
             os._exit(128 + signum)
         self._signal = signum
+        self._signalled_at = time.monotonic()
         self._stop.set()
 
     @contextmanager
@@ -244,7 +247,8 @@ class TapMobileEngagement(Tap):
         try:
             yield
         except RunStopped:
-            self.logger.warning("Stopped by signal %d", self._signal)
+            seconds = time.monotonic() - self._signalled_at
+            self.logger.warning("Stopped by signal %d, %.1f s after it", self._signal, seconds)
             sys.exit(128 + self._signal)
 
     def check_stop(self) -> None:

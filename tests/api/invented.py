@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from tap_mobile_engagement.api.answers import Answer
 from tap_mobile_engagement.api.failures import TaskRefusedError
@@ -111,7 +112,7 @@ class Service:
             state = ""
         late = draw.uniform(0, _LATEST) if draw.random() < self.odds.blob_late else 0.0
         task = Task(
-            id=f"task-{len(self.tasks)}",
+            id=str(UUID(int=(1 << 100) + len(self.tasks))),
             description=body["description"],
             what=what,
             end=end,

@@ -102,12 +102,17 @@ def run(
     limit: int,
     days: int,
     killed_after: int = 1_000_000,
+    storage: Any = None,
+    **changes: Any,
 ) -> None:
     """Run once from the target's state, as the streams do it; killed after so many states."""
-    config = CONFIG | {"max_concurrent_tasks": limit, "window_days": days}
+    config = CONFIG | changes | {"max_concurrent_tasks": limit, "window_days": days}
     client: Any = service
     source = ApiSource(
-        parse(config, today=END_DAY), client=client, storage=client, clock=clock.timing
+        parse(config, today=END_DAY),
+        client=client,
+        storage=storage or client,
+        clock=clock.timing,
     )
     state = deepcopy(target.state)
     written = 0

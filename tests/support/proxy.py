@@ -1,11 +1,11 @@
-"""A TCP proxy that cuts connections off, for tests of what a broken network does."""
+"""A TCP proxy that breaks connections, for tests of what a broken network does."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _PIECE_BYTES = 16 * 1024
+_CRAWL = 0.3  # seconds between two bytes
 
 
 class CuttingProxy:
@@ -25,15 +26,25 @@ class CuttingProxy:
         cuts: How many bytes of answers each connection may carry, in the order in which they
             are made: 0 to refuse it, None for no limit. Connections after the last of them are
             passed on whole.
+        then: What happens at the limit: the connection is cut, or it stalls until the end of
+            the block, or it crawls on, byte by byte.
 
     Attributes:
         port: Where it listens.
         connections: How many connections were made so far.
     """
 
-    def __init__(self, upstream_port: int, cuts: Iterable[int | None] = ()) -> None:
+    def __init__(
+        self,
+        upstream_port: int,
+        cuts: Iterable[int | None] = (),
+        *,
+        then: Literal["cut", "stall", "crawl"] = "cut",
+    ) -> None:
         self._upstream = (_HOST, upstream_port)
         self._cuts = iter(cuts)
+        self._then = then
+        self._ended = threading.Event()
         self._listener = socket.create_server((_HOST, 0))
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -50,6 +61,7 @@ class CuttingProxy:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._ended.set()
         _cut(self._listener)
         for connection in list(self._open):
             _cut(connection)
@@ -81,6 +93,9 @@ class CuttingProxy:
                     break
                 target.sendall(piece)
                 limit = None if limit is None else limit - len(piece)
+            while limit is not None and self._then != "cut" and not self._ended.wait(_CRAWL):
+                if self._then == "crawl":
+                    target.sendall(source.recv(1))
         for connection in (source, target):
             _cut(connection)
             self._open.discard(connection)

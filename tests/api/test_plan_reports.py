@@ -1,0 +1,140 @@
+"""What the plan makes of late reports, ambiguous blobs, and blobs that are written over."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from tap_mobile_engagement.api.plan import Create, FindBlobs, Plan, Poll, Wait
+from tap_mobile_engagement.api.policy import TASK_IS_OVER
+from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport, Phase, TaskEntry
+from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.state import Window, tile
+from tests.api.test_plan import (
+    END_DAY,
+    FIRST_DAY,
+    KEYS,
+    SCHEDULE,
+    START,
+    Service,
+    act,
+    part_of,
+    refusal,
+)
+
+REPORTS = ["created", "refused", "polled", "searched", *Code]
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_a_late_report_about_a_stream_that_has_failed_is_taken_calmly(report: str) -> None:
+    # Given an export whose stream has failed while a request about it was under way
+    plan = Plan(limit=4, schedule=SCHEDULE)
+    failed, other = KEYS[0], KEYS[2]
+    plan.add(PendingExport(failed, window) for window in tile(FIRST_DAY, END_DAY, 7))
+    plan.add([PendingExport(other, Window(FIRST_DAY, END_DAY))])
+    action = plan.next_action(START)
+    assert isinstance(action, Create)
+    export = action.export
+    service = Service(iter([]))
+    if report not in {"created", "refused", Code.TASK_TOO_LARGE}:
+        plan.created(export, service.create(export), START)
+    plan.abandon(failed)
+
+    # when the answer comes
+    match report:
+        case "created":
+            plan.created(export, service.create(export), START)
+        case "refused":
+            plan.refused(export, refusal(), START)
+        case "polled":
+            plan.polled(export, ExportTask(id="t1", state="Succeeded"), START)
+        case "searched":
+            export.written_at = START
+            plan.searched(export, (), START)
+        case code:
+            plan.failed(export, RetryLaterError(Code(code), "no"), START)
+
+    # then the plan goes on with the others, and the state knows each task that there is.
+    assert plan.head(failed) is None
+    head = plan.head(other)
+    assert head is not None
+    remembered = {note.task.id for note in plan.notes if not note.is_over}
+    assert remembered == {*service.ends}
+    is_over = {note.task.id for note in plan.notes if note.is_over}
+    assert is_over == ({*service.ends} if report in TASK_IS_OVER else set())
+
+
+def test_no_task_of_a_second_app_is_created_while_names_do_not_tell() -> None:
+    # Given two apps in one container
+    plan = Plan(limit=9, schedule=SCHEDULE, one_app=True)
+    for key in (Key("events", "shop"), Key("events", "blog"), Key("jobs", "shop")):
+        plan.add([PendingExport(key, Window(FIRST_DAY, END_DAY))])
+
+    # when tasks are created, only those of the first are,
+    created = []
+    while isinstance(action := plan.next_action(START), Create):
+        created.append(action.export)
+    assert [export.key.app for export in created] == ["shop", "shop"]
+
+    # and when names turn out not to tell, all of the second fails without one.
+    error = SettingsError(Code.AMBIGUOUS_BLOBS, "they don't tell")
+    plan.created(created[0], Service(iter([])).create(created[0]), START)
+    plan.failed(created[0], error, START)
+    head = plan.head(Key("events", "blog"))
+    assert head is not None
+    assert head.phase is Phase.FAILED
+    assert head.error is not None
+    assert head.error.code is Code.AMBIGUOUS_BLOBS
+    assert isinstance(head.error, SettingsError)
+    assert head.error.where["app"] == "blog"
+
+
+def test_blobs_that_are_written_over_are_exported_again_and_then_read_one_by_one() -> None:
+    # Given a service that writes all exports of a data type into the same blob
+    plan = Plan(limit=9, schedule=SCHEDULE, one_at_a_time=frozenset({"events"}))
+    key = KEYS[0]
+    plan.add(PendingExport(key, window) for window in tile(FIRST_DAY, END_DAY, 7))
+    service = Service(iter([]))
+    holds: Window | None = None  # what the blob holds now
+    taken: list[Window | None] = []
+    for _ in range(10_000):
+        head = plan.head(key)
+        if head is None:
+            break
+        action = plan.next_action(service.now)
+        match action:
+            case Wait(None):  # a slow reader: it reads when nothing else is to be done
+                assert head.phase is Phase.READY
+                assert holds == head.window, "the blob of another export is read"
+                plan.take(head)
+                taken.append(head.window)
+                plan.done_reading()
+            case Wait(datetime() as until):
+                service.now = until
+            case FindBlobs(export):
+                holds = export.window
+                plan.searched(export, [part_of("events.json")], service.now)
+            case Create() | Poll():
+                act(plan, service, action)
+
+    # then each is read in the end, in order.
+    assert taken == [*tile(FIRST_DAY, END_DAY, 7)]
+    assert len(service.ends) == 4 + 2
+
+
+def test_a_range_that_came_out_empty_is_looked_at_once_more() -> None:
+    plan = Plan(limit=9, schedule=SCHEDULE)
+    entry = TaskEntry(id="t1", created=START, start=FIRST_DAY, end=END_DAY, empty=True)
+    exports = [PendingExport(key, entry.window, task=entry) for key in KEYS[:2]]
+    plan.add(exports)
+    for export in plan.to_resume:
+        plan.resume(export, START)
+
+    for export, parts in zip(exports, ((), [part_of("late")]), strict=True):
+        assert plan.next_action(START) == FindBlobs(export)
+        plan.searched(export, parts, START)
+
+    assert plan.head(KEYS[0]) is None
+    assert plan.head(KEYS[1]) is exports[1]
+    assert [note.task.id for note in plan.notes if note.is_over] == ["t1"]

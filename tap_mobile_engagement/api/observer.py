@@ -178,12 +178,17 @@ class LogLines(Observer):
             case What.CREATED:
                 log.info("app %s: export task %s created: %s", key.app, event.task_id, detail)
             case What.RESUMED:
-                log.info("%s is taken up", task)
+                log.info(
+                    "app %s: taking up export task %s (%s)",
+                    key.app,
+                    event.task_id,
+                    key.data_type,
+                )
             case What.STATE:
                 log.info("%s is %s", task, detail)
             case What.UNKNOWN_STATE:
                 log.warning(
-                    "%s is in state %r, which is unknown; it is polled until its time is up",
+                    "%s is in state %r, which is unknown; it is watched until its time is up",
                     task,
                     detail,
                 )

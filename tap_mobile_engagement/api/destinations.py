@@ -139,7 +139,7 @@ class SharedStorage:
         if task is None or task.container is not None:
             raise task_lost("an export task wrote to a container of its own, in an account")
         blobs = [*self._container.list()]
-        named = [blob for blob in blobs if _is_named_after(task.id, blob.name)]
+        named = _named_after(task.id, blobs)
         if named:
             # Names that tell once tell always; but those of another data type may not.
             self.one_at_a_time -= {data_type.name}
@@ -196,7 +196,7 @@ class SharedStorage:
         In the second case no others: they may be the next task's by now.
         """
         blobs = [*self._container.list()]
-        named = [blob for blob in blobs if _is_named_after(task.id, blob.name)]
+        named = _named_after(task.id, blobs)
         if named:
             return _parts(self._container, named)
         found = {part.blob_name: part.etag for part in parts}
@@ -301,9 +301,11 @@ class AccountStorage:
         return ()
 
 
-def _is_named_after(task_id: str, blob_name: str) -> bool:
-    plain = re.sub("-", "", task_id).lower()
-    return len(plain) >= _SHORTEST_ID and plain in re.sub("-", "", blob_name).lower()
+def _named_after(task_id: str, blobs: Iterable[Blob]) -> list[Blob]:
+    plain = task_id.replace("-", "").lower()
+    if len(plain) < _SHORTEST_ID:
+        return []
+    return [blob for blob in blobs if plain in blob.name.replace("-", "").lower()]
 
 
 def _parts(container: Container, blobs: Iterable[Blob]) -> tuple[Part, ...]:

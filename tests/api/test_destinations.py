@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -201,6 +202,46 @@ def test_a_dry_run_looks_at_a_handful_of_blobs(tmp_path: Path) -> None:
 
     # A broken one is looked at once more for each data type; nothing else is.
     assert container.opened <= SAMPLED_BLOBS * (len(BY_NAME) + 1)
+
+
+class Listed:
+    """A container that is listed, over and over, and in which each task writes a blob."""
+
+    label = "container"
+
+    def __init__(self, foreign: int) -> None:
+        self.foreign = foreign
+        self.written = 0
+
+    def list(self, prefix: str = "") -> Iterator[Blob]:
+        del prefix
+        names = [f"foreign-{number}" for number in range(self.foreign)]
+        names += [f"own-{number}" for number in range(self.written)]
+        return (Blob(name, len(EVENTS), f"etag of {name}", START) for name in names)
+
+    @contextmanager
+    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+        del blob
+        yield iter([EVENTS])
+
+
+def test_many_tasks_beside_many_foreign_blobs_take_no_more_memory_than_few() -> None:
+    def peak(tasks: int) -> int:
+        container: Any = Listed(4_000)
+        storage = SharedStorage(container, URL)
+        tracemalloc.start()
+        for number in range(tasks):
+            export = pending()
+            storage.choose(export)
+            task_of(export)
+            container.written = number + 1
+            (part,) = storage.find(export)
+            assert part.blob_name == f"own-{number}"
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(240) < peak(18) * 1.25
 
 
 # Two apps, strangers, kills: with the real source, plan and storage.

@@ -56,16 +56,9 @@ class ServiceClient:
     - SettingsError ``AUTH_FAILED``: the credentials are refused, a renewed token too;
     - SettingsError ``ACCESS_DENIED``: they are good, but not for this;
     - SettingsError ``BAD_SETTING``: the service can't be addressed like this;
+    - SettingsError ``APP_NOT_FOUND``: there is no such app;
     - RetryLaterError ``SERVICE_UNAVAILABLE``: it could not be reached, in all tries;
     - DataError ``BAD_ANSWER``: it answered something else than the API's description says.
-
-    Args:
-        api_url: Where the service is.
-        subscription_id: Azure subscription.
-        resource_group: Resource group.
-        app_collection: App collection.
-        auth: Gives the tokens.
-        transport: Sends the requests.
     """
 
     def __init__(
@@ -93,26 +86,17 @@ class ServiceClient:
         self._auth.token()
 
     def check_app(self, app: str) -> None:
-        """Check credentials, rights and the app with one request that changes nothing.
-
-        Raises:
-            SettingsError: ``APP_NOT_FOUND`` if there is no such app.
-        """
+        """Check credentials, rights and the app with one request that changes nothing."""
         self._get(app, self._url(app, _TASKS, {"$top": 1}))
 
     def create_task(self, export: PendingExport, body: Mapping[str, str]) -> ExportTask:
         """Create an export task, by one POST that is never repeated once it may have worked.
 
-        Args:
-            export: What is exported, and of which app.
-            body: What the service is told.
-
         Raises:
             TaskRefusedError: The service has too much to do; nothing was created.
-            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` if nobody knows whether it was
-                created: the answer was lost, or came from something that broke down.
-            SettingsError: ``TASK_REJECTED`` if the service does not accept the request,
-                ``TASK_TOO_LARGE`` if it wants a smaller one, ``APP_NOT_FOUND``.
+            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` if the answer was lost, or came from
+                something that broke down.
+            SettingsError: ``TASK_REJECTED`` or ``TASK_TOO_LARGE``.
         """
         url = self._url(export.key.app, export.path)
         try:
@@ -145,19 +129,11 @@ class ServiceClient:
         return self._task(answer)
 
     def list_tasks(self, app: str) -> Iterator[Any]:
-        """All export tasks that the service lists, newest first, as they come.
-
-        Raises:
-            SettingsError: ``APP_NOT_FOUND``.
-        """
+        """All export tasks that the service lists, newest first, as they come."""
         return self._list(app, _TASKS, {"$top": TASK_PAGE, "$orderby": "dateCreated desc"})
 
     def list_devices(self, app: str) -> Iterator[Any]:
-        """All devices, with their ``meta`` and ``appInfo``, as they come.
-
-        Raises:
-            SettingsError: ``APP_NOT_FOUND``.
-        """
+        """All devices, with their ``meta`` and ``appInfo``, as they come."""
         return self._list(app, "devices")
 
     def get_device(self, app: str, device_id: str) -> dict[str, Any] | None:
@@ -173,11 +149,8 @@ class ServiceClient:
         """All devices, in the order of the list, each with its details.
 
         A device that disappears between the list and the request for its details, or that has
-        no id to ask for, is given as the list had it.
-
-        Args:
-            app: App resource name.
-            workers: How many requests for details may be under way at a time.
+        no id to ask for, is given as the list had it. So many requests for details may be under
+        way at a time as there are workers.
         """
         devices = self.list_devices(app)
         return map_in_order(partial(self._with_details, app), devices, workers=workers)
@@ -243,7 +216,7 @@ class ServiceClient:
         token = self._auth.token()
         answer = send(sign=BearerAuth(token))
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            answer = send(sign=BearerAuth(self._auth.renew(token)))
+            answer = send(sign=BearerAuth(self._auth.token(rejected=token)))
         return answer
 
     def _task(self, answer: Answer) -> ExportTask:

@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 
 
 class TaskRefusedError(RetryLaterError):
-    """The service takes no further export task at the moment; it surely created none.
-
-    Args:
-        answer: Its answer.
-        retry_after: Seconds to wait, where it said so.
-    """
+    """The service takes no further export task at the moment; it surely created none."""
 
     def __init__(self, answer: Answer, retry_after: float | None) -> None:
         super().__init__(
@@ -40,12 +35,7 @@ class TaskRefusedError(RetryLaterError):
 
 
 def of_creation(answer: Answer, retry_after: float | None) -> TapError:
-    """The error for a creation that did not succeed.
-
-    Args:
-        answer: An answer that is not ``ok``.
-        retry_after: Seconds to wait, where it said so.
-    """
+    """The error for a creation that did not succeed."""
     match answer.status:
         # Limits, or a conflict that passes: nothing was created.
         case HTTPStatus.CONFLICT | HTTPStatus.TOO_MANY_REQUESTS:
@@ -69,11 +59,7 @@ def of_creation(answer: Answer, retry_after: float | None) -> TapError:
 
 
 def service_given_up(refusal: TapError) -> TapError:
-    """The error for a service that refuses tasks for ever, with none of ours under way.
-
-    Args:
-        refusal: The last refusal.
-    """
+    """The error for a service that refuses tasks for ever, with none of ours under way."""
     return RetryLaterError(
         refusal.code,
         refusal.what,
@@ -155,43 +141,33 @@ def of_any(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
         rejected: The code where the service doesn't accept the request as such.
     """
     said = answer.extract()
+    kind: type[TapError] = SettingsError
     match answer.status:
         case HTTPStatus.UNAUTHORIZED:
-            return SettingsError(
-                Code.AUTH_FAILED,
-                f"the service rejects the access token, a fresh one too: {said}",
-                next_step="Check tenant_id and client_id, and that the service principal may"
-                " use this subscription",
-                **answer.where,
+            code, what = Code.AUTH_FAILED, f"the service rejects the access token: {said}"
+            step = (
+                "Check tenant_id and client_id, and that the service principal may use this "
+                "subscription (a fresh token was rejected, too)"
             )
         case HTTPStatus.FORBIDDEN:
-            return SettingsError(
-                Code.ACCESS_DENIED,
-                f"the service denies access: {said}",
-                next_step="Give the service principal a role on the app, and check that the"
-                " app is not disabled",
-                **answer.where,
+            code, what = Code.ACCESS_DENIED, f"the service denies access: {said}"
+            step = (
+                "Give the service principal a role on the app, and check that the app is not "
+                "disabled"
             )
         case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return RetryLaterError(
-                Code.SERVICE_UNAVAILABLE,
-                f"the service failed: {said}",
-                next_step="Run again later; the state tells where to continue",
-                **answer.where,
-            )
+            kind, code = RetryLaterError, Code.SERVICE_UNAVAILABLE
+            what = f"the service failed: {said}"
+            step = "Run again later; the state tells where to continue"
         case status if status >= HTTPStatus.BAD_REQUEST:
-            return SettingsError(
-                rejected,
-                f"the service does not accept the request: {said}",
-                next_step="Check the settings that name the app, its collection and"
-                " subscription, the dates and the container URL",
-                **answer.where,
+            code, what = rejected, f"the service does not accept the request: {said}"
+            step = (
+                "Check the settings that name the app, its collection and subscription, the "
+                "dates and the container URL"
             )
         case _:
-            return DataError(
-                Code.BAD_ANSWER,
-                f"the service redirects to {answer.headers.get('Location', 'nowhere')!r},"
-                " where the access token is not sent",
-                next_step="Check that api_url points to the service itself",
-                **answer.where,
-            )
+            kind, code = DataError, Code.BAD_ANSWER
+            target = answer.headers.get("Location", "nowhere")
+            what = f"the service redirects to {target!r}, where the access token is not sent"
+            step = "Check that api_url points to the service itself"
+    return kind(code, what, next_step=step, **answer.where)

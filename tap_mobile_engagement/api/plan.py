@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.api import failures
 from tap_mobile_engagement.api.observer import Summary
@@ -30,10 +30,15 @@ from tap_mobile_engagement.api.policy import (
 from tap_mobile_engagement.api.tasks import (
     AT_WORK,
     TO_BE_DONE,
+    Create,
+    FindBlobs,
     Key,
+    Note,
     PendingExport,
     Phase,
+    Poll,
     TaskEntry,
+    Wait,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code
@@ -50,41 +55,6 @@ LOOK_AGAIN_FOR = timedelta(minutes=1)
 """How long after the success of a task its blobs are looked for, before it counts as empty."""
 
 _BLOB_PAUSES = Schedule(first=1, largest=20, growth=2)
-
-
-class Create(NamedTuple):
-    """Ask for a task; then report ``created``, ``refused`` or ``failed``."""
-
-    export: PendingExport
-
-
-class Poll(NamedTuple):
-    """Ask about a task; then report ``polled`` or ``failed``."""
-
-    export: PendingExport
-
-
-class FindBlobs(NamedTuple):
-    """Look for the blobs of a task; then report ``searched`` or ``failed``."""
-
-    export: PendingExport
-
-
-class Wait(NamedTuple):
-    """Nothing to do before that time; before something is reported, if it is None."""
-
-    until: datetime | None
-
-
-Action = Create | Poll | FindBlobs | Wait
-
-
-class Note(NamedTuple):
-    """What the state has to be told: a task to remember, or one to forget."""
-
-    key: Key
-    task: TaskEntry
-    is_over: bool
 
 
 @dataclass(slots=True)
@@ -135,7 +105,7 @@ class Plan:
 
     # What to do next.
 
-    def next_action(self, now: datetime) -> Action:
+    def next_action(self, now: datetime) -> Create | Poll | FindBlobs | Wait:
         """The most urgent action.
 
         First what lets the reader continue, then what fills the room that there is. Polls come

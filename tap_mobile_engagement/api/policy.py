@@ -89,17 +89,10 @@ def judge(
     visible_by: datetime,
     misses: int,
 ) -> Verdict:
-    """Decide what a look at a task means.
+    """Decide what an answer about a task means; None for a 404, one of so many in a row.
 
     An end state counts however late it is seen: a task that finished while no run was there
-    to watch has finished.
-
-    Args:
-        task: What the service answered; None where it answered 404.
-        now: When it did.
-        deadline: When the task's time is up.
-        visible_by: Until then a 404 may mean that the task is too new to be seen.
-        misses: How many 404 answers came in a row, this one included.
+    to watch has finished. Until ``visible_by`` a task may be too new to be seen.
     """
     if task is None:
         lost = misses >= MISSES_UNTIL_LOST and now >= visible_by
@@ -162,12 +155,7 @@ class Intake:
     ) -> Intake:
         """After it refused one: none for a moment, and for a while not more than now run.
 
-        Args:
-            now: When it did.
-            running: How many tasks of ours are under way. When one of them ends, another may
-                be taken, so pauses only grow while there is none.
-            schedule: The pace of asking.
-            retry_after: Seconds that it asked for.
+        When a task of ours ends, another may be taken, so pauses only grow while none runs.
         """
         refusals = 0 if running else self.refusals
         pause = schedule.pause(refusals, retry_after=retry_after)
@@ -207,24 +195,17 @@ def after_failure(
     failures: int,
     *,
     schedule: Schedule,
-    tries: int = TRIES_PER_WINDOW,
 ) -> TryAgain | Halve | GiveUp:
     """Decide what follows when a range could not be exported.
 
     A task that failed or got lost is tried again, a few times, and then in halves. One that
     ran out of time, or was refused as too large, would do so again: it is halved at once. An
-    unknown state says nothing about the range, and any other failure is none of the task's.
-
-    Args:
-        code: What failed.
-        window: The range; None for a snapshot, which can't be halved.
-        failures: How many tasks failed for this very range, the last one included.
-        schedule: The pace of the tries.
-        tries: How many there are.
+    unknown state says nothing about the range, and any other failure is none of the task's. A
+    snapshot (no window) can't be halved.
     """
     halves = window.halves() if window else None
     match code:
-        case Code.TASK_FAILED | Code.TASK_LOST if failures < tries:
+        case Code.TASK_FAILED | Code.TASK_LOST if failures < TRIES_PER_WINDOW:
             return TryAgain(schedule.pause(failures - 1))
         case Code.TASK_FAILED | Code.TASK_LOST | Code.TASK_TIMEOUT | Code.TASK_TOO_LARGE if (
             halves

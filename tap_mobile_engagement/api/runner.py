@@ -17,9 +17,16 @@ from uuid import uuid4
 from tap_mobile_engagement.api import failures
 from tap_mobile_engagement.api.failures import TaskRefusedError
 from tap_mobile_engagement.api.observer import What
-from tap_mobile_engagement.api.plan import Create, FindBlobs, Plan, Poll, Wait
 from tap_mobile_engagement.api.policy import TaskState, Verdict, find_orphan, known_state
-from tap_mobile_engagement.api.tasks import Key, PendingExport, Phase
+from tap_mobile_engagement.api.tasks import (
+    Create,
+    FindBlobs,
+    Key,
+    PendingExport,
+    Phase,
+    Poll,
+    Wait,
+)
 from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
@@ -31,8 +38,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.api.client import ServiceClient
     from tap_mobile_engagement.api.destinations import TaskStorage
     from tap_mobile_engagement.api.observer import Observers
-    from tap_mobile_engagement.api.plan import Note
-    from tap_mobile_engagement.api.tasks import ExportTask
+    from tap_mobile_engagement.api.plan import Plan
+    from tap_mobile_engagement.api.tasks import ExportTask, Note
     from tap_mobile_engagement.clock import Clock
 
 ORPHAN_GRACE = timedelta(minutes=1)

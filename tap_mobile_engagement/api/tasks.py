@@ -55,12 +55,10 @@ class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     It carries the range that it was created for, so that it can't be resumed under another.
 
     Attributes:
-        id: The task.
         created: When the tap asked for it, by the *tap's* clock, UTC. Deadlines count from
             there, in whichever run.
         start: First day of its window; None for a snapshot without dates.
         end: First day after its window, likewise.
-        campaign_type: For push feedback.
         container: Name of the task's own container; None where tasks share one.
         empty: Whether it came out empty: its blobs are looked for once more.
     """
@@ -165,12 +163,9 @@ class PendingExport:
     """One export that is due, and its task.
 
     Attributes:
-        key: Data type and app.
         window: The days; for push feedback, those in which a campaign was active. None for
             the other snapshots.
         campaign_type: Only for push feedback, and required there.
-        task: Its task, once there is one.
-        phase: How far it has come.
         container_url: Where its task writes, once that is chosen; a secret.
         container: Name of the container that its task has for itself; None if tasks share one.
         asked_at: When its task was asked for in this run; None for one of an earlier run.
@@ -182,7 +177,6 @@ class PendingExport:
         written_at: When its task was seen to have succeeded.
         searches: How often its blobs were looked for.
         parts: The files that its task wrote, once they are known; none if it wrote nothing.
-        error: Why it failed.
     """
 
     key: Key
@@ -228,11 +222,8 @@ class PendingExport:
         """The JSON body of the POST.
 
         ``endDate`` is the end of the half-open window. Whether the service counts that day in
-        is unknown; so no day is lost, and at worst one is exported twice.
-
-        Args:
-            export_format: ``JsonBlob`` or ``CsvBlob``.
-            description: Text that the service keeps with the task; public, without secrets.
+        is unknown; so no day is lost, and at worst one is exported twice. The description is
+        public.
         """
         body = {
             "containerUrl": self.container_url,
@@ -267,6 +258,38 @@ class PendingExport:
         self.container_url = self.state = ""
         self.polls = self.misses = self.searches = 0
         self.parts = ()
+
+
+class Create(NamedTuple):
+    """Ask for a task; then report ``created``, ``refused`` or ``failed``."""
+
+    export: PendingExport
+
+
+class Poll(NamedTuple):
+    """Ask about a task; then report ``polled`` or ``failed``."""
+
+    export: PendingExport
+
+
+class FindBlobs(NamedTuple):
+    """Look for the blobs of a task; then report ``searched`` or ``failed``."""
+
+    export: PendingExport
+
+
+class Wait(NamedTuple):
+    """Nothing to do before that time; before something is reported, if it is None."""
+
+    until: datetime | None
+
+
+class Note(NamedTuple):
+    """What the state has to be told: a task to remember, or one to forget."""
+
+    key: Key
+    task: TaskEntry
+    is_over: bool
 
 
 def read_time(value: Any) -> datetime | None:

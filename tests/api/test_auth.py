@@ -84,7 +84,7 @@ def test_a_rejected_token_is_renewed_once_for_all_who_had_it() -> None:
     auth, service = provider()
     old = auth.token()
 
-    renewed = [auth.renew(old) for _ in range(5)]
+    renewed = [auth.token(rejected=old) for _ in range(5)]
 
     assert set(renewed) == {"token-2"}
     assert len(service.token_requests) == 2

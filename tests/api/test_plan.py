@@ -15,9 +15,19 @@ from hypothesis import strategies as st
 
 from tap_mobile_engagement.api.answers import Answer
 from tap_mobile_engagement.api.failures import TaskRefusedError
-from tap_mobile_engagement.api.plan import Create, FindBlobs, Plan, Poll, Wait
+from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.policy import Verdict
-from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport, Phase, TaskEntry
+from tap_mobile_engagement.api.tasks import (
+    Create,
+    ExportTask,
+    FindBlobs,
+    Key,
+    PendingExport,
+    Phase,
+    Poll,
+    TaskEntry,
+    Wait,
+)
 from tap_mobile_engagement.errors import Code, RetryLaterError
 from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Part

@@ -6,9 +6,19 @@ from datetime import datetime
 
 import pytest
 
-from tap_mobile_engagement.api.plan import Create, FindBlobs, Plan, Poll, Wait
+from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.policy import TASK_IS_OVER
-from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport, Phase, TaskEntry
+from tap_mobile_engagement.api.tasks import (
+    Create,
+    ExportTask,
+    FindBlobs,
+    Key,
+    PendingExport,
+    Phase,
+    Poll,
+    TaskEntry,
+    Wait,
+)
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.state import Window, tile
 from tests.api.test_plan import (

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from tap_mobile_engagement.api.plan import Create, Plan
-from tap_mobile_engagement.api.tasks import Key, PendingExport
+from tap_mobile_engagement.api.plan import Plan
+from tap_mobile_engagement.api.tasks import Create, Key, PendingExport
 from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.state import tile
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.kill_test --runs 200
     python -m benchmarks.kill_test --runs 20 --target postgres
+    python -m benchmarks.kill_test --runs 20 --account
 
 Every seed is a service, a container and a target of its own. The tap is killed (SIGKILL) one
 to three times, by the clock, after so many bytes of output, or between the creation of an
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from tests.faults.killing import Outcome, survive
 from tests.faults.postgres_target import PostgresTarget
+from tests.support.azurite import Azurite
 from tests.support.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=200, help="how many seeds")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--account", action="store_true", help="a container per task")
     parser.add_argument("--target", choices=("small", "postgres"), default="small")
     options = parser.parse_args(arguments)
     seeds = range(options.first_seed, options.first_seed + options.runs)
@@ -40,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes, failed = [], []
     with ExitStack() as stack:
         postgres = stack.enter_context(Postgres()) if options.target == "postgres" else None
+        account = stack.enter_context(Azurite()).connection_string if options.account else None
         for seed in seeds:
             try:
-                outcomes.append(_survive(seed, postgres))
+                outcomes.append(_survive(seed, postgres, account))
                 print(outcomes[-1], flush=True)
             except AssertionError as error:
                 failed.append(seed)
@@ -51,14 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _survive(seed: int, postgres: Postgres | None) -> Outcome:
+def _survive(seed: int, postgres: Postgres | None, account: str | None) -> Outcome:
     with tempfile.TemporaryDirectory() as name:
         container = Path(name) / "container"
         container.mkdir()
         if postgres is None:
-            return survive(seed, container)
+            return survive(seed, container, account=account)
         target = PostgresTarget(postgres.new_database(), Path(name), seed)
-        return survive(seed, container, target)
+        return survive(seed, container, target, account=account)
 
 
 def _report(outcomes: Sequence[Outcome], failed: Sequence[int], seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ EXTRACT_LENGTH = 300
 
 LONGEST_PAUSE = 86_400.0
 """Seconds; no ``Retry-After`` is believed beyond a day."""
+
+log = logging.getLogger(__name__)
 
 _SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _HTML_NOISE = re.compile(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>")
@@ -61,7 +64,7 @@ class Answer:
             DataError: ``BAD_ANSWER`` where it isn't JSON.
         """
         try:
-            return decode_element(self.body.removeprefix(BOM_UTF8)).value
+            decoded = decode_element(self.body.removeprefix(BOM_UTF8))
         except (ValueError, RecursionError):
             raise DataError(
                 Code.BAD_ANSWER,
@@ -70,6 +73,10 @@ class Answer:
                 " not to a proxy or a sign-in page",
                 **self.where,
             ) from None
+        if decoded.repaired:
+            where = self.url.partition("?")[0]
+            log.warning("Characters of the answer from %s were replaced by U+FFFD", where)
+        return decoded.value
 
     def extract(self) -> str:
         """What it says in words, in one short line without secrets.

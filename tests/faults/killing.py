@@ -82,13 +82,16 @@ class Target(Protocol):
         """Hold what it has stored against the truth, all streams of the app "shop"."""
 
 
-def survive(seed: int, folder: Path, target: Target | None = None) -> Outcome:
+def survive(
+    seed: int, folder: Path, target: Target | None = None, *, account: str | None = None
+) -> Outcome:
     """Kill runs of the tap, let one succeed, and hold what the target has against the truth.
 
     Args:
         seed: Decides over everything that is random, save the speed of this machine.
         folder: An empty folder.
         target: Where the records go; a small one of these tests' own unless given.
+        account: Connection string of an account with a container per task, not the folder.
 
     Raises:
         AssertionError: If a record is missing, or one is there that should not be.
@@ -104,7 +107,8 @@ def survive(seed: int, folder: Path, target: Target | None = None) -> Outcome:
     with Simulator(Options(**{**SMALL, **options, "seed": seed})) as simulator:
         settings = settings_for(
             simulator,
-            folder,
+            None if account else folder,
+            storage_connection_string=account,
             window_days=WINDOW_DAYS,
             lookback_days=0,
             max_concurrent_tasks=chance.choice((2, 8, 16)),

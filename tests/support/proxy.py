@@ -32,6 +32,7 @@ class CuttingProxy:
     Attributes:
         port: Where it listens.
         connections: How many connections were made so far.
+        broken: How many of them reached their limit.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class CuttingProxy:
         self._threads: list[threading.Thread] = []
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
+        self.broken = 0
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -93,7 +95,8 @@ class CuttingProxy:
                     break
                 target.sendall(piece)
                 limit = None if limit is None else limit - len(piece)
-            while limit is not None and self._then != "cut" and not self._ended.wait(_CRAWL):
+            self.broken += limit == 0
+            while limit == 0 and self._then != "cut" and not self._ended.wait(_CRAWL):
                 if self._then == "crawl":
                     target.sendall(source.recv(1))
         for connection in (source, target):

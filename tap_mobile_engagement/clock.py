@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -35,26 +36,27 @@ class StopFlag:
     """A stop flag that a signal handler may set.
 
     ``threading.Event.set`` takes a lock that the interrupted thread may hold, and so can
-    deadlock in a handler. This one only assigns; sleepers look at it ten times a second.
+    deadlock in a handler. This one only appends; sleepers look at it ten times a second.
+
+    Attributes:
+        is_set: Tells whether the run has been asked to stop. It is asked before every block of
+            a file, so it is no method: those cost more to call.
     """
 
     def __init__(self) -> None:
-        self._stopped = False
+        self._asked: list[None] = []
+        self.is_set = partial(bool, self._asked)
 
     def set(self) -> None:
         """Ask the run to stop; safe in a signal handler and from any thread."""
-        self._stopped = True
-
-    def is_set(self) -> bool:
-        """Tell whether the run has been asked to stop."""
-        return self._stopped
+        self._asked.append(None)
 
     def wait(self, timeout: float, /) -> bool:
         """Sleep for that many seconds, or until a stop; return whether there was one."""
         until = time.monotonic() + timeout
-        while not self._stopped and (left := until - time.monotonic()) > 0:
+        while not self._asked and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE))
-        return self._stopped
+        return self.is_set()
 
 
 def utc_now() -> datetime:

@@ -362,7 +362,14 @@ class ExportStream(Stream):
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
         tally.size += part.size
-        tally.repaired += reader.repaired - repaired
+        found = reader.repaired - repaired
+        tally.repaired += found
+        if found:
+            self.logger.warning(
+                "Replaced characters that no target can take in %d elements of %s",
+                found,
+                part.blob_name or "the service's answers",
+            )
 
     @contextmanager
     def _batches(self, export: Export, part: Part) -> Iterator[Iterator[Batch]]:

@@ -434,6 +434,10 @@ class DataType:
     group_key: str | None = None
     group_list: str | None = None
 
+    def __hash__(self) -> int:
+        """By name, for it is a key of caches that are asked for every file."""
+        return hash(self.name)
+
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The fields of the item itself, without lineage and record id."""

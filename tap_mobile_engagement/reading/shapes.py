@@ -138,6 +138,7 @@ class Shape:
     list_name: str = ""
 
     @classmethod
+    @lru_cache(maxsize=64)
     def documented(cls, data_type: DataType) -> Shape:
         """The shape that the service documents, as far as it does."""
         group = None

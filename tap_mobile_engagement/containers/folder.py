@@ -10,7 +10,7 @@ from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from tap_mobile_engagement.containers.base import CHUNK_BYTES, Blob, Walk
 from tap_mobile_engagement.containers.names import skipped_part
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from typing import IO
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LATEST = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 log = logging.getLogger("tap-mobile-engagement")
 
@@ -70,7 +73,17 @@ class FolderContainer:
         Raises:
             SettingsError: The folder does not exist, or can't be read at all.
         """
-        yield from self._walk("", prefix, walk or Walk(), frozenset())
+        walk = walk or Walk()
+        # A stack rather than recursion: folders may be deeper than Python can call.
+        folders = [self._walk("", prefix, walk, frozenset())]
+        while folders:
+            found = next(folders[-1], None)
+            if found is None:
+                folders.pop()
+            elif isinstance(found, Blob):
+                yield found
+            else:
+                folders.append(self._walk(found.name, prefix, walk, found.above))
 
     @contextmanager
     def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
@@ -121,8 +134,8 @@ class FolderContainer:
 
     def _walk(
         self, folder: str, prefix: str, walk: Walk, above: frozenset[tuple[int, int]]
-    ) -> Iterator[Blob]:
-        """The files under a folder, whose own name is empty or ends with a slash.
+    ) -> Iterator[Blob | _Folder]:
+        """The files and folders in a folder, whose own name is empty or ends with a slash.
 
         Args:
             folder: Its name.
@@ -148,7 +161,7 @@ class FolderContainer:
         for name in names:
             if name.endswith("/"):
                 if (name.startswith(prefix) or prefix.startswith(name)) and walk.enters(name):
-                    yield from self._walk(name, prefix, walk, above | {this})
+                    yield _Folder(name, above | {this})
             elif name.startswith(prefix) or prefix.startswith(f"{name}/"):
                 blob = self._look_at(name)
                 if blob is not None and (name.startswith(prefix) or blob.problem):
@@ -295,6 +308,13 @@ class FolderContainer:
                 )
 
 
+class _Folder(NamedTuple):
+    """A folder in a folder: its name, and the folders that lead to it."""
+
+    name: str
+    above: frozenset[tuple[int, int]]
+
+
 def _kind(blob: str | None) -> str:
     return "folder" if not blob or blob.endswith("/") else "file"
 
@@ -316,7 +336,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _moment(nanoseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    """A time of a file; a file system may hold times that are no date, which become one."""
+    microseconds = min(max(nanoseconds // 1000, _EARLIEST), _LATEST)
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _etag(status: os.stat_result) -> str:

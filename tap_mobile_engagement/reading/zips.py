@@ -224,7 +224,7 @@ def _exact_time(extra: bytes) -> datetime | None:
     while len(extra) > _HEADER.size:
         kind, size = _HEADER.unpack_from(extra)
         data, extra = extra[_HEADER.size :][:size], extra[_HEADER.size + size :]
-        if kind == _UNIX_TIME and data[0] & 1:
+        if kind == _UNIX_TIME and data and data[0] & 1:
             return datetime.fromtimestamp(struct.unpack_from("<i", data, 1)[0], UTC)
         if kind == _NTFS_TIME and struct.unpack_from("<HH", data, 4) == (1, 24):
             (ticks,) = struct.unpack_from("<Q", data, 8)  # of 100 nanoseconds

@@ -105,6 +105,10 @@ def test_a_member_that_can_not_be_read_spares_the_others(
             EXACT,
         ),
         (struct.pack("<HHB", 0x5455, 1, 1), None),
+        (
+            struct.pack("<HHHHB", 0x5455, 0, 0x7875, 1, 0),  # an extra field without content
+            datetime(2016, 5, 8, 14, 30, 2, tzinfo=UTC),
+        ),
     ],
 )
 def test_the_time_of_a_member_is_the_exact_one_where_it_has_one(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MOST_IN_MEMORY = 200_000
-"""Digests of one group of flat rows that stay in memory (about 25 MB); more go to a file."""
+MOST_IN_MEMORY = 100_000
+"""Digests of one group of flat rows that stay in memory; more go to a file."""
 
 
 class Occurrences:

@@ -45,7 +45,7 @@ SMALL = 256 * 1024
 OPEN_ZIPS = 4
 """Zip files that are open at once."""
 
-KEPT_SIZE = 64 << 20
+KEPT_SIZE = 16 << 20
 """Bytes of small blobs that are kept until they are read."""
 
 _MAGIC_SIZE = 4  # bytes that tell a zip file

@@ -94,6 +94,8 @@ def _rewritten(column: Column, shapes: Sequence[str]) -> Column:
     Raises:
         BadValue: If one is no time, or stands for none.
     """
+    if len(shapes) != len(column):
+        raise BadValue("a time of several lines")
     endings = [*map(_ENDINGS.get, shapes)]
     if None not in endings:
         pairs = zip(column, endings, strict=True)

@@ -262,10 +262,10 @@ def split_group(
         list_names: Plain names of lists that hold a group's items.
 
     Returns:
-        The group with an empty list, and its items, as texts; None if it is no such group.
+        The group with empty lists, and its items, as texts; None if it is no such group.
     """
-    depth = start = begin = 0
-    name = b""
+    depth = start = begin = taken = 0
+    name = group = b""
     items: list[bytes] = []
     for token in TOKENS.finditer(element):
         at = token.start()
@@ -285,5 +285,8 @@ def split_group(
             depth -= 1
             if begin and depth == 1:
                 items.append(element[start:at])
-                return element[:begin] + element[at:], [i for i in items if i.strip(WHITE)]
-    return None
+                group += element[taken:begin]
+                taken, begin = at, 0
+    if begin or not taken:
+        return None
+    return group + element[taken:], [item for item in items if item.strip(WHITE)]

@@ -118,8 +118,8 @@ def decode_repeating(data: bytes, names: Collection[str]) -> Decoded:
         found: dict[str, Any] = {}
         for name, value in members:
             before = found.get(name)
-            if name in names and isinstance(before, list) and isinstance(value, list):
-                value = before + value  # noqa: PLW2901
+            if name in names and isinstance(before, list) and isinstance(value, list | None):
+                value = before + (value or [])  # noqa: PLW2901
             found[name] = value
         return found
 

@@ -96,6 +96,10 @@ class _ObjectsCutter(Cutter):
             objects = data.split(self._between)
             data = with_comma.join(objects)
             count = len(objects)
+            # A line break can't stand in a text; anything else can, next to a stray comma.
+            is_line = _LINE_BREAK.search(self._between)
+            if not is_line and not holds(b"[%b]]" % b"}],[{".join(objects), count):
+                return None
         data += b"]"
         decoded = self._decode(data) if self._decode else None
         if (len(decoded[0]) != count) if decoded else not holds(data, count):

@@ -283,9 +283,7 @@ class RecordReader:
             decoded = decode_element(text)
             if isinstance(decoded.value, dict):
                 lists = self._items.lists_of(decoded.value)
-                if any(
-                    text.count(b'"%b"' % name.encode("utf-8", "replace")) > 1 for name in lists
-                ):
+                if lists and (b"\\u" in text or _repeats(text, lists)):
                     decoded = decode_repeating(text, {*lists})
         except (ValueError, RecursionError) as error:
             group = split_group(text, wanted)
@@ -312,8 +310,8 @@ class RecordReader:
             else:
                 decoded.append(value)
                 repaired = repaired or is_repaired
-        for name in self._items.lists_of(group):
-            group[name] = decoded
+        lists = self._items.lists_of(group)
+        group[next(iter(lists), self._data_type.name)] = decoded  # the others are empty
         self.repaired += repaired
         return group
 
@@ -346,6 +344,11 @@ class RecordReader:
 
 
 _NOTHING = object()  # instead of an element
+
+
+def _repeats(text: bytes, names: Iterable[str]) -> bool:
+    """Whether a name stands in a text more than once, maybe not as a name."""
+    return any(text.count(b'"%b"' % name.encode("utf-8", "replace")) > 1 for name in names)
 
 
 def _present(column: list[dict[str, Any] | None]) -> Column | None:

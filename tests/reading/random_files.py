@@ -43,7 +43,7 @@ OBJECTS: list[Any] = [
 ]  # fmt: skip
 USUAL: dict[Kind, list[Any]] = {
     Kind.ID: IDS,
-    Kind.TEXT: ["buy", "", 'a "quoted", text', "é😀", "},{", "deviceId", "\t\n"],
+    Kind.TEXT: ["buy", "", 'a "quoted", text', "é😀", "},{", "}{", "deviceId", "\t\n"],
     Kind.TIME: TIMES,
     Kind.INTEGER: [0, 17, -120, "23", 5.0, (1 << 63) - 1],
     Kind.BOOLEAN: [True, False, "true", 1, "0"],
@@ -53,7 +53,8 @@ USUAL: dict[Kind, list[Any]] = {
 ODD: dict[Kind, list[Any]] = {
     Kind.ID: ["", "0" * 32, None, 5, Text(r'"x\u0000y"'), Text(r'"\ud83d"'), [], "\0"],
     Kind.TEXT: [None, 7, Text(r'"a\u0000"'), Text(r'"\ude00"'), {"a": 1}, "x" * 3000],
-    Kind.TIME: ["", None, "never", "2016-13-01T00:00:00Z", 10**18, Text("1462098030.5"), True],
+    Kind.TIME: ["", None, "never", "2016-13-01T00:00:00Z", 10**18, Text("1462098030.5"), True,
+                "2016-05-01T10:20:30Z\n2016-05-01T10:20:30Z", "2016-05-01T10:20:30Z\n"],
     Kind.INTEGER: [None, "", 1 << 63, 1.5, Text("1e400"), Text("NaN"), "x"],
     Kind.BOOLEAN: [None, "yes", 2, []],
     Kind.OBJECT: [
@@ -185,7 +186,9 @@ class Maker:
 
     def _joined(self, elements: list[Any]) -> bytes:
         objects = [written(element) for element in elements if isinstance(element, dict)]
-        return "".join(objects or ["{}"]).encode("utf-8", "surrogatepass")
+        between = [", " if self.random.random() < self._odd / 5 else "" for _ in objects]
+        joined = "".join(map("".join, zip(between, objects, strict=True)))
+        return (joined.removeprefix(", ") or "{}").encode("utf-8", "surrogatepass")
 
     def _wrapper(self, elements: list[Any]) -> bytes:
         text = f'{{"app": "shop", "value": {written(elements)}, "count": {len(elements)}}}'

@@ -297,3 +297,59 @@ def test_a_list_that_stands_twice_in_its_group_is_read_twice(second: str) -> Non
 
     assert [r["name"] for r in records] == ["x", "events0", f"{second}1", "x"]
     assert [r["device_id"] for r in records] == ["e", "d", "d", "e"]
+
+
+A, B, C = (f'{{"name":"{name}","timestamp":"2016-05-01"}}' for name in "abc")
+BROKEN = '{"name":"x","timestamp":tru}'
+
+
+@pytest.mark.parametrize(
+    ("lists", "bad"),
+    [
+        (f'"events":[{A}],"ev\\u0065nts":[{B},{C}]', 0),
+        (f'"events":[{A},{B},{C}],"events":null', 0),
+        (f'"events":null,"events":[{A},{B},{C}]', 0),
+        (f'"events":[{A},{BROKEN},{B}],"events":[{C}]', 1),
+        (f'"events":[{A}],"events":[{B},{BROKEN},{C}]', 1),
+        (f'"events":[{A},{BROKEN}],"Event":[{B},{BROKEN},{C}]', 2),
+        (f'"events":[{A},{BROKEN},{B},{C}],"Event":null', 1),
+        (f'"Event":[{A},{BROKEN},{B},{C}],"Event":null', 1),
+    ],
+)
+def test_no_item_of_a_group_is_lost_or_read_twice_whatever_its_lists_are(
+    lists: str, bad: int
+) -> None:
+    other = f'{{"deviceId":"e","events":[{A}]}}'
+    content = f'[{other},{{"deviceId":"d",{lists}}}]'.encode()
+    rejected = Rejected()
+
+    records = read_file("events", [content], rejected)
+
+    assert [record["name"] for record in records] == ["a", "a", "b", "c"]
+    assert [record["device_id"] for record in records] == ["e", "d", "d", "d"]
+    assert len(rejected.found) == bad
+
+
+@pytest.mark.parametrize("between", ["", " ", "\t ", "\n"])
+def test_a_text_that_looks_like_the_end_of_an_object_stays_as_it_is(between: str) -> None:
+    names = ["a", f"x}}{between}{{y", "b", "c"]
+    objects = [
+        json.dumps({"deviceId": "d", "events": [{"name": name, "timestamp": "2016-05-01"}]})
+        for name in names
+    ]
+    content = f"{between.join(objects[:2])},{between.join(objects[2:])}".encode()
+
+    records = read_file("events", [content], Rejected())
+
+    assert [record["name"] for record in records] == names
+
+
+def test_a_time_of_two_lines_is_a_bad_record() -> None:
+    time = "2016-05-01T00:00:00Z"
+    items = [{"name": "a", "timestamp": t} for t in (time, f"{time}\n{time}", f"{time}\n")]
+    rejected = Rejected()
+
+    records = read("events", {"deviceId": "d", "events": items}, rejected=rejected)
+
+    assert [record["timestamp"] for record in records] == [time, time]
+    assert len(rejected.found) == 1

@@ -199,6 +199,17 @@ def check_depths(column: Iterable[Any]) -> None:
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
+def check_nulls(column: Column) -> None:
+    """Refuse a column with a text that may stand for null, which only its kind tells.
+
+    Raises:
+        BadValue: If there is one.
+    """
+    texts = {value.strip() for value in column if isinstance(value, str)}
+    if not texts.isdisjoint((*values.NO_IDS, "null")):
+        raise BadValue("a text that may stand for null")
+
+
 def filled(column: Column, other: Column) -> Column:
     """A column, with the values of another where it has none."""
     return [theirs if own is None else own for own, theirs in zip(column, other, strict=True)]

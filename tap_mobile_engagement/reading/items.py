@@ -76,12 +76,11 @@ class ItemReader:
                 self._reject(f"{self._data_type.group_list} has to be a list", element)
                 return
             items += element[name] or []
+        shared: list[Any] | None
         try:
             shared, unknown = self._read(group)
-        except BadValue as bad:
-            for item in items:
-                self._reject(str(bad), {**group, **item} if isinstance(item, dict) else item)
-            return
+        except BadValue:
+            shared, unknown = None, None  # each item tells whether it needs the bad value
         for item in items:
             yield from self._leaf(item, group, shared, unknown)
 
@@ -108,6 +107,9 @@ class ItemReader:
             return
         try:
             values, unknown = self._read(item)
+            if shared is None and group:
+                needed = {k: v for k, v in group.items() if self._lacks(values, k)}
+                shared, group_unknown = self._read(needed)
             if shared:  # what the group says once for all of its items; an item's word wins
                 pairs = zip(values, shared, strict=True)
                 values = [theirs if own is None else own for own, theirs in pairs]
@@ -116,6 +118,11 @@ class ItemReader:
             self._reject(str(bad), {**group, **item})
             return
         yield Leaf(values, unknown, group_unknown)
+
+    def _lacks(self, values: list[Any], name: str) -> bool:
+        """Whether a group's field is unknown, or one that an item has no value for."""
+        index = self._names.index(name)
+        return index is None or values[index] is None
 
     def _check(self, values: list[Any]) -> None:
         """Refuse values of which no record can be made."""

@@ -21,7 +21,13 @@ from msgspec import UNSET, Struct
 from msgspec.structs import astuple
 
 from tap_mobile_engagement.datatypes import DataType, Kind
-from tap_mobile_engagement.reading.columns import Columns, check_depths, filled, normalised
+from tap_mobile_engagement.reading.columns import (
+    Columns,
+    check_depths,
+    check_nulls,
+    filled,
+    normalised,
+)
 from tap_mobile_engagement.reading.elements import NUL, common_float
 from tap_mobile_engagement.reading.names import field_names, list_names, plain
 from tap_mobile_engagement.reading.values import BadValue
@@ -259,6 +265,8 @@ class ShapedReader:
             if column is not None:
                 spread = [*chain.from_iterable(map(repeat, column, sizes))]
                 own = values[place]
+                if own is not None:
+                    check_nulls(own)
                 values[place] = spread if own is None else filled(own, spread)
         if group_unknown is not None:
             group_unknown = [*chain.from_iterable(map(repeat, group_unknown, sizes))]

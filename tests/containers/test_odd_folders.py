@@ -33,11 +33,11 @@ def deep(tmp_path: Path) -> Iterator[Path]:
     os.close(here)
     yield tmp_path
     # From the top, because what pytest removes folders with calls itself for each.
-    top, below = tmp_path / "d", tmp_path / "below"
+    top, aside = tmp_path / "d", tmp_path / "aside"
     for _ in range(LEVELS - 1):
-        (top / "d").rename(below)
+        (top / "d").rename(aside)
         top.rmdir()
-        below.rename(top)
+        aside.rename(top)
 
 
 def test_folders_may_be_deeper_than_python_can_call(deep: Path) -> None:

@@ -124,6 +124,11 @@ class Maker:
             group = {self._style(key.sources[0]): self._value(key)}
             if self.random.random() < self._unknown / 3:
                 group[self._unknown_names[0]] = self.random.choice(UNKNOWN)
+            if self.random.random() < 2 * self._odd:  # said by the group as well as by items
+                field = self.random.choice(fields)
+                group[self._style(field.sources[0])] = self._value(field)
+                for item in self.random.sample(items, len(items) // 2):
+                    item[self._style(key.sources[0])] = self._value(key)
             group[self._style(group_list)] = self._with_oddities(items)
             groups.append(group)
         return self._with_oddities(groups)

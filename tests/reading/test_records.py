@@ -353,3 +353,26 @@ def test_a_time_of_two_lines_is_a_bad_record() -> None:
 
     assert [record["timestamp"] for record in records] == [time, time]
     assert len(rejected.found) == 1
+
+
+@pytest.mark.parametrize("own", ["", "0" * 32, None])
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_group_says_what_an_item_has_no_value_for(own: str | None, others: int) -> None:
+    item = {"name": "a", "timestamp": "2016-05-01", "deviceId": own}
+    odd = [{"name": "a", "timestamp": "2016-05-01", "extras": [1]}] * others
+
+    records = read("events", {"deviceId": "d", "events": [item, *odd]}, rejected=Rejected())
+
+    assert [record["device_id"] for record in records] == ["d"]
+
+
+def test_a_bad_value_of_a_group_spoils_only_items_that_need_it() -> None:
+    items = [{"name": "a", "timestamp": "2016-05-01"}, {"name": "b"}]
+    rejected = Rejected()
+
+    records = read(
+        "events", {"deviceId": "d", "timestamp": "never", "events": items}, rejected=rejected
+    )
+
+    assert [record["name"] for record in records] == ["a"]
+    assert "'never' is no date-time" in rejected.found[0][0]

@@ -6,12 +6,15 @@
 
     with Archive("file:///data/mobile-engagement", app_name="shop") as archive:
         for file in archive.files("events"):
-            print(file.name, file.size, file.modified)
+            for record in archive.records(file):
+                print(record["timestamp"], record["name"])
 """
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,17 +22,45 @@ import msgspec
 
 from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.errors import TapError
+from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.records import RecordReader
+from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.settings import ArchiveType
+from tap_mobile_engagement.sources.arrivals import arrival_text
 from tap_mobile_engagement.sources.files import File, Files
 from tap_mobile_engagement.sources.patterns import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
+    import pyarrow as pa
     from azure.core.credentials import TokenCredential
 
-__all__ = ["Archive", "File"]
+    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.batch import Batch
+
+__all__ = ["Archive", "BadRecord", "File", "FileReader"]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """An item of a file that is no record.
+
+    Attributes:
+        stream: The stream that it would belong to.
+        blob: The name of the blob that holds it.
+        offset: Bytes of uncompressed content before its element.
+        reason: Why it is none, for people.
+        item: What stands in the file, decoded as far as possible.
+    """
+
+    stream: str
+    blob: str | None
+    offset: int
+    reason: str
+    item: Any
 
 
 class Archive:
@@ -45,7 +76,7 @@ class Archive:
         types: What files hold, where their content can't tell: mappings with ``pattern`` and
             ``data_type``. The first match counts.
         encoding: Encoding of text that is not UTF-8 or UTF-16.
-        credential: The identity for an Azure container whose URL has no SAS; that of the
+        credential: The identity that reads a container whose URL carries no SAS; that of the
             environment if None.
         attend: Called before each file is handed out; what it raises ends the work.
 
@@ -67,12 +98,8 @@ class Archive:
         self.app_name = app_name
         self.encoding = encoding
         rules = Rules(pattern, msgspec.convert([*types], tuple[ArchiveType, ...]), encoding)
-        self._files = Files(
-            open_container(url, credential=credential),
-            rules,
-            now=lambda: datetime.now(UTC),
-            attend=attend,
-        )
+        container = open_container(url, credential=credential)
+        self._files = Files(container, rules, now=lambda: datetime.now(UTC), attend=attend)
 
     def __enter__(self) -> Self:
         """The archive itself."""
@@ -108,8 +135,8 @@ class Archive:
             TapError: If the container can't be listed or read. What is wrong with one file is
                 its problem.
         """
-        if stream is not None and stream not in BY_NAME:
-            raise ValueError(f"{stream!r} is no stream of an archive: {', '.join(BY_NAME)}")
+        if stream is not None:
+            _data_type(stream)
         for file in self._files.in_order(self._files.listing.blobs):
             if stream in {None, file.stream}:
                 yield file
@@ -129,6 +156,135 @@ class Archive:
         with self._files.open(file) as chunks:
             yield chunks
 
+    def records(
+        self, file: File, *, on_bad_record: Callable[[BadRecord], object] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The records of a file, exactly as the tap's RECORD messages hold them.
+
+        A file without a stream has none, unless it is damaged.
+
+        Args:
+            file: A file of this archive, maybe found by another process.
+            on_bad_record: Gets each item that is no record; without it the first one raises.
+
+        Raises:
+            TapError: What is wrong with the file or its container, behind all records that
+                come before the damage. A bad record is a DataError, ``BAD_RECORD``.
+        """
+        for batch in self._batches(file, on_bad_record):
+            yield from batch.dictionaries()
+
+    def batches(
+        self, file: File, *, on_bad_record: Callable[[BadRecord], object] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The records of a file as Arrow record batches, see :meth:`schema`.
+
+        Args:
+            file: As for :meth:`records`.
+            on_bad_record: Likewise.
+
+        Raises:
+            TapError: As for :meth:`records`.
+            SettingsError: ``BAD_SETTING`` if pyarrow is not installed (extra ``parquet``).
+        """
+        from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
+
+        yield from arrow.record_batches(self._batches(file, on_bad_record))
+
+    def schema(self, stream: str) -> pa.Schema:
+        """The Arrow schema of a stream, each field with its ``description`` as metadata.
+
+        Date-times are ``timestamp[us, UTC]``, flags lists of strings; ids are strings, objects
+        are JSON text.
+
+        Raises:
+            ValueError: If no stream has that name.
+            SettingsError: ``BAD_SETTING`` if pyarrow is not installed (extra ``parquet``).
+        """
+        from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
+
+        return arrow.arrow_schema(_data_type(stream))
+
+    def _batches(
+        self, file: File, on_bad_record: Callable[[BadRecord], object] | None
+    ) -> Iterator[Batch]:
+        stream = file.stream or ""
+        bad_records = (
+            _HandedOver(stream, on_bad_record) if on_bad_record else BadRecords(stream)
+        )
+        return FileReader(self, file, bad_records).batches()
+
     def close(self) -> None:
         """Let go of what is held open."""
         self._files.close()
+
+
+class FileReader:
+    """Reads one file, and counts.
+
+    Args:
+        archive: The archive.
+        file: One of its files.
+        bad_records: Gets every item that is no record.
+
+    Attributes:
+        records: Records so far.
+    """
+
+    def __init__(self, archive: Archive, file: File, bad_records: BadRecords) -> None:
+        self._archive = archive
+        self._file = file
+        self._bad_records = bad_records
+        self._reader: RecordReader | None = None
+        self.records = 0
+
+    @property
+    def elements(self) -> int:
+        """Elements so far: groups, or items without groups around them."""
+        return self._reader.elements if self._reader else 0
+
+    @property
+    def bad_records(self) -> int:
+        """Items so far that are no records."""
+        return self._bad_records.count
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """The records, block by block.
+
+        Raises:
+            TapError: What is wrong with the file, behind all records before the damage.
+        """
+        file, archive = self._file, self._archive
+        if file.stream is None and file.problem is None:
+            return
+        try:
+            with archive.open(file) as chunks:
+                data_type = _data_type(file.stream or "")
+                self._reader = RecordReader(data_type, self._bad_records, archive.encoding)
+                until = arrival_text(file.arrived)
+                origin = Origin(data_type, archive.app_name, file.blob.name, until)
+                for batch in self._reader.batches(origin, chunks):
+                    self.records += batch.count
+                    yield batch
+        except TapError as error:
+            raise error.at(stream=file.stream, blob=file.blob.name) from error.__cause__
+
+
+class _HandedOver(BadRecords):
+    """Hands bad records over to a callback."""
+
+    def __init__(self, stream: str, hand_over: Callable[[BadRecord], object]) -> None:
+        super().__init__(stream, skip=True, most=sys.maxsize)
+        self._name = stream
+        self._hand_over = hand_over
+
+    def reject(self, reason: str, item: Any, *, blob: str | None, offset: int) -> None:
+        """Hand a bad record over."""
+        self.count += 1
+        self._hand_over(BadRecord(self._name, blob, offset, reason, item))
+
+
+def _data_type(stream: str) -> DataType:
+    if stream not in BY_NAME:
+        raise ValueError(f"{stream!r} is no stream of an archive: {', '.join(BY_NAME)}")
+    return BY_NAME[stream]

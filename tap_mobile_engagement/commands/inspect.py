@@ -3,84 +3,29 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
-from msgspec import Struct
 
-from tap_mobile_engagement.archive import Archive
-from tap_mobile_engagement.datatypes import BY_NAME, Kind
+from tap_mobile_engagement.archive import Archive, FileReader
+from tap_mobile_engagement.commands.findings import Times, found_of
+from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
-from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import Compression
-from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.redaction import install_log_redaction
-from tap_mobile_engagement.sources.arrivals import arrival_text
 from tap_mobile_engagement.sources.base import FILE_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from tap_mobile_engagement.archive import File
-    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.commands.findings import Finding
 
 _FIRST_RECORDS = 1000  # how many tell the time range of a file that is not counted
 _UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-class Finding(Struct, kw_only=True, omit_defaults=True):
-    """What one file was found to be.
-
-    Attributes:
-        name: The blob's name, and the file's own where the blob is a zip file.
-        size: Bytes as stored.
-        arrived: When the blob arrived, RFC 3339 in UTC.
-        modified: When the file was last written, likewise.
-        data_type: The stream that will read it; None if none will.
-        format: How its elements are laid out.
-        compression: How it is compressed.
-        encoding: How its text is encoded.
-        first: The earliest time in its records; of all of them only if they were counted.
-        last: The latest, likewise.
-        elements: How many elements it has; None if they were not counted.
-        records: How many records they make, likewise.
-        bad_records: How many items are none, likewise.
-        code: What kind of problem it has; None if it has none.
-        problem: Why no stream will read it, or what broke while it was counted.
-    """
-
-    name: str
-    size: int
-    arrived: str
-    modified: str
-    data_type: str | None
-    format: str
-    compression: str
-    encoding: str
-    first: str | None = None
-    last: str | None = None
-    elements: int | None = None
-    records: int | None = None
-    bad_records: int | None = None
-    code: str | None = None
-    problem: str = ""
-
-
-@dataclass(slots=True)
-class _Count:
-    """What was counted so far of one file."""
-
-    elements: int = 0
-    records: int = 0
-    bad_records: int = 0
-    times: list[str] = field(default_factory=list)
-
-    def see(self, times: Iterable[str]) -> None:
-        found = [*self.times, *times]
-        self.times = [min(found), max(found)] if found else []
 
 
 def inspect(archive: Archive, *, count: bool = False) -> Iterator[Finding]:
@@ -99,60 +44,28 @@ def inspect(archive: Archive, *, count: bool = False) -> Iterator[Finding]:
 
 
 def _finding(archive: Archive, file: File, *, count: bool) -> Finding:
-    found = file.found
-    in_zip = file.member is not None and found.compression is Compression.NONE
-    finding = Finding(
-        name=file.name,
-        size=file.size,
-        arrived=arrival_text(file.arrived),
-        modified=arrival_text(file.modified),
-        data_type=file.stream,
-        format=found.format,
-        compression=Compression.ZIP if in_zip else found.compression,
-        encoding=found.encoding,
-    )
-    if file.problem is not None:
-        finding.code, finding.problem = file.problem.code, file.problem.what
+    finding = found_of(file)
     if file.stream is None:
         return finding
-    counted = _Count()
+    bad_records = BadRecords(file.stream, skip=True, most=sys.maxsize)
+    reader = FileReader(archive, file, bad_records)
+    times = Times(BY_NAME[file.stream])
     try:
-        with archive.open(file) as chunks:
-            most = None if count else _FIRST_RECORDS
-            _count(counted, BY_NAME[file.stream], chunks, most, archive.encoding)
+        with closing(reader.batches()) as batches:
+            for batch in batches:
+                times.see(batch)
+                if not count and reader.records >= _FIRST_RECORDS:
+                    break
     except TapError as error:
         if error.code not in FILE_CODES:
             raise
         finding.code, finding.problem = error.code, error.what
-    if counted.times:
-        finding.first, finding.last = counted.times
+    finding.first, finding.last = times.first, times.last
     if count:
-        finding.elements = counted.elements
-        finding.records = counted.records
-        finding.bad_records = counted.bad_records
+        finding.elements = reader.elements
+        finding.records = reader.records
+        finding.bad_records = reader.bad_records
     return finding
-
-
-def _count(
-    counted: _Count,
-    data_type: DataType,
-    chunks: Iterator[bytes],
-    most: int | None,
-    encoding: str | None,
-) -> None:
-    """Count what a file holds, up to so many records."""
-    bad_records = BadRecords(data_type.name, skip=True, most=sys.maxsize)
-    reader = RecordReader(data_type, bad_records, encoding)
-    places = [at for at, field in enumerate(data_type.fields) if field.kind is Kind.TIME]
-    try:
-        for batch in reader.batches(Origin(data_type, "", None, ""), chunks):
-            counted.records += batch.count
-            counted.see(value for at in places for value in batch.values[at] if value)
-            if most is not None and counted.records >= most:
-                break
-    finally:
-        counted.elements = reader.elements
-        counted.bad_records = bad_records.count
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,7 +32,7 @@ from tap_mobile_engagement.sources.files import File, Files
 from tap_mobile_engagement.sources.patterns import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from types import TracebackType
 
     import pyarrow as pa
@@ -98,8 +98,10 @@ class Archive:
         self.app_name = app_name
         self.encoding = encoding
         rules = Rules(pattern, msgspec.convert([*types], tuple[ArchiveType, ...]), encoding)
-        container = open_container(url, credential=credential)
-        self._files = Files(container, rules, now=lambda: datetime.now(UTC), attend=attend)
+        self._container = open_container(url, credential=credential)
+        self._files = Files(
+            self._container, rules, now=lambda: datetime.now(UTC), attend=attend
+        )
 
     def __enter__(self) -> Self:
         """The archive itself."""
@@ -123,12 +125,29 @@ class Archive:
         """
         self._files.check()
 
-    def files(self, stream: str | None = None) -> Iterator[File]:
+    @property
+    def label(self) -> str:
+        """The container or folder, for messages: its URL without any secret."""
+        return self._container.label
+
+    @property
+    def count(self) -> int:
+        """How many blobs there are, zip files as one.
+
+        Raises:
+            TapError: If the container can't be listed.
+        """
+        return len(self._files.listing.blobs)
+
+    def files(
+        self, stream: str | None = None, *, known: Collection[tuple[str, str]] = ()
+    ) -> Iterator[File]:
         """The files in the order in which they were written, so that the newest is the last.
 
         Args:
             stream: Only the files of that stream; otherwise all, also empty ones and those
                 that are damaged or no exports, with their problem.
+            known: Names and ETags of blobs that are not looked at.
 
         Raises:
             ValueError: If no stream has that name.
@@ -137,7 +156,9 @@ class Archive:
         """
         if stream is not None:
             _data_type(stream)
-        for file in self._files.in_order(self._files.listing.blobs):
+        listed = self._files.listing.blobs
+        blobs = [blob for blob in listed if (blob.name, blob.etag) not in known]
+        for file in self._files.in_order(blobs):
             if stream in {None, file.stream}:
                 yield file
 

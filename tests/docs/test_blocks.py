@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tap_mobile_engagement.commands import inspect
+from tap_mobile_engagement.commands import inspect, to_parquet
 from tap_mobile_engagement.simulator.__main__ import main as simulator_command
 from tap_mobile_engagement.tap import TapMobileEngagement
 from tests.docs.pages import PAGES, ROOT, Command, blocks, commands, commands_on
@@ -125,6 +125,7 @@ CHECKS: dict[str, Callable[[str, list[str]], None]] = {
     "pip": _pip,
     "tap-mobile-engagement": _program(TapMobileEngagement.cli),
     "tap-mobile-engagement-inspect": _program(inspect.main),
+    "tap-mobile-engagement-to-parquet": _program(to_parquet.main),
     "mobile-engagement-simulator": _program(simulator_command),
     "target-jsonl": _target,
     "meltano": _meltano,

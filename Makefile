@@ -24,6 +24,7 @@ AZURITE := $(TOOLS)/.azurite-installed
 PLUGINS_INSTALLED := $(TOOLS)/meltano-plugins/.installed
 SNOWFLAKE := $(TOOLS)/target-snowflake/.installed
 JSONL := $(TOOLS)/target-jsonl/.installed
+LIBRARY := $(TOOLS)/library/.installed
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -77,7 +78,7 @@ settings: $(ENVIRONMENT) ## renew the settings in meltano.yml, the hub file and 
 	$(BIN)/python -m scripts.render_settings
 
 .PHONY: setup setup-demo
-setup: $(ENVIRONMENT) $(AZURITE) $(PLUGINS_INSTALLED) $(SNOWFLAKE) $(JSONL) ## everything that the tests need
+setup: $(ENVIRONMENT) $(AZURITE) $(PLUGINS_INSTALLED) $(SNOWFLAKE) $(JSONL) $(LIBRARY) ## everything that the tests need
 setup-demo: $(ENVIRONMENT) $(PLUGINS_INSTALLED)
 
 .PHONY: constraints
@@ -127,4 +128,11 @@ $(PLUGINS_INSTALLED): $(MELTANO) meltano.yml pyproject.toml \
 $(SNOWFLAKE) $(JSONL): $(TOOLS)/%/.installed: $(UV) requirements/%.txt
 	$(call make-venv,$(@D))
 	$(UV) pip install --quiet --python $(@D)/bin/python -r requirements/$*.txt
+	touch $@
+
+# What the examples of docs/library.md read the tap's files with.
+$(LIBRARY): $(UV) pyproject.toml requirements/library.txt
+	$(call make-venv,$(@D))
+	$(UV) pip install --quiet --python $(@D)/bin/python -r requirements/library.txt \
+		-e '.[parquet]'
 	touch $@

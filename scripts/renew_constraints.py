@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
+LIBRARIES = ("pandas", "polars", "duckdb", "dask[dataframe]", "dlt")
+"""What docs/library.md hands Arrow batches to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def environments() -> tuple[Environment, ...]:
         Environment("target-postgres.txt", (target,)),
         Environment("target-snowflake.txt", (snowflake, "fakesnow"), keep_root=True),
         Environment("target-jsonl.txt", (jsonl,), keep_root=True),
+        Environment("library.txt", ("-e", ".[parquet]", *LIBRARIES), keep_root=True),
         Environment("bench-airbyte.txt", ("airbyte-cdk[file-based]",), keep_root=True),
         Environment("bench-dlt.txt", ("dlt[filesystem,parquet]",), keep_root=True),
         Environment("bench-floors.txt", ("msgspec", "orjson"), keep_root=True),

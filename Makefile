@@ -25,6 +25,7 @@ PLUGINS_INSTALLED := $(TOOLS)/meltano-plugins/.installed
 SNOWFLAKE := $(TOOLS)/target-snowflake/.installed
 JSONL := $(TOOLS)/target-jsonl/.installed
 LIBRARY := $(TOOLS)/library/.installed
+SPARK := $(TOOLS)/spark/.installed
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -78,7 +79,7 @@ settings: $(ENVIRONMENT) ## renew the settings in meltano.yml, the hub file and 
 	$(BIN)/python -m scripts.render_settings
 
 .PHONY: setup setup-demo
-setup: $(ENVIRONMENT) $(AZURITE) $(PLUGINS_INSTALLED) $(SNOWFLAKE) $(JSONL) $(LIBRARY) ## everything that the tests need
+setup: $(ENVIRONMENT) $(AZURITE) $(PLUGINS_INSTALLED) $(SNOWFLAKE) $(JSONL) $(LIBRARY) $(SPARK) ## everything that the tests need
 setup-demo: $(ENVIRONMENT) $(PLUGINS_INSTALLED)
 
 .PHONY: constraints
@@ -130,9 +131,9 @@ $(SNOWFLAKE) $(JSONL): $(TOOLS)/%/.installed: $(UV) requirements/%.txt
 	$(UV) pip install --quiet --python $(@D)/bin/python -r requirements/$*.txt
 	touch $@
 
-# What the examples of docs/library.md read the tap's files with.
-$(LIBRARY): $(UV) pyproject.toml requirements/library.txt
+# What reads the tap's files in the examples of docs/library.md, and Spark.
+$(LIBRARY) $(SPARK): $(TOOLS)/%/.installed: $(UV) pyproject.toml requirements/%.txt
 	$(call make-venv,$(@D))
-	$(UV) pip install --quiet --python $(@D)/bin/python -r requirements/library.txt \
+	$(UV) pip install --quiet --python $(@D)/bin/python -r requirements/$*.txt \
 		-e '.[parquet]'
 	touch $@

@@ -49,6 +49,7 @@ def environments() -> tuple[Environment, ...]:
         Environment("target-snowflake.txt", (snowflake, "fakesnow"), keep_root=True),
         Environment("target-jsonl.txt", (jsonl,), keep_root=True),
         Environment("library.txt", ("-e", ".[parquet]", *LIBRARIES), keep_root=True),
+        Environment("spark.txt", ("-e", ".[spark]"), keep_root=True),
         Environment("bench-airbyte.txt", ("airbyte-cdk[file-based]",), keep_root=True),
         Environment("bench-dlt.txt", ("dlt[filesystem,parquet]",), keep_root=True),
         Environment("bench-floors.txt", ("msgspec", "orjson"), keep_root=True),

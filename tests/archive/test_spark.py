@@ -117,4 +117,5 @@ def test_no_secret_is_in_a_plan_and_errors_are_told(
     assert "BLOB_TRUNCATED" in answers[1]["error"]
     assert "no stream of an archive" in answers[2]["error"]
     assert "NO_FILES" in answers[3]["error"]
+    assert "mobile_engagement" in answers[4]["plan"]
     assert secret not in json.dumps(answers)

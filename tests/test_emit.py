@@ -19,9 +19,9 @@ from tap_mobile_engagement.output.sdk import SdkPath
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import Block
+from tap_mobile_engagement.reading.decoding import ShapedReader
 from tap_mobile_engagement.reading.records import RecordReader, cut
 from tap_mobile_engagement.reading.rejects import BadRecords
-from tap_mobile_engagement.reading.shapes import ShapedReader
 from tap_mobile_engagement.simulator import Options, Simulator
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from tap_mobile_engagement.reading.columns import (
 )
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, Block, split_group
+from tap_mobile_engagement.reading.decoding import ShapedReader, unknown_column
 from tap_mobile_engagement.reading.elements import decode_element, decode_repeating
 from tap_mobile_engagement.reading.items import ItemReader
 from tap_mobile_engagement.reading.layouts import Format, layout_of
 from tap_mobile_engagement.reading.names import field_names, list_names
 from tap_mobile_engagement.reading.objects import cut_objects
-from tap_mobile_engagement.reading.shapes import ShapedReader, unknown_column
 from tap_mobile_engagement.reading.tables import Rows, cut_rows
 from tap_mobile_engagement.reading.values import TOO_DEEP, BadValue
 

@@ -55,7 +55,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
             self.flush()
 
     def write_lines(self, lines: bytes, count: int) -> None:
-        """Write whole lines that are messages already, so many of them."""
+        """Write whole lines that are messages already, and their count."""
         del count
         self._lines.append(lines)
         self._size += len(lines)
@@ -117,7 +117,7 @@ class Output(Protocol):
 
     @property
     def write_lines(self) -> Callable[[bytes, int], None]:
-        """Writes records as whole lines, each in its envelope, so many of them."""
+        """Writes records as whole lines, each in its envelope, and their count."""
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write one record through the SDK: selection, stream maps, flattening."""

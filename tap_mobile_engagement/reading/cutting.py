@@ -245,7 +245,7 @@ def is_array(data: bytes) -> bool:
 
 
 def holds(array: bytes, count: int) -> bool:
-    """Whether it is an array of so many values."""
+    """Whether it is an array with that count of values."""
     try:
         return len(_raw_values.decode(array)) == count
     except (msgspec.DecodeError, RecursionError):

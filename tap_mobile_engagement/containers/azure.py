@@ -121,11 +121,11 @@ class AzureContainer:
         return map(_blob_of, self._storage.listing(listing.by_page))
 
     @contextmanager
-    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+    def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
         """As :meth:`Container.open`; a thread fetches what the reader asks for next."""
         if blob.problem:
             raise copy(blob.problem).at(container=self.label)
-        with fetched_ahead(lambda: self._read(blob), self._storage.clock) as chunks:
+        with fetched_ahead(lambda: self._read(blob, start), self._storage.clock) as chunks:
             yield chunks
 
     def delete(self, blob: Blob) -> None:
@@ -151,7 +151,7 @@ class AzureContainer:
         listing = self._client.list_blobs(results_per_page=1)
         next(self._storage.listing(listing.by_page, retry=RETRY_ONCE), None)
 
-    def _read(self, blob: Blob) -> Generator[bytes]:
+    def _read(self, blob: Blob, start: int) -> Generator[bytes]:
         client = self._client.get_blob_client(blob.name)
         try:
             yield from Download(
@@ -160,6 +160,7 @@ class AzureContainer:
                 client=self._downloads,
                 url=lambda: self._with_right_to_read(client),
                 request_bytes=self._request_bytes,
+                start=start,
             )
         except RetryLaterError as error:
             if self._is_gone(blob, error):

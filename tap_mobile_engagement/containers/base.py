@@ -86,11 +86,11 @@ class Container(Protocol):
         """
         ...
 
-    def open(self, blob: Blob) -> AbstractContextManager[Iterator[bytes]]:
-        """The content of exactly that version of the blob.
+    def open(self, blob: Blob, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
+        """The content of exactly that version of the blob, from that byte on.
 
-        The iterator ends only after all ``blob.size`` bytes are out; whatever keeps it from
-        that is raised. Chunks have at most :data:`CHUNK_BYTES` bytes and none is empty.
+        The iterator ends only after all bytes up to ``blob.size`` are out; whatever keeps it
+        from that is raised. Chunks have at most :data:`CHUNK_BYTES` bytes and none is empty.
 
         Raises:
             RetryLaterError: BLOB_CHANGED, BLOB_MISSING or STORAGE_UNAVAILABLE.

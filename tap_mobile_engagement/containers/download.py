@@ -53,9 +53,10 @@ class Download:
         url: Gives the blob's URL with the right to read it; asked for each request anew, for
             a right may be a short one.
         request_bytes: How much one request asks for, in bytes.
+        start: The byte to begin with.
 
     Attributes:
-        delivered: How many bytes are out.
+        delivered: Up to which byte all from the start on are out.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Download:
         client: PipelineClient[HttpRequest, HttpResponse],
         url: Callable[[], str],
         request_bytes: int = REQUEST_BYTES,
+        start: int = 0,
     ) -> None:
         self._blob = blob
         self._storage = storage
@@ -74,7 +76,7 @@ class Download:
         self._request_bytes = request_bytes
         self._range: Generator[bytes] | None = None  # what the request under way brings
         self._is_done = False
-        self.delivered = 0
+        self.delivered = start
 
     def __iter__(self) -> Generator[bytes]:
         """The chunks, none of them empty.

@@ -86,8 +86,8 @@ class FolderContainer:
                 folders.append(self._walk(found.name, prefix, walk, found.above))
 
     @contextmanager
-    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
-        """The content of exactly that version of the file.
+    def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+        """The content of exactly that version of the file, from that byte on.
 
         A version is known by the file's identity, length and times, looked at before the first
         byte and after the last.
@@ -103,7 +103,8 @@ class FolderContainer:
         except OSError as error:
             raise self._explain(error, blob.name) from None
         with file:
-            yield self._read(file, blob)
+            file.seek(start)
+            yield self._read(file, blob, start)
 
     def delete(self, blob: Blob) -> None:
         """Delete exactly that version of the file; if it is gone already, that is fine.
@@ -227,10 +228,9 @@ class FolderContainer:
             ),
         )
 
-    def _read(self, file: IO[bytes], blob: Blob) -> Iterator[bytes]:
+    def _read(self, file: IO[bytes], blob: Blob, delivered: int) -> Iterator[bytes]:
         try:
             self._expect(os.fstat(file.fileno()), blob)
-            delivered = 0
             while chunk := file.read(CHUNK_BYTES):
                 delivered += len(chunk)
                 yield chunk

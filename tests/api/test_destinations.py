@@ -186,9 +186,9 @@ class CountedContainer(FolderContainer):
 
     opened = 0
 
-    def open(self, blob: Blob) -> Any:
+    def open(self, blob: Blob, start: int = 0) -> Any:
         self.opened += 1
-        return super().open(blob)
+        return super().open(blob, start)
 
 
 def test_a_dry_run_looks_at_a_handful_of_blobs(tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ class Listed:
         return (Blob(name, len(EVENTS), f"etag of {name}", START) for name in names)
 
     @contextmanager
-    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
-        del blob
+    def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+        del blob, start
         yield iter([EVENTS])
 
 
@@ -281,7 +281,8 @@ class SharedService(Service):
         return (blob for blob, _ in self._blobs())
 
     @contextmanager
-    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+    def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+        del start
         yield iter([content for each, content in self._blobs() if each.name == blob.name])
 
     def _blobs(self) -> Iterator[tuple[Blob, bytes]]:

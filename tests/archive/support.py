@@ -56,9 +56,9 @@ class CountingContainer:
         return self._container.list(prefix, walk=walk)
 
     @contextmanager
-    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+    def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
         self.opened.append(blob.name)
-        with self._container.open(blob) as chunks:
+        with self._container.open(blob, start) as chunks:
             yield chunks
 
     def delete(self, blob: Blob) -> None:

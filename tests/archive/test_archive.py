@@ -409,8 +409,8 @@ class MeasuringContainer(CountingContainer):
     read = 0
 
     @contextmanager
-    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
-        with super().open(blob) as chunks:
+    def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+        with super().open(blob, start) as chunks:
             yield self._measured(chunks)
 
     def _measured(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -428,8 +428,8 @@ class FailingContainer(CountingContainer):
         self._error = error
 
     @contextmanager
-    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
-        with super().open(blob) as chunks:
+    def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+        with super().open(blob, start) as chunks:
             yield self._failing(chunks) if blob.name == self._name else chunks
 
     def _failing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:

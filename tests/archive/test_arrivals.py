@@ -60,8 +60,8 @@ class Shelf:
         return (self.blobs[n][0] for n in sorted(self.blobs) if n.startswith(prefix))
 
     @contextmanager
-    def open(self, blob: Blob) -> Iterator[Iterator[bytes]]:
-        yield iter([self.blobs[blob.name][1]])
+    def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
+        yield iter([self.blobs[blob.name][1][start:]])
 
     def delete(self, blob: Blob) -> None:
         del self.blobs[blob.name]

@@ -69,6 +69,15 @@ def test_blobs_are_listed_with_name_size_and_arrival(azurite: Azurite, name: str
     assert '"' not in blob.etag
 
 
+def test_a_blob_can_be_read_from_any_byte_on(azurite: Azurite, name: str) -> None:
+    azurite.upload(name, "a", b"012345")
+    container = AzureContainer.from_url(azurite.sas_url(name), request_bytes=2)
+    (blob,) = container.list()
+    for start in range(6):
+        with container.open(blob, start) as chunks:
+            assert b"".join(chunks) == b"012345"[start:]
+
+
 def test_only_names_with_the_prefix_are_listed(azurite: Azurite, name: str) -> None:
     for blob_name in ("events/1", "events/2", "jobs/1"):
         azurite.upload(name, blob_name, b"[]")

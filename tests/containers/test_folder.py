@@ -41,6 +41,15 @@ def names(container: FolderContainer, prefix: str = "") -> list[str]:
     return [blob.name for blob in container.list(prefix)]
 
 
+@pytest.mark.parametrize("start", [0, 1, 5, 6])
+def test_a_file_can_be_read_from_any_byte_on(tmp_path: Path, start: int) -> None:
+    write(tmp_path, "a", b"012345")
+    container = FolderContainer(tmp_path)
+    (blob,) = container.list()
+    with container.open(blob, start) as chunks:
+        assert b"".join(chunks) == b"012345"[start:]
+
+
 def test_files_are_listed_with_name_size_and_arrival(tmp_path: Path) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     write(tmp_path, "2016/05/events.json", b"[1, 2]")

@@ -1,11 +1,8 @@
 """The one table of data types; schemas, parser, simulator and docs are derived from it.
 
-Each data type has a *record Struct*: the fields of one leaf item as the tap emits it, in the
-order in which they are emitted, each with its description and its kind. A *kind* says how a
-source value is read (an id, a time, a text ...); the *source names* say where in the file it
-is found. Facts about the files come from Microsoft's JSON Schema of the export files and from
-the REST API's description; where those are silent the field is nullable, so that the tap works
-whichever way it turns out.
+Facts about the files come from Microsoft's JSON Schema of the export files and from the REST
+API's description. Where those are silent a field is nullable, so that the tap works whichever
+way it turns out.
 """
 
 from __future__ import annotations
@@ -13,10 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
-
-import msgspec
-from msgspec import Meta, Struct
+from typing import Any, Literal, get_args
 
 
 class Kind(StrEnum):
@@ -31,343 +25,26 @@ class Kind(StrEnum):
     FLAGS = "flags"  # an array of strings
 
 
+ID, TEXT, TIME, INTEGER, BOOLEAN, OBJECT, FLAGS = Kind
+
 _JSON_TYPES: dict[Kind, dict[str, Any]] = {
-    Kind.ID: {"type": "string"},
-    Kind.TEXT: {"type": "string"},
-    Kind.TIME: {"type": "string", "format": "date-time"},
-    Kind.INTEGER: {"type": "integer"},
-    Kind.BOOLEAN: {"type": "boolean"},
-    Kind.OBJECT: {"type": "object", "additionalProperties": True},
-    Kind.FLAGS: {"type": "array", "items": {"type": "string"}},
+    ID: {"type": "string"},
+    TEXT: {"type": "string"},
+    TIME: {"type": "string", "format": "date-time"},
+    INTEGER: {"type": "integer"},
+    BOOLEAN: {"type": "boolean"},
+    OBJECT: {"type": "object", "additionalProperties": True},
+    FLAGS: {"type": "array", "items": {"type": "string"}},
 }
-
-
-def _is(kind: Kind, description: str, *sources: str) -> Meta:
-    """Describe a field: its kind, what it holds, its names in the files (the usual first).
-
-    A source name with a dot is a path into a nested object.
-    """
-    return Meta(description=description, extra={"kind": kind, "sources": sources})
-
-
-# What several data types have in common.
-_SessionId = Annotated[
-    str | None,
-    _is(Kind.ID, "Session in which it happened; null outside a session.", "sessionId"),
-]
-_InfoId = Annotated[
-    str | None, _is(Kind.ID, "Id of the technical data that was current then.", "infoId")
-]
-_LocationId = Annotated[
-    str | None, _is(Kind.ID, "Id of the location that was current then.", "locationId")
-]
-_Extras = Annotated[
-    dict[str, Any] | None, _is(Kind.OBJECT, "Extra data attached by the application.", "extras")
-]
-_StartedAt = Annotated[str | None, _is(Kind.TIME, "When it began.", "start", "startedAt")]
-_EndedAt = Annotated[
-    str | None,
-    _is(Kind.TIME, "When it ended; null while it has no known end.", "end", "endedAt"),
-]
-_DeviceKey = Annotated[str, _is(Kind.ID, "Device.", "deviceId")]
-_Tags = Annotated[
-    dict[str, Any] | None,
-    _is(Kind.OBJECT, "Tags (app info) of the device, as keys and values.", "tags", "appInfo"),
-]
-
-
-class Activity(Struct, gc=False):
-    """One screen or page that a user visited, within a session."""
-
-    session_id: _SessionId
-    name: Annotated[str, _is(Kind.TEXT, "Name of the activity.", "name")]
-    timestamp: Annotated[str, _is(Kind.TIME, "When it was entered.", "timestamp")]
-    extras: _Extras
-
-
-class Event(Struct, gc=False):
-    """One instant action on a device."""
-
-    device_id: Annotated[str | None, _is(Kind.ID, "Device that sent the event.", "deviceId")]
-    session_id: _SessionId
-    name: Annotated[str, _is(Kind.TEXT, "Name of the event.", "name")]
-    timestamp: Annotated[str, _is(Kind.TIME, "When it happened.", "timestamp")]
-    info_id: _InfoId
-    location_id: _LocationId
-    extras: _Extras
-
-
-class Error(Struct, gc=False):
-    """One problem that the application reported; assumed to be laid out as an event."""
-
-    device_id: Annotated[str | None, _is(Kind.ID, "Device that sent the error.", "deviceId")]
-    session_id: _SessionId
-    name: Annotated[str, _is(Kind.TEXT, "Name of the error.", "name")]
-    timestamp: Annotated[str, _is(Kind.TIME, "When it happened.", "timestamp")]
-    info_id: _InfoId
-    location_id: _LocationId
-    extras: _Extras
-
-
-class Crash(Struct, gc=False):
-    """One crash of the application; its layout is inferred, so nearly all is nullable."""
-
-    device_id: Annotated[str | None, _is(Kind.ID, "Device on which it crashed.", "deviceId")]
-    session_id: _SessionId
-    crash_id: Annotated[
-        str | None, _is(Kind.ID, "The kind of crash; many occurrences share it.", "crashId")
-    ]
-    timestamp: Annotated[str, _is(Kind.TIME, "When it crashed.", "timestamp")]
-    type: Annotated[str | None, _is(Kind.TEXT, "Type of the crash.", "type")]
-    stack_trace: Annotated[str | None, _is(Kind.TEXT, "Stack trace.", "stackTrace")]
-    info_id: _InfoId
-    location_id: _LocationId
-    extras: _Extras
-
-
-class Job(Struct, gc=False):
-    """One action with a duration, on a device."""
-
-    job_id: Annotated[str, _is(Kind.ID, "The job.", "jobId")]
-    device_id: Annotated[str | None, _is(Kind.ID, "Device that ran the job.", "deviceId")]
-    name: Annotated[str, _is(Kind.TEXT, "Name of the job.", "name")]
-    started_at: _StartedAt
-    ended_at: _EndedAt
-    info_id: _InfoId
-    extras: _Extras
-
-
-class Session(Struct, gc=False):
-    """One use of the application, from opening to leaving it."""
-
-    session_id: Annotated[str, _is(Kind.ID, "The session.", "sessionId")]
-    device_id: Annotated[str | None, _is(Kind.ID, "Device on which it took place.", "deviceId")]
-    started_at: _StartedAt
-    ended_at: _EndedAt
-    info_id: _InfoId
-    location_id: _LocationId
-
-
-class PushFeedback(Struct, gc=False):
-    """What became of one push campaign on one device."""
-
-    device_id: _DeviceKey
-    user_id: Annotated[
-        str | None,
-        _is(Kind.TEXT, "User id, where the export names one (an assumption).", "userId"),
-    ]
-    campaign_type: Annotated[
-        str, _is(Kind.TEXT, "Announcement, DataPush, NativePush or Poll.", "campaignType")
-    ]
-    campaign_id: Annotated[int, _is(Kind.INTEGER, "Campaign, within its type.", "campaignId")]
-    status: Annotated[
-        list[str], _is(Kind.FLAGS, "All that happened to it, as flags.", "status")
-    ]
-
-
-class DeviceTags(Struct, gc=False):
-    """The tags (app info) of one device."""
-
-    device_id: _DeviceKey
-    tags: _Tags
-
-
-class Token(Struct, gc=False):
-    """One native push token of a device."""
-
-    device_id: _DeviceKey
-    token: Annotated[str, _is(Kind.TEXT, "The push token.", "token")]
-    token_type: Annotated[
-        str | None, _is(Kind.TEXT, "The push service it belongs to.", "type", "tokenType")
-    ]
-
-
-class Device(Struct, gc=False):
-    """One device, as the devices API answers: last technical data, location and tags."""
-
-    device_id: _DeviceKey
-    first_seen: Annotated[
-        str | None,
-        _is(Kind.TIME, "When it first used the application.", "meta.firstSeen", "firstSeen"),
-    ]
-    last_seen: Annotated[
-        str | None,
-        _is(Kind.TIME, "When it last used the application.", "meta.lastSeen", "lastSeen"),
-    ]
-    last_info: Annotated[
-        str | None,
-        _is(Kind.TIME, "When its technical data arrived.", "meta.lastInfo", "lastInfo"),
-    ]
-    last_location: Annotated[
-        str | None,
-        _is(Kind.TIME, "When its location arrived.", "meta.lastLocation", "lastLocation"),
-    ]
-    native_push_enabled: Annotated[
-        bool | None,
-        _is(
-            Kind.BOOLEAN,
-            "Whether it can be reached by native push.",
-            "meta.nativePushEnabled",
-            "nativePushEnabled",
-        ),
-    ]
-    tags: _Tags
-    android_api_level: Annotated[
-        int | None,
-        _is(Kind.INTEGER, "Android API level.", "info.androidAPILevel", "androidAPILevel"),
-    ]
-    application_version_code: Annotated[
-        int | None,
-        _is(
-            Kind.INTEGER,
-            "Version code of the application.",
-            "info.applicationVersionCode",
-            "applicationVersionCode",
-        ),
-    ]
-    application_version_name: Annotated[
-        str | None,
-        _is(
-            Kind.TEXT,
-            "Version name of the application.",
-            "info.applicationVersionName",
-            "applicationVersionName",
-        ),
-    ]
-    carrier_country: Annotated[
-        str | None,
-        _is(Kind.TEXT, "Country of the carrier.", "info.carrierCountry", "carrierCountry"),
-    ]
-    carrier_name: Annotated[
-        str | None, _is(Kind.TEXT, "Name of the carrier.", "info.carrierName", "carrierName")
-    ]
-    firmware_name: Annotated[
-        str | None, _is(Kind.TEXT, "Name of the firmware.", "info.firmwareName", "firmwareName")
-    ]
-    firmware_version: Annotated[
-        str | None,
-        _is(Kind.TEXT, "Version of the firmware.", "info.firmwareVersion", "firmwareVersion"),
-    ]
-    locale: Annotated[str | None, _is(Kind.TEXT, "Locale code.", "info.locale", "locale")]
-    network_subtype: Annotated[
-        str | None,
-        _is(Kind.TEXT, "Sub-type of the network.", "info.networkSubtype", "networkSubtype"),
-    ]
-    network_type: Annotated[
-        str | None, _is(Kind.TEXT, "Type of the network.", "info.networkType", "networkType")
-    ]
-    phone_manufacturer: Annotated[
-        str | None,
-        _is(Kind.TEXT, "Manufacturer.", "info.phoneManufacturer", "phoneManufacturer"),
-    ]
-    phone_model: Annotated[
-        str | None, _is(Kind.TEXT, "Model.", "info.phoneModel", "phoneModel")
-    ]
-    service_version: Annotated[
-        str | None,
-        _is(Kind.TEXT, "Version of the SDK.", "info.serviceVersion", "serviceVersion"),
-    ]
-    time_zone_offset: Annotated[
-        int | None,
-        _is(
-            Kind.INTEGER,
-            "Minutes from UTC, daylight saving included.",
-            "info.timeZoneOffset",
-            "timeZoneOffset",
-        ),
-    ]
-    country_code: Annotated[
-        str | None,
-        _is(Kind.TEXT, "ISO 3166 code of the country.", "location.countrycode", "countryCode"),
-    ]
-    region: Annotated[
-        str | None, _is(Kind.TEXT, "Region within the country.", "location.region", "region")
-    ]
-    locality: Annotated[
-        str | None, _is(Kind.TEXT, "Town or city.", "location.locality", "locality")
-    ]
-
-
-class Campaign(Struct, gc=False):
-    """One push campaign, as the campaigns API lists it."""
-
-    campaign_type: Annotated[
-        str, _is(Kind.TEXT, "Announcement, DataPush, NativePush or Poll.", "campaignType")
-    ]
-    campaign_id: Annotated[int, _is(Kind.INTEGER, "Campaign, within its type.", "id")]
-    name: Annotated[str | None, _is(Kind.TEXT, "Name of the campaign.", "name")]
-    state: Annotated[
-        str | None, _is(Kind.TEXT, "draft, scheduled, in-progress or finished.", "state")
-    ]
-    activated_at: Annotated[
-        str | None, _is(Kind.TIME, "When it was activated, if it was.", "activatedDate")
-    ]
-    finished_at: Annotated[
-        str | None, _is(Kind.TIME, "When it was finished, if it was.", "finishedDate")
-    ]
-    # Texts: without a time zone they are meant in the zone of each device, whatever they say.
-    start_time: Annotated[
-        str | None, _is(Kind.TEXT, "When it was to start, as it came.", "startTime")
-    ]
-    end_time: Annotated[
-        str | None, _is(Kind.TEXT, "When it was to end, as it came.", "endTime")
-    ]
-    time_zone: Annotated[
-        str | None,
-        _is(Kind.TEXT, "Zone of start and end; null: that of each device.", "timezone"),
-    ]
-
-
-class ExportTask(Struct, gc=False):
-    """One export task, as the service lists it."""
-
-    task_id: Annotated[str, _is(Kind.ID, "The export task.", "id")]
-    state: Annotated[str, _is(Kind.TEXT, "Queued, Started, Succeeded or Failed.", "state")]
-    export_type: Annotated[str | None, _is(Kind.TEXT, "What it exports.", "exportType")]
-    created_at: Annotated[str | None, _is(Kind.TIME, "When it was created.", "dateCreated")]
-    completed_at: Annotated[
-        str | None, _is(Kind.TIME, "When it ended; null while it has not.", "dateCompleted")
-    ]
-    description: Annotated[
-        str | None, _is(Kind.TEXT, "What its creator called it.", "description")
-    ]
-    error_details: Annotated[
-        str | None, _is(Kind.TEXT, "Why it failed, if it did.", "errorDetails")
-    ]
-
-
-class Lineage(Struct, gc=False):
-    """Where a record comes from; on every record, before its own fields."""
-
-    app_name: Annotated[
-        str, _is(Kind.TEXT, "App resource name; empty in an archive without a label.")
-    ]
-    blob_name: Annotated[
-        str | None, _is(Kind.TEXT, "Blob that held the record; null if no blob did.")
-    ]
-    exported_until: Annotated[
-        str,
-        _is(
-            Kind.TIME,
-            "End of the exported date window, time of the snapshot, or arrival of the blob.",
-        ),
-    ]
-    unknown_fields: Annotated[
-        dict[str, Any] | None,
-        _is(Kind.OBJECT, "Source fields that this schema does not name, as they came."),
-    ]
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a record Struct, as the schemas and the parser need it.
+    """One field of a record.
 
     Attributes:
-        name: Name in the record.
-        kind: How its source value is read.
-        nullable: Whether a record may hold null there.
-        description: What it holds.
-        sources: Its names in the files; one with a dot is a path into a nested object.
+        sources: Its names in the files, the usual one first; one with a dot is a path into a
+            nested object.
     """
 
     name: str
@@ -385,28 +62,49 @@ class Field:
         return {**schema, "description": self.description}
 
 
-def fields_of(struct: type[Struct]) -> tuple[Field, ...]:
-    """Read the field descriptions off a record Struct, in the order of emission."""
-    info = msgspec.inspect.type_info(struct)
-    assert isinstance(info, msgspec.inspect.StructType)  # noqa: S101  (for the type checker)
-    found = []
-    for field in info.fields:
-        meta = field.type
-        assert isinstance(meta, msgspec.inspect.Metadata)  # noqa: S101
-        extra = meta.extra or {}
-        nullable = isinstance(meta.type, msgspec.inspect.UnionType)
-        description = (meta.extra_json_schema or {})["description"]
-        found.append(Field(field.name, extra["kind"], nullable, description, extra["sources"]))
-    return tuple(found)
+def _field(
+    name: str, kind: Kind, description: str, *sources: str, required: bool = False
+) -> Field:
+    """A field whose name in the files is the record's in camel case, unless it is given."""
+    return Field(name, kind, not required, description, sources or (_camel_case(name),))
 
 
-LINEAGE = fields_of(Lineage)
-RECORD_ID = Field(
+def _of_device(part: str, name: str, kind: Kind, description: str, source: str = "") -> Field:
+    """A field that the devices API gives within ``meta``, ``info`` or ``location``."""
+    source = source or _camel_case(name)
+    return _field(name, kind, description, f"{part}.{source}", source)
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.title() for other in others)
+
+
+LINEAGE = (
+    _field(
+        "app_name",
+        TEXT,
+        "App resource name; empty in an archive without a label.",
+        required=True,
+    ),
+    _field("blob_name", TEXT, "Blob that held the record; null if no blob did."),
+    _field(
+        "exported_until",
+        TIME,
+        "End of the exported date window, time of the snapshot, or arrival of the blob.",
+        required=True,
+    ),
+    _field(
+        "unknown_fields", OBJECT, "Source fields that this schema does not name, as they came."
+    ),
+)
+"""Where a record comes from: on every record, before its own fields."""
+
+RECORD_ID = _field(
     "record_id",
-    Kind.ID,
-    nullable=False,
-    description="32 hex digits: a hash over app, data type and the item's own content.",
-    sources=(),
+    ID,
+    "32 hex digits: a hash over app, data type and the item's own content.",
+    required=True,
 )
 
 
@@ -416,8 +114,9 @@ class DataType:
 
     Attributes:
         name: Name of the stream.
-        record: The record Struct of one leaf item.
+        description: What one item is.
         keys: Primary key of the stream.
+        fields: The fields of the item itself, in order, without lineage and record id.
         export_type: ``exportType`` of its export tasks; None where there is no such task.
         task_path: Last part of the URL that creates an export task; likewise.
         historical: Whether an export task covers a date range (otherwise it is a snapshot).
@@ -426,8 +125,9 @@ class DataType:
     """
 
     name: str
-    record: type[Struct]
+    description: str
     keys: tuple[str, ...]
+    fields: tuple[Field, ...]
     export_type: str | None = None
     task_path: str | None = None
     historical: bool = False
@@ -435,28 +135,22 @@ class DataType:
     group_list: str | None = None
 
     def __hash__(self) -> int:
-        """By name, for it is a key of caches that are asked for every file."""
         return hash(self.name)
-
-    @cached_property
-    def fields(self) -> tuple[Field, ...]:
-        """The fields of the item itself, without lineage and record id."""
-        return fields_of(self.record)
 
     @cached_property
     def alike(self) -> frozenset[str]:
         """Names of the data types, its own among them, that flat rows can't tell apart."""
+        sources = [field.sources for field in self.fields]
         return frozenset(
             other.name
             for other in DATA_TYPES
-            if [field.sources for field in other.fields]
-            == [field.sources for field in self.fields]
+            if [field.sources for field in other.fields] == sources
         )
 
     @property
     def has_record_id(self) -> bool:
         """Whether its items have no id of their own, so that the tap makes one."""
-        return self.keys == (RECORD_ID.name,)
+        return self.keys == _BY_RECORD_ID
 
     @cached_property
     def record_fields(self) -> tuple[Field, ...]:
@@ -468,7 +162,7 @@ class DataType:
         """The Singer schema of the stream, a JSON Schema."""
         return {
             "type": "object",
-            "description": (self.record.__doc__ or "").strip(),
+            "description": self.description,
             "properties": {field.name: field.json_schema for field in self.record_fields},
             "required": list(self.keys),
         }
@@ -476,38 +170,258 @@ class DataType:
 
 _BY_RECORD_ID = (RECORD_ID.name,)
 
+# What several data types have in common.
+_SESSION = _field("session_id", ID, "Session in which it happened; null outside a session.")
+_INFO = _field("info_id", ID, "Id of the technical data that was current then.")
+_LOCATION = _field("location_id", ID, "Id of the location that was current then.")
+_EXTRAS = _field("extras", OBJECT, "Extra data attached by the application.")
+_STARTED = _field("started_at", TIME, "When it began.", "start", "startedAt")
+_ENDED = _field(
+    "ended_at", TIME, "When it ended; null while it has no known end.", "end", "endedAt"
+)
+_DEVICE = _field("device_id", ID, "Device.", required=True)
+_TAGS = _field(
+    "tags", OBJECT, "Tags (app info) of the device, as keys and values.", "tags", "appInfo"
+)
+_CAMPAIGN_TYPE = _field(
+    "campaign_type", TEXT, "Announcement, DataPush, NativePush or Poll.", required=True
+)
+
+
+def _happened(what: str) -> tuple[Field, ...]:
+    """The fields of events; those of errors are assumed to be the same."""
+    return (
+        _field("device_id", ID, f"Device that sent the {what}."),
+        _SESSION,
+        _field("name", TEXT, f"Name of the {what}.", required=True),
+        _field("timestamp", TIME, "When it happened.", required=True),
+        _INFO,
+        _LOCATION,
+        _EXTRAS,
+    )
+
+
 DATA_TYPES: tuple[DataType, ...] = (
     DataType(
-        "activities", Activity, _BY_RECORD_ID, "Activity", "activities", historical=True,
-        group_key="session_id", group_list="activities",
+        "activities",
+        "One screen or page that a user visited, within a session.",
+        _BY_RECORD_ID,
+        (
+            _SESSION,
+            _field("name", TEXT, "Name of the activity.", required=True),
+            _field("timestamp", TIME, "When it was entered.", required=True),
+            _EXTRAS,
+        ),
+        "Activity",
+        "activities",
+        historical=True,
+        group_key="session_id",
+        group_list="activities",
     ),
     DataType(
-        "events", Event, _BY_RECORD_ID, "Event", "events", historical=True,
-        group_key="device_id", group_list="events",
-    ),
-    DataType("jobs", Job, ("app_name", "job_id"), "Job", "jobs", historical=True),
-    DataType(
-        "errors", Error, _BY_RECORD_ID, "Error", "errors", historical=True,
-        group_key="device_id", group_list="errors",
-    ),
-    DataType("sessions", Session, ("app_name", "session_id"), "Session", "sessions",
-             historical=True),
-    DataType(
-        "crashes", Crash, _BY_RECORD_ID, "Crash", "crashes", historical=True,
-        group_key="device_id", group_list="crashes",
+        "events",
+        "One instant action on a device.",
+        _BY_RECORD_ID,
+        _happened("event"),
+        "Event",
+        "events",
+        historical=True,
+        group_key="device_id",
+        group_list="events",
     ),
     DataType(
-        "push_feedback", PushFeedback,
-        ("app_name", "device_id", "campaign_type", "campaign_id"), "Push", "feedbackByDate",
+        "jobs",
+        "One action with a duration, on a device.",
+        ("app_name", "job_id"),
+        (
+            _field("job_id", ID, "The job.", required=True),
+            _field("device_id", ID, "Device that ran the job."),
+            _field("name", TEXT, "Name of the job.", required=True),
+            _STARTED,
+            _ENDED,
+            _INFO,
+            _EXTRAS,
+        ),
+        "Job",
+        "jobs",
+        historical=True,
     ),
-    DataType("tags", DeviceTags, ("app_name", "device_id"), "Tag", "tags"),
-    DataType("devices", Device, ("app_name", "device_id")),
-    DataType("tokens", Token, ("app_name", "device_id", "token"), "Token", "tokens"),
-)  # fmt: skip
+    DataType(
+        "errors",
+        "One problem that the application reported; assumed to be laid out as an event.",
+        _BY_RECORD_ID,
+        _happened("error"),
+        "Error",
+        "errors",
+        historical=True,
+        group_key="device_id",
+        group_list="errors",
+    ),
+    DataType(
+        "sessions",
+        "One use of the application, from opening to leaving it.",
+        ("app_name", "session_id"),
+        (
+            _field("session_id", ID, "The session.", required=True),
+            _field("device_id", ID, "Device on which it took place."),
+            _STARTED,
+            _ENDED,
+            _INFO,
+            _LOCATION,
+        ),
+        "Session",
+        "sessions",
+        historical=True,
+    ),
+    DataType(
+        "crashes",
+        "One crash of the application; its layout is inferred, so nearly all is nullable.",
+        _BY_RECORD_ID,
+        (
+            _field("device_id", ID, "Device on which it crashed."),
+            _SESSION,
+            _field("crash_id", ID, "The kind of crash; many occurrences share it."),
+            _field("timestamp", TIME, "When it crashed.", required=True),
+            _field("type", TEXT, "Type of the crash."),
+            _field("stack_trace", TEXT, "Stack trace."),
+            _INFO,
+            _LOCATION,
+            _EXTRAS,
+        ),
+        "Crash",
+        "crashes",
+        historical=True,
+        group_key="device_id",
+        group_list="crashes",
+    ),
+    DataType(
+        "push_feedback",
+        "What became of one push campaign on one device.",
+        ("app_name", "device_id", "campaign_type", "campaign_id"),
+        (
+            _DEVICE,
+            _field("user_id", TEXT, "User id, where the export names one (an assumption)."),
+            _CAMPAIGN_TYPE,
+            _field("campaign_id", INTEGER, "Campaign, within its type.", required=True),
+            _field("status", FLAGS, "All that happened to it, as flags.", required=True),
+        ),
+        "Push",
+        "feedbackByDate",
+    ),
+    DataType(
+        "tags",
+        "The tags (app info) of one device.",
+        ("app_name", "device_id"),
+        (_DEVICE, _TAGS),
+        "Tag",
+        "tags",
+    ),
+    DataType(
+        "devices",
+        "One device, as the devices API answers: last technical data, location and tags.",
+        ("app_name", "device_id"),
+        (
+            _DEVICE,
+            _of_device("meta", "first_seen", TIME, "When it first used the application."),
+            _of_device("meta", "last_seen", TIME, "When it last used the application."),
+            _of_device("meta", "last_info", TIME, "When its technical data arrived."),
+            _of_device("meta", "last_location", TIME, "When its location arrived."),
+            _of_device(
+                "meta",
+                "native_push_enabled",
+                BOOLEAN,
+                "Whether it can be reached by native push.",
+            ),
+            _TAGS,
+            _of_device(
+                "info", "android_api_level", INTEGER, "Android API level.", "androidAPILevel"
+            ),
+            _of_device(
+                "info", "application_version_code", INTEGER, "Version code of the application."
+            ),
+            _of_device(
+                "info", "application_version_name", TEXT, "Version name of the application."
+            ),
+            _of_device("info", "carrier_country", TEXT, "Country of the carrier."),
+            _of_device("info", "carrier_name", TEXT, "Name of the carrier."),
+            _of_device("info", "firmware_name", TEXT, "Name of the firmware."),
+            _of_device("info", "firmware_version", TEXT, "Version of the firmware."),
+            _of_device("info", "locale", TEXT, "Locale code."),
+            _of_device("info", "network_subtype", TEXT, "Sub-type of the network."),
+            _of_device("info", "network_type", TEXT, "Type of the network."),
+            _of_device("info", "phone_manufacturer", TEXT, "Manufacturer."),
+            _of_device("info", "phone_model", TEXT, "Model."),
+            _of_device("info", "service_version", TEXT, "Version of the SDK."),
+            _of_device(
+                "info",
+                "time_zone_offset",
+                INTEGER,
+                "Minutes from UTC, daylight saving included.",
+            ),
+            _field(
+                "country_code",
+                TEXT,
+                "ISO 3166 code of the country.",
+                "location.countrycode",
+                "countryCode",
+            ),
+            _of_device("location", "region", TEXT, "Region within the country."),
+            _of_device("location", "locality", TEXT, "Town or city."),
+        ),
+    ),
+    DataType(
+        "tokens",
+        "One native push token of a device.",
+        ("app_name", "device_id", "token"),
+        (
+            _DEVICE,
+            _field("token", TEXT, "The push token.", required=True),
+            _field("token_type", TEXT, "The push service it belongs to.", "type", "tokenType"),
+        ),
+        "Token",
+        "tokens",
+    ),
+)
 
 LISTED_TYPES: tuple[DataType, ...] = (
-    DataType("campaigns", Campaign, ("app_name", "campaign_type", "campaign_id")),
-    DataType("export_tasks", ExportTask, ("app_name", "task_id")),
+    DataType(
+        "campaigns",
+        "One push campaign, as the campaigns API lists it.",
+        ("app_name", "campaign_type", "campaign_id"),
+        (
+            _CAMPAIGN_TYPE,
+            _field("campaign_id", INTEGER, "Campaign, within its type.", "id", required=True),
+            _field("name", TEXT, "Name of the campaign."),
+            _field("state", TEXT, "draft, scheduled, in-progress or finished."),
+            _field("activated_at", TIME, "When it was activated, if it was.", "activatedDate"),
+            _field("finished_at", TIME, "When it was finished, if it was.", "finishedDate"),
+            # Texts: without a time zone they are meant in the zone of each device.
+            _field("start_time", TEXT, "When it was to start, as it came."),
+            _field("end_time", TEXT, "When it was to end, as it came."),
+            _field(
+                "time_zone",
+                TEXT,
+                "Zone of start and end; null: that of each device.",
+                "timezone",
+            ),
+        ),
+    ),
+    DataType(
+        "export_tasks",
+        "One export task, as the service lists it.",
+        ("app_name", "task_id"),
+        (
+            _field("task_id", ID, "The export task.", "id", required=True),
+            _field("state", TEXT, "Queued, Started, Succeeded or Failed.", required=True),
+            _field("export_type", TEXT, "What it exports."),
+            _field("created_at", TIME, "When it was created.", "dateCreated"),
+            _field(
+                "completed_at", TIME, "When it ended; null while it has not.", "dateCompleted"
+            ),
+            _field("description", TEXT, "What its creator called it."),
+            _field("error_details", TEXT, "Why it failed, if it did."),
+        ),
+    ),
 )
 """What the service lists beside its data: no file holds it, its streams are off at first."""
 

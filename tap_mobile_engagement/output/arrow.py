@@ -46,7 +46,6 @@ _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").e
 
 def arrow_schema(data_type: DataType) -> pa.Schema:
     """The Arrow schema of a stream, with the descriptions of its fields as metadata."""
-    description = (data_type.record.__doc__ or "").strip()
     return pa.schema(
         [
             pa.field(
@@ -57,7 +56,7 @@ def arrow_schema(data_type: DataType) -> pa.Schema:
             )
             for field in data_type.record_fields
         ],
-        metadata={"description": description},
+        metadata={"description": data_type.description},
     )
 
 

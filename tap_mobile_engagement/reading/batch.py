@@ -9,6 +9,7 @@ from __future__ import annotations
 from binascii import hexlify
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from io import BytesIO
 from itertools import chain, repeat
 from operator import itemgetter
@@ -75,7 +76,7 @@ class Batch:
         self.count = len(columns.values[0])
         # One call encodes all records, and what reads lines takes them apart: it looks for the
         # ends with `memchr`, where `bytes.split` goes byte by byte.
-        records = [*map(origin.data_type.record, *columns.values)]
+        records = [*map(_struct_of(origin.data_type), *columns.values)]
         lines = BytesIO(_canonical.encode_lines(records)).readlines()
         self.rows = [*map(_between_brace_and_newline, lines)]
         self.unknown: list[bytes] | None = None
@@ -143,6 +144,13 @@ class RecordIds:
         return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
 
 
+@lru_cache(maxsize=64)
+def _struct_of(data_type: DataType) -> type[msgspec.Struct]:
+    """A Struct of an item's own fields."""
+    names = [field.name for field in data_type.fields]
+    return msgspec.defstruct(data_type.name, names, gc=False)
+
+
 def _with_unknown(
     columns: Columns, rows: list[bytes]
 ) -> tuple[list[bytes] | None, list[bytes]]:
@@ -162,7 +170,7 @@ def _contents_by_floats(data_type: DataType, columns: Columns) -> list[bytes]:
     So the id of an item is what it always was, though its record keeps all digits now.
     """
     values = ([*map(_floats, column)] for column in columns.values)
-    records = map(data_type.record, *values)
+    records = map(_struct_of(data_type), *values)
     rows = [_canonical.encode(record)[1:] for record in records]
     if columns.unknown is None:
         return rows

@@ -1,19 +1,19 @@
 """Every error that the tap raises: one tree, sorted by what the reader should do.
 
-A person (or a scheduler) that meets an error wants to know three things: can I mend it in
-the settings, should I just run again later, or is something wrong with the data? The three
-subclasses of :class:`TapError` answer that; the stable :class:`Code` says which failure it was.
+The three subclasses of :class:`TapError` say whether to fix the settings, to run again later
+or to look at the data; the stable :class:`Code` says which failure it was.
 """
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from singer_sdk.exceptions import SingerSDKError
 
-from tap_mobile_engagement.redaction import redact
+from tap_mobile_engagement.redaction import shown
 
 
 class Code(StrEnum):
@@ -60,49 +60,50 @@ class Code(StrEnum):
     STREAMS_FAILED = "STREAMS_FAILED"
 
 
-_LINE_BREAKS = re.compile(r"\s*[\r\n\v\f\x85\u2028\u2029]\s*")  # in text of a server
+_LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]\s*")  # in text of a server
+_MOST_OF_A_TEXT = 2_000  # characters
+_MOST_OF_A_PLACE = 1_100  # characters; the name of a blob has 1,024 at most
 
 
 class TapError(SingerSDKError):
-    """A failure that the tap understands, told so that its reader can act on it.
+    """A failure that the tap understands.
 
     Args:
         code: What failed, as a stable name.
         what: One sentence, without a full stop, that says what failed.
         next_step: One sentence, likewise, that says what to do now.
-        where: Named places (app, stream, range, task, blob, offset …); None is left out.
+        where: Named places (app, stream, range, task, blob, offset …); None is dropped.
 
-    Secrets are redacted from the whole message, so that text which came from a server or a
-    URL can be passed in as it is.
+    Text of a server and URLs can be passed in as they are: :func:`shown` makes them fit.
     """
 
     def __init__(self, code: Code, what: str, *, next_step: str = "", **where: object) -> None:
         self.code = code
         self.what = what
         self.next_step = next_step
-        self.where = {name: value for name, value in where.items() if value is not None}
+        self.where: dict[str, Any] = {
+            name: value for name, value in where.items() if value is not None
+        }
         super().__init__(str(self))
 
     def __str__(self) -> str:
         """The whole message on one line: code, what, where, next step."""
-        places = ", ".join(f"{name}={value}" for name, value in self.where.items())
-        parts = [f"{self.code}: {self.what}"]
-        if places:
-            parts[0] += f" ({places})"
-        if self.next_step:
-            parts.append(self.next_step)
-        return redact(_LINE_BREAKS.sub(" ", ". ".join(parts) + "."))
+        what = shown(_LINE_BREAKS.sub(" ", self.what), _MOST_OF_A_TEXT)
+        if self.where:
+            places = (
+                f"{name}={shown(at, _MOST_OF_A_PLACE)}" for name, at in self.where.items()
+            )
+            what += f" ({', '.join(places)})"
+        parts = [f"{self.code}: {what}", shown(self.next_step, _MOST_OF_A_TEXT)]
+        return ". ".join(filter(None, parts)) + "."
 
     def __reduce__(self) -> tuple[Any, ...]:
         """How a copy of it is made, here or in another process."""
-        return _rebuilt, (type(self), self.code, self.what, self.next_step, self.where)
+        build = partial(type(self), next_step=self.next_step, **self.where)
+        return build, (self.code, self.what)
 
     def at(self, **where: object) -> TapError:
-        """Add places that only a caller further up knows; those already named stay.
-
-        Returns:
-            The same error, so that a caller can write ``raise error.at(stream=…)``.
-        """
+        """Add places that a caller further up knows to this error; those already named stay."""
         for name, value in where.items():
             if value is not None:
                 self.where.setdefault(name, value)
@@ -110,19 +111,13 @@ class TapError(SingerSDKError):
         return self
 
 
-def _rebuilt(
-    kind: type[TapError], code: Code, what: str, next_step: str, where: dict[str, object]
-) -> TapError:
-    return kind(code, what, next_step=next_step, **where)
-
-
 class SettingsError(TapError):
-    """Something in the settings, or a right that they stand for, has to be mended."""
+    """Something in the settings, or a right that they stand for, has to be fixed."""
 
 
 class RetryLaterError(TapError):
-    """The service or the storage failed; another run goes on where this one stopped."""
+    """The service or the storage failed; another run continues where this one stopped."""
 
 
 class DataError(TapError):
-    """The data is not what it should be; somebody has to look at it."""
+    """The data is not what it should be; look at it."""

@@ -1,91 +1,194 @@
-"""Secrets never reach a log, an error, a state or a record.
+"""What may be shown: no secret, no forged line, no code that moves a terminal.
 
-Two nets: secrets known by value (every secret setting, every access token) are replaced
-wherever they occur; secrets known by shape (SAS signatures, account keys, bearer tokens) are
-replaced even where nobody registered them, as in a URL that a server sent back.
+Secrets known by value (secret settings, access tokens) are masked in whatever encoding they
+come. Secrets known by shape (SAS signatures, account keys, bearer tokens, passwords in URLs)
+are masked even where they were never registered, as in a URL that a server sent back.
 """
 
 from __future__ import annotations
 
 import html
-import json
 import logging
 import re
 import traceback
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 MASK = "***"
+MOST_SHOWN = 10_000
+"""Characters of a text in a log; the rest is cut."""
 
-# Query parameters and connection string parts that carry secrets, and the HTTP header; each
-# also as it looks URL-encoded, once or again, or in JSON of .NET, which escapes `&` and `+`.
+_VALUE = r"""[^\s&;"'<>,)\]}\\]+"""
 _SHAPES = re.compile(
-    r"""(?ix)
-    ( (?: (?<![a-z0-9_]) | %(?:25)*[0-9a-f]{2} | \\u[0-9a-f]{4} )
+    rf"""(?aix)
+      (?<![a-z0-9_])
       (?: sig | signature | client_secret | access_token | refresh_token | assertion
-        | AccountKey | SharedAccessSignature )
-      (?: = | %(?:25)*3D | \\u003d )
-    | \b (?:Bearer|SharedKey(?:Lite)?) (?: \s+ | \+ | %20 )
-    )
-    (?: [^\s&;"'<>,)\]}\\] | \\u00(?!26)[0-9a-f]{2} | \\/ )+
+        | AccountKey | SharedAccessSignature ) = ["']? (?P<parameter> {_VALUE})
+    | \b (?: Bearer | Basic | SharedKey (?:Lite)? ) [\s+]{{1,9}} (?P<header> {_VALUE})
+    | :// [^\s/?\#@:]{{0,200}} : (?! [0-9]{{1,5}} [/?\#])
+      (?P<password> [^\s"'<>@]{{0,200}} (?: @ [^\s"'<>@/?\#]{{0,200}} )*) @
     """
 )
-# `Authorization: 'Bearer …'` as a mapping prints it is covered above; a JSON body is not. Such
-# a body may be a text in another one, with its quotes escaped (bounded, to stay linear).
+# (bounded repetitions keep the search linear: outside text comes in here)
 _JSON_SHAPES = re.compile(
     r"""(?ix)
-    ( \\{0,7}["']
-      (?: client_secret | access_token | refresh_token | sig | signature | AccountKey )
-      \\{0,7}["'] \s{0,9}:\s{0,9}
-    )
-    (?: "(?:[^"\\]|\\.)*"
-      | '(?:[^'\\]|\\.)*'
-      | \\{1,7}["'] (?:[^"'\\]|\\{1,7}[^"'\\])* \\{1,7}["']
+    \\{0,7}["']
+    (?: client_secret | access_token | refresh_token | sig | signature | AccountKey )
+    \\{0,7}["'] \s{0,9} : \s{0,9}
+    (?: "(?P<double> (?:[^"\\]|\\.)*)"
+      | '(?P<single> (?:[^'\\]|\\.)*)'
+      | \\{1,7}["'] (?P<escaped> (?:[^"'\\]|\\{1,7}[^"'\\])*) \\{1,7}["']
     )
     """
 )
-# What JSON encoders of web frameworks escape beyond need.
-_WEB_ESCAPES = str.maketrans({char: f"\\u{ord(char):04X}" for char in "&<>'+`"})
+# A character as URLs (encoded once or more often), HTML, JSON and Python write it.
+_ESCAPE = re.compile(
+    r"""(?x)
+      % (?:25)* (?P<url> [0-9a-fA-F]{2})
+    | & (?:amp;)* (?P<html> \#[0-9]{1,7} | \#[xX][0-9a-fA-F]{1,6} | [a-z]{2,6}) ;
+    | \\++ (?: u (?P<json> [0-9a-fA-F]{4}) | x (?P<byte> [0-9a-fA-F]{2}) | (?P<space> [nrt]))?
+    """
+)
+_MOST_ENCODINGS = 4  # encodings within one another that are undone
+_BLANKS = re.compile(r"[\x00-\x20\x7f+]+")  # (a form has + for a blank)
+_BLANKS_OR_TAGS = re.compile(r"[\x00-\x20\x7f+]+|<[^<>]{0,99}>")
 _MIN_SECRET_LENGTH = 4  # a shorter value would mask ordinary text
+_MIN_LENGTH_ACROSS_BREAKS = 8  # a shorter one would be found across ordinary words
 
-_PERCENT = re.compile("%[0-9A-F]{2}")
-
-_known: set[str] = set()
+_known: set[str] = set()  # unescaped, without blanks and tags
 
 
 def register_secret(value: str | None) -> None:
     """Remember a secret by value; from now on :func:`redact` masks it in every encoding."""
     if value and len(value) >= _MIN_SECRET_LENGTH:
-        _known.update(_encodings(value))
-
-
-def _encodings(value: str) -> Iterator[str]:
-    """A secret as it may stand in a URL, in JSON, in HTML, or in Python's own notation."""
-    yield value
-    for quoted in (quote(value, safe=""), quote(value), quote_plus(value)):
-        yield quoted
-        yield _PERCENT.sub(lambda escape: escape[0].lower(), quoted)
-    yield quote(quote(value, safe=""), safe="")
-    for escaped in (json.dumps(value), json.dumps(value, ensure_ascii=False)):
-        yield escaped[1:-1]
-        yield escaped[1:-1].replace("/", "\\/")
-        yield escaped[1:-1].translate(_WEB_ESCAPES)
-    yield repr(value)[1:-1]
-    yield html.escape(value)
+        for form in (value, *_in_base64(value)):
+            for breaks in (_BLANKS, _BLANKS_OR_TAGS):
+                sought = breaks.sub("", _decoded(form)[0])
+                if len(sought) >= _MIN_SECRET_LENGTH:
+                    _known.add(sought)
 
 
 def redact(text: str) -> str:
     """Return the text with every known or recognisable secret masked."""
-    for secret in sorted(_known, key=len, reverse=True):
-        if secret in text:
-            text = text.replace(secret, MASK)
-    text = _SHAPES.sub(rf"\1{MASK}", text)
-    return _JSON_SHAPES.sub(rf'\1"{MASK}"', text)
+    decoded, starts = _decoded(text)
+    spans = [found.span(found.lastgroup or 0) for found in _JSON_SHAPES.finditer(text)]
+    for found in _SHAPES.finditer(decoded):
+        start, end = found.span(found.lastgroup or 0)
+        spans.append((starts[start], starts[end]))
+    for breaks in (_BLANKS, _BLANKS_OR_TAGS) if _known else ():
+        squeezed, places = _without(breaks, decoded)
+        for start, end in _known_in(squeezed):
+            first, last = starts[places[start]], starts[places[end - 1] + 1]
+            is_short = end - start < _MIN_LENGTH_ACROSS_BREAKS
+            if not (is_short and _BLANKS_OR_TAGS.search(text, first, last)):
+                spans.append((first, last))
+    return _masked(text, spans)
+
+
+def _masked(text: str, spans: list[tuple[int, int]]) -> str:
+    parts: list[str] = []
+    reached = 0
+    for start, end in sorted(spans):
+        if start >= reached:
+            parts += text[reached:start], MASK
+        reached = max(reached, end)
+    return "".join([*parts, text[reached:]])
+
+
+def _decoded(text: str) -> tuple[str, list[int]]:
+    """The UTF-8 bytes of a text as characters, unescaped, and where each begins in it."""
+    starts = [*range(len(text) + 1)]
+    if not text.isascii():
+        # What is not printable may stand within a secret, and is a blank then.
+        data = [c.encode() if c.isascii() or c.isprintable() else b" " for c in text]
+        starts = [place for place, units in enumerate(data) for _ in units] + [len(text)]
+        text = b"".join(data).decode("latin-1")
+    for _ in range(_MOST_ENCODINGS):
+        parts: list[str] = []
+        places: list[int] = []
+        reached = 0
+        for found in _ESCAPE.finditer(text):
+            character = _unescaped(found)
+            parts += text[reached : found.start()], character
+            places += starts[reached : found.start()]
+            places += [starts[found.start()]] * len(character)
+            reached = found.end()
+        if not parts:
+            break
+        text = "".join([*parts, text[reached:]])
+        starts = [*places, *starts[reached:]]
+    return text, starts
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    digits = found[found.lastgroup] if found.lastgroup else ""
+    match found.lastgroup:
+        case "url" | "byte":
+            return chr(int(digits, 16))
+        case "json":
+            character = chr(int(digits, 16))
+        case "html":
+            character = html.unescape(f"&{digits};")
+        case "space":
+            return " "
+        case _:
+            character = digits
+    return character.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def _without(breaks: re.Pattern[str], text: str) -> tuple[str, list[int]]:
+    """A text without what may stand within a secret, and where each character was."""
+    places: list[int] = []
+    reached = 0
+    for found in breaks.finditer(text):
+        places += range(reached, found.start())
+        reached = found.end()
+    return breaks.sub("", text), [*places, *range(reached, len(text))]
+
+
+def _known_in(text: str) -> Iterator[tuple[int, int]]:
+    for secret in _known:
+        end = 0
+        while (start := text.find(secret, end)) >= 0:
+            end = start + len(secret)
+            yield start, end
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """What is the same wherever a secret stands in a text that was encoded whole."""
+    if len(secret) < _MIN_LENGTH_ACROSS_BREAKS:
+        return
+    data = secret.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        written = b64encode(bytes(before) + data).decode()
+        inner = written[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
+        yield inner
+        yield inner.replace("+", "-").replace("/", "_")
+
+
+def shown(text: object, most: int = MOST_SHOWN) -> str:
+    """A text as it may be shown on one line of a log or a terminal.
+
+    Secrets are masked, characters that are not printable (line breaks, terminal codes, marks
+    of direction, halves of characters) are escaped, and what is too long is cut.
+    """
+    clean = redact(str(text))
+    if len(clean) > most:
+        clean = f"{clean[:most]}…"
+    return clean if clean.isprintable() else "".join(map(_printable, clean))
+
+
+def _printable(character: str) -> str:
+    return (
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape").decode("ascii")
+    )
 
 
 def install_log_redaction() -> None:
-    """Redact every log record of this process, whichever logger or handler it goes through.
+    """Make every log record of this process fit to be shown, whichever logger it goes through.
 
     It is done where records are made, not in a handler: libraries (the Azure SDK, requests)
     log URLs through loggers of their own, and a host program may add handlers later.
@@ -102,15 +205,17 @@ def install_log_redaction() -> None:
             # A malformed log call. Logging reports it when it is written, arguments and all.
             record.msg, record.args = _as_text(record.msg), _as_texts(record.args)
             return record
-        clean = redact(message)
+        clean = shown(message)
         if clean != message:
             record.msg, record.args = clean, ()
         if record.exc_info and record.exc_info[0] is not None:
-            text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
-            clean = redact(text)
-            if clean != text:
-                # Formatters that build the traceback themselves would bring the secret back.
-                record.exc_info, record.exc_text = None, clean
+            lines = redact("".join(traceback.format_exception(*record.exc_info))).splitlines()
+            # Formatters that build the traceback themselves would show causes that are
+            # suppressed, and secrets in them. It is indented: no line of it can pass for
+            # one of the log.
+            record.exc_text = "\n".join(f"  {shown(line)}" for line in lines)
+            record.exc_info = None
+            record.__dict__["traceback"] = record.exc_text  # for the SDK's structured log
         return record
 
     make_redacted.redacts = True  # type: ignore[attr-defined]
@@ -119,7 +224,7 @@ def install_log_redaction() -> None:
 
 def _as_text(value: object) -> str:
     try:
-        return redact(str(value))
+        return shown(value)
     except Exception:  # noqa: BLE001  (as above)
         return f"<{type(value).__name__}>"
 

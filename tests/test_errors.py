@@ -90,6 +90,21 @@ def test_text_of_a_server_stays_on_one_line(ending: str) -> None:
     assert str(error) == "BAD_ANSWER: <html> <b>gone</b> </html>."
 
 
+def test_a_place_shows_what_it_is_named_without_moving_a_terminal() -> None:
+    error = DataError(Code.BLOB_CORRUPT, "it is\x1b[2J broken", blob="a\nb\u202e", member="ü…")
+
+    assert str(error) == (r"BLOB_CORRUPT: it is\x1b[2J broken (blob=a\nb\u202e, member=ü…).")
+
+
+def test_a_message_is_cut_and_keeps_all_its_parts() -> None:
+    error = DataError(Code.BAD_RECORD, "x" * 10**6, next_step="Look at it", blob="y" * 10**6)
+
+    assert len(str(error)) < 4000
+    assert str(error).startswith("BAD_RECORD: xxx")
+    assert "… (blob=yyy" in str(error)
+    assert str(error).endswith("…). Look at it.")
+
+
 def pickled(error: TapError) -> TapError:
     found: TapError = pickle.loads(pickle.dumps(error))  # noqa: S301  (of our own making)
     return found

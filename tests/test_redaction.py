@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 import time
+from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, quote_plus, urlencode
 
@@ -18,6 +19,7 @@ import pytest
 import requests
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
+from singer_sdk.logging import StructuredFormatter
 
 from tap_mobile_engagement import redaction
 from tap_mobile_engagement.redaction import (
@@ -25,6 +27,7 @@ from tap_mobile_engagement.redaction import (
     install_log_redaction,
     redact,
     register_secret,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -48,11 +51,33 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "JSON in UTF-8": lambda s: json.dumps(s, ensure_ascii=False),
     "JSON with slashes escaped": lambda s: json.dumps(s).replace("/", "\\/"),
     "HTML": html.escape,
+    "URL, in part": lambda s: s.replace("+", "%2b").replace("=", "%3D"),
+    "URL twice, lower case": lambda s: _lower_escapes(quote(quote(s, safe=""), safe="")),
+    "URL three times": lambda s: quote(quote(quote(s, safe=""), safe=""), safe=""),
+    "JSON of a web framework": lambda s: _escaped(json.dumps(s), "&<>'+=", "\\u{:04x}"),
+    "JSON in JSON": lambda s: json.dumps(json.dumps(s)),
+    "HTML by number": lambda s: _escaped(s, "&<>'\"+=/", "&#{};"),
+    "HTML in hexadecimal": lambda s: _escaped(s, "&<>'\"+=/", "&#x{:X};"),
+    "HTML twice": lambda s: html.escape(html.escape(s)),
+    "HTML of a URL": lambda s: html.escape(quote(s, safe="&'")),
+    "URL of JSON": lambda s: quote(json.dumps(s), safe=""),
+    "base64": lambda s: b64encode(s.encode()).decode(),
+    "base64 behind a user": lambda s: b64encode(f"me:{s}".encode()).decode(),
+    "base64 for URLs": lambda s: urlsafe_b64encode(f"x{s}".encode()).decode(),
+    "over two lines": lambda s: f"{s[:9]}\r\n   {s[9:]}",
+    "over two lines of JSON": lambda s: json.dumps(f"{s[:9]}\n{s[9:]}"),
+    "around a tag": lambda s: f"{s[:9]}<wbr class='x'>{s[9:]}",
+    "around an end of a line that few know": lambda s: f"{s[:9]}\u2028{s[9:]}",
+    "within a tag": lambda s: f"<a href='{s}'>",
 }
 
 
 def _lower_escapes(url: str) -> str:
     return re.sub("%..", lambda escape: escape[0].lower(), url)
+
+
+def _escaped(text: str, characters: str, form: str) -> str:
+    return "".join(form.format(ord(c)) if c in characters else c for c in text)
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +121,14 @@ def test_a_known_secret_is_masked_in_every_encoding(encoding: str) -> None:
     assert clean.endswith(" after")
     for part in ("ab+cd", "ab%2", "ab%252", "ef==", "ef%3", "g'h", "k>~"):
         assert part not in clean
+    middle = len(written) // 2
+    assert written[middle - 4 : middle + 4] not in clean
+
+
+def test_a_short_secret_is_not_found_across_words() -> None:
+    register_secret("sins")
+
+    assert redact("tokens in streams; si\nns; my sins") == "tokens in streams; si\nns; my ***"
 
 
 @pytest.mark.parametrize("secret", ["a-plain-secret", "9f8e7d6c-1234-4321-abcd-1234567890ab"])
@@ -151,6 +184,14 @@ SHAPES = {
     "token answer in bytes": repr(json.dumps({"access_token": UNKNOWN}).encode()),
     "token answer in JSON": json.dumps({"body": json.dumps({"access_token": UNKNOWN})}),
     "token request": urlencode({"client_id": "me", "client_secret": UNKNOWN, "resource": "r"}),
+    "SAS in HTML, by number": SAS.format(UNKNOWN.replace("=", "&#61;")).replace(
+        "&sig", "&#38;sig"
+    ),
+    "SAS in HTML, in part": f"https://a/c?sv=1&sig={UNKNOWN.replace('+', '&#43;')}&amp;se=1",
+    "basic": f"Authorization: Basic {UNKNOWN}",
+    "password in a URL": f"http://me:{UNKNOWN.replace('/', '%2F')}@host:8080/c?x=1",
+    "password with an @": f"http://me:{UNKNOWN.replace('/', '@')}@host",
+    "password in a URL in a URL": quote(f"http://me:{quote(UNKNOWN, safe='')}@host"),
     "token request in JSON": json.dumps({"client_secret": 'qu"ote' + UNKNOWN}),
 }
 
@@ -188,6 +229,8 @@ def test_what_stands_around_a_secret_is_kept(text: str, clean: str | None) -> No
         "tokens: 5 records, token_type=gcm",
         '{"device_id": "d1", "token": "APA91b"}',
         "AccountName=acct;EndpointSuffix=core.windows.net",
+        "http://127.0.0.1:8080/path/to?mail=me@example.com",
+        "https://acct.blob.core.windows.net/c/a:b@c",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -199,11 +242,59 @@ def test_redacting_twice_changes_nothing_more() -> None:
         assert redact(redact(text)) == redact(text)
 
 
-def test_a_long_text_costs_no_more_than_its_length_asks_for() -> None:
-    for text in ("\\" * 50_000, '"' * 50_000, 'sig="' * 20_000, '"sig":\\"' * 10_000):
-        began = time.process_time()
-        assert redact(text)
-        assert time.process_time() - began < 2  # milliseconds; a quadratic pattern: a minute
+HOSTILE = [
+    *("\\", '"', "'", "<", "< ", "<a>", " ", "\n", "+", "&", "&amp;", "&amp;amp;", "%", "%25"),
+    *(
+        "%2525",
+        "\\u0041",
+        "a",
+        "é",
+        "\x1b[",
+        "sig=",
+        'sig="',
+        '"sig":"',
+        '"sig":\\"',
+        "'sig' : ",
+    ),
+    *("://", "://a:", "://a:b", "Bearer ", "Bearer\t", SECRET[:12], SECRET),
+]
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_a_long_text_costs_no_more_than_its_length_asks_for(unit: str) -> None:
+    register_secret(SECRET)
+    text = unit * (400_000 // len(unit))
+
+    began = time.process_time()
+    redact(text)
+
+    assert time.process_time() - began < 5  # less than one; a quadratic pattern takes minutes
+
+
+# What is shown.
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Café & Söhne / iOS 店 😀…", "Café & Söhne / iOS 店 😀…"),
+        ("a\nb\r\x0b\x0cc\x85d\u2028e\u2029", r"a\nb\r\x0b\x0cc\x85d\u2028e\u2029"),
+        ("\x1b[2J\x9b31m\a\b\x7f\0", r"\x1b[2J\x9b31m\x07\x08\x7f\x00"),
+        ("\u202egpj.exe\u2066\u200f\u061c", r"\u202egpj.exe\u2066\u200f\u061c"),
+        ("half \ud83d", r"half \ud83d"),
+        ("\U000e0041", r"\U000e0041"),
+    ],
+)
+def test_what_is_shown_moves_no_terminal_and_forges_no_line(text: str, clean: str) -> None:
+    assert shown(text) == clean
+    assert shown(clean) == clean
+
+
+def test_what_is_too_long_is_cut_and_never_within_a_secret_that_would_show() -> None:
+    register_secret(SECRET)
+
+    assert shown("a" * 100, 10) == "a" * 10 + "…"
+    assert shown("a" * 8 + SECRET, 10) == "a" * 8 + "**…"
 
 
 # Logs.
@@ -254,28 +345,35 @@ def _fail_twice(first: str, second: str) -> None:
 
 
 class Keeps(logging.Handler):
-    """A handler that keeps records as it gets them."""
+    """A handler that keeps records as it gets them, in the SDK's structured form too."""
 
     def __init__(self) -> None:
         super().__init__()
         self.records: list[logging.LogRecord] = []
+        self.structured: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record)
+        self.structured.append(StructuredFormatter().format(record))
 
 
-def test_a_traceback_without_a_secret_is_left_to_the_formatter(logged: io.StringIO) -> None:
+def test_no_formatter_shows_the_secret_of_a_suppressed_cause(logged: io.StringIO) -> None:
     log = logging.getLogger("any.library")
     log.addHandler(handler := Keeps())
 
     try:
-        _fail_twice("first", "second")
+        try:
+            _fail(SHAPES["SAS not encoded"])
+        except OSError:
+            raise ValueError("second") from None
     except ValueError:
         log.exception("it failed")
 
     log.removeHandler(handler)
-    assert handler.records[0].exc_info is not None
-    assert "ValueError: second" in logged.getvalue()
+    for text in (logged.getvalue(), *handler.structured):
+        assert "ValueError: second" in text
+        assert "Traceback (most recent call last)" in text
+        assert UNKNOWN not in text
 
 
 class Unprintable:
@@ -326,6 +424,24 @@ def test_redaction_is_installed_once() -> None:
         assert logging.getLogRecordFactory() is installed
     finally:
         logging.setLogRecordFactory(factory)
+
+
+FORGED = "2016-05-01 00:00:00,000 | ERROR | tap-mobile-engagement | forged"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x85", "\u2028", "\x0b"])
+def test_no_line_of_a_log_is_forged(logged: io.StringIO, end: str) -> None:
+    log = logging.getLogger("any.library")
+
+    log.info("read %s", f"a{end}{FORGED}")
+    try:
+        _fail(f"a{end}{FORGED}\x1b[2J")
+    except OSError:
+        log.exception("b%s", f"{end}{FORGED}")
+
+    assert not [line for line in logged.getvalue().splitlines() if line.startswith(FORGED)]
+    assert "\x1b" not in logged.getvalue()
+    assert end == "\n" or end not in logged.getvalue()
 
 
 # Libraries that log what they send.

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.sdk_settings import SDK_SETTINGS
-from tap_mobile_engagement.settings import SETTINGS
+from tap_mobile_engagement.settings import SDK_SETTINGS, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +177,7 @@ BLOCKS = (
     ),
     Block(
         ROOT / "docs" / "settings.md",
-        "<!-- Rendered from tap_mobile_engagement/sdk_settings.py by `make settings`. -->",
+        "<!-- Rendered from tap_mobile_engagement/settings.py by `make settings`: SDK. -->",
         "<!-- End of the rendered settings of the SDK. -->",
         0,
         lambda: settings_table(SDK_SETTINGS),

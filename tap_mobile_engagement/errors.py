@@ -45,6 +45,7 @@ class Code(StrEnum):
     BLOB_CHANGED = "BLOB_CHANGED"
     BLOB_MISSING = "BLOB_MISSING"
     OUTPUT_CLOSED = "OUTPUT_CLOSED"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
     NO_TEMPORARY_SPACE = "NO_TEMPORARY_SPACE"
     # Look at the data.
     BAD_ANSWER = "BAD_ANSWER"
@@ -58,6 +59,8 @@ class Code(StrEnum):
     BLOB_UNRECOGNISED = "BLOB_UNRECOGNISED"
     # The end of a run in which a stream failed; its own message names the codes above.
     STREAMS_FAILED = "STREAMS_FAILED"
+    # A defect of the tap.
+    UNEXPECTED = "UNEXPECTED"
 
 
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]\s*")  # in text of a server

@@ -1,6 +1,7 @@
-"""What a user hands over as files and in the environment.
+"""What a user hands over: configuration, catalog and state, as files and in the environment.
 
-What can't be read ends in one line that says which file, why, and what a right one looks like.
+What can't be read, or is none of this tap's, ends in one line that says what a right one
+looks like.
 """
 
 from __future__ import annotations
@@ -9,129 +10,112 @@ import logging
 import os
 import re
 import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
+from msgspec import Meta, Struct
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.helpers._util import load_json
 
+from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
+from tap_mobile_engagement.settings import ALL_SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Mapping
 
-    from tap_mobile_engagement.setting_schema import Setting
+log = logging.getLogger("tap-mobile-engagement")
 
-CONFIG_EXAMPLE = 'Write it like this: {"source": "archive", "container_url": "file:///data"}'
-CATALOG_EXAMPLE = "Make one with: tap-mobile-engagement --discover > catalog.json"
-STATE_EXAMPLE = (
-    "Take the value of the last STATE message of an earlier run; to begin anew give no state"
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A kind of file that a user hands over: what it is called, and how it is refused."""
+
+    kind: str
+    error: type[TapError]
+    code: Code
+    advice: str
+
+    def bad(self, what: str) -> TapError:
+        """The error for one that is none of this tap's."""
+        return self.error(self.code, what, next_step=self.advice)
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Read a file; an empty state is no state.
+
+        Raises:
+            TapError: Where it holds no JSON object.
+        """
+        named = f"the {self.kind} file {path}"
+        try:
+            content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a path with U+0000
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise self.bad(f"{named} can't be read: {reason}") from None
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:4]:
+            raise self.bad(f"{named} is not UTF-8 but UTF-16 or UTF-32")
+        try:
+            text = content.decode("utf-8-sig")
+            if self is STATE and not text.strip():
+                return {}
+            value = load_json(text)
+        except UnicodeDecodeError as error:
+            at, reason = error.start, error.reason
+            raise self.bad(f"{named} is not UTF-8: byte {at} of it is {reason}") from None
+        except (ValueError, RecursionError) as error:  # also numbers with too many digits
+            reason = f"holds no JSON: {error}" if text.strip() else "is empty"
+            raise self.bad(f"{named} {reason}") from None
+        if not isinstance(value, dict):
+            raise self.bad(f"{named} holds no JSON object")
+        return value
+
+
+CONFIG = Input(
+    "configuration",
+    SettingsError,
+    Code.BAD_SETTING,
+    'Write it like this: {"source": "archive", "container_url": "file:///data"}',
 )
-
-
-def read_config(path: str) -> dict[str, Any]:
-    """Read a configuration file.
-
-    Raises:
-        SettingsError: ``BAD_SETTING`` where the file holds no JSON object.
-    """
-    return _read(path, "configuration", _bad_config)
-
-
-def read_catalog(path: str) -> dict[str, Any]:
-    """Read a catalog file.
-
-    Raises:
-        SettingsError: ``BAD_CATALOG`` where the file holds no JSON object.
-    """
-    return _read(path, "catalog", bad_catalog)
-
-
-def read_state(path: str) -> dict[str, Any]:
-    """Read a state file; an empty one is no state.
-
-    Raises:
-        DataError: ``BAD_STATE`` where the file holds no JSON object.
-    """
-    return _read(path, "state", bad_state, empty={})
-
-
-def _bad_config(what: str) -> SettingsError:
-    return SettingsError(Code.BAD_SETTING, what, next_step=CONFIG_EXAMPLE)
-
-
-def bad_catalog(what: str) -> SettingsError:
-    """The error for a catalog that is none of this tap's."""
-    return SettingsError(Code.BAD_CATALOG, what, next_step=CATALOG_EXAMPLE)
-
-
-def bad_state(what: str) -> DataError:
-    """The error for a state that is none of this tap's."""
-    return DataError(Code.BAD_STATE, what, next_step=STATE_EXAMPLE)
-
-
-def _read(
-    path: str,
-    kind: str,
-    bad: Callable[[str], TapError],
-    empty: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    named = f"the {kind} file {path}"
-    try:
-        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a path with U+0000
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise bad(f"{named} can't be read: {reason}") from None
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:4]:
-        raise bad(f"{named} is not UTF-8 but UTF-16 or UTF-32") from None
-    try:
-        text = content.decode("utf-8-sig")
-        if not text.strip():
-            if empty is not None:
-                return empty
-            raise bad(f"{named} is empty") from None
-        value = load_json(text)
-    except UnicodeDecodeError as error:
-        raise bad(f"{named} is not UTF-8: byte {error.start} of it is {error.reason}") from None
-    except (ValueError, RecursionError) as error:  # also numbers with too many digits
-        raise bad(f"{named} holds no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise bad(f"{named} holds no JSON object")
-    return value
-
+CATALOG = Input(
+    "catalog",
+    SettingsError,
+    Code.BAD_CATALOG,
+    "Make one with: tap-mobile-engagement --discover > catalog.json",
+)
+STATE = Input(
+    "state",
+    DataError,
+    Code.BAD_STATE,
+    "Take the value of the last STATE message of an earlier run; to begin anew give no state",
+)
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
-def read_environment(settings: Collection[Setting], prefix: str) -> dict[str, Any]:
+def read_environment(prefix: str) -> dict[str, Any]:
     """Read settings from environment variables, and from a ``.env`` file as the SDK does.
 
     A text that stands for nothing that the setting can be is left as it is, so that the check
-    of the setting refuses it with its name.
-
-    Args:
-        settings: The settings.
-        prefix: What the names of the variables begin with.
-
-    Returns:
-        Values by name of the setting, in lower case; also of variables that are no setting.
+    of the setting refuses it with its name. A variable that is no setting comes along.
     """
-    as_texts = {setting.name: {"type": "string"} for setting in settings}
-    texts = parse_environment_config({"properties": as_texts}, prefix)
-    values = {s.name: _decoded(texts[s.name], s) for s in settings if s.name in texts}
+    parse_environment_config({}, prefix)  # brings what is in ``.env`` into the environment
+    values = {}
     for variable, text in os.environ.items():
         name = variable.removeprefix(prefix).lower()
         # Meltano's own settings of a plugin begin with one more underscore.
         is_ours = variable.startswith(prefix) and not name.startswith("_")
-        if is_ours and name != "loglevel" and name not in values:
-            values[name] = text
-    return {name: value for name, value in values.items() if value != ""}
+        if is_ours and name != "loglevel" and text:
+            values[name] = _decoded(name, text)
+    return values
 
 
-def _decoded(text: str, setting: Setting) -> Any:
-    kind, word = setting.schema.get("type", ["string"])[0], text.strip().lower()
-    match kind:
+def _decoded(name: str, text: str) -> Any:
+    word = text.strip().lower()
+    match ALL_SETTINGS[name].kind if name in ALL_SETTINGS else "string":
         case "boolean" if word in (*_TRUE, *_FALSE):
             return word in _TRUE
         case "integer" if re.fullmatch(r"[+-]?[0-9]{1,18}", word):
@@ -160,10 +144,161 @@ def check_log_level(prefix: str) -> None:
         )
 
 
-def unknown_names(names: Iterable[str], known: Collection[str], kind: str) -> Iterator[str]:
-    """A warning for each name that is not known, with the nearest one that is."""
+def warn_of_unknown(names: Iterable[str], known: Collection[str], kind: str) -> None:
+    """Warn of each name that is not known, with the nearest one that is."""
     for name in names:
         if name not in known:
             near = get_close_matches(name.lower(), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            yield f"There is no {kind} {name}: it counts for nothing{hint}"
+            log.warning("There is no %s %s: it counts for nothing%s", kind, name, hint)
+
+
+_STREAMS = {data_type.name: data_type for data_type in (*DATA_TYPES, *LISTED_TYPES)}
+
+
+class _DateRange(Struct):
+    start: date
+    end: date
+
+
+class _Task(Struct):
+    id: Annotated[str, Meta(pattern=r"^[\w-]+$")]
+    created: Annotated[datetime, Meta(tz=True)]
+    start: date | None = None
+    end: date | None = None
+    campaign_type: str | None = None
+    container: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("half a date range")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("an empty date range")
+
+
+class _Bookmark(Struct):
+    """What is kept of a partition, or of a stream without partitions."""
+
+    replication_key: Literal["exported_until"] | None = None
+    replication_key_value: str | None = None
+    date_range: _DateRange | None = None
+    tasks: list[_Task] | None = None
+    archive: dict[str, Any] | None = None
+    progress_markers: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.replication_key_value is not None:
+            try:
+                datetime.fromisoformat(self.replication_key_value).astimezone(UTC)
+            except (ValueError, OverflowError):
+                raise ValueError("a replication_key_value that is no date-time") from None
+
+
+class _Partition(_Bookmark, kw_only=True):
+    context: dict[str, str]
+
+
+class _Stream(_Bookmark):
+    partitions: list[_Partition] = []
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        contexts = [tuple(sorted(each.context.items())) for each in self.partitions]
+        if len({*contexts}) < len(contexts):
+            raise ValueError("two partitions with the same context")
+
+
+class _State(Struct):
+    bookmarks: dict[str, _Stream]
+
+
+def checked_state(state: dict[str, Any], source: str) -> dict[str, Any]:
+    """A state as an earlier run of this tap left it, for ``api`` or ``archive``.
+
+    Args:
+        state: The state, or a whole STATE message, whose value is taken; empty for none.
+        source: Where exports come from.
+
+    Raises:
+        DataError: ``BAD_STATE`` for anything else, and where a bookmark for the API is in no
+            partition, so that it would be overlooked.
+    """
+    if state.get("type") == "STATE" and "value" in state:
+        log.warning("The state is a whole STATE message: its value is taken")
+        state = state["value"]
+        if not isinstance(state, dict):
+            raise STATE.bad("the state is a STATE message without a state as its value")
+    if not state:
+        return {}
+    try:
+        read = msgspec.convert(state, _State)
+    except msgspec.ValidationError as error:
+        raise STATE.bad(f"the state is none of this tap: {error}") from None
+    for name, stream in read.bookmarks.items():
+        if name not in _STREAMS:
+            raise STATE.bad(f"the state is none of this tap: it has no stream {name!r}")
+        # (what a run over an archive left is no bookmark of the API)
+        if source == "api" and stream.replication_key_value and stream.archive is None:
+            raise STATE.bad(f"the bookmark of {name} is in no partition, so no app has it")
+    return state
+
+
+class _Metadata(Struct, rename="kebab"):
+    """The metadata of a stream or of a field."""
+
+    selected: bool | None = None
+    selected_by_default: bool | None = None
+    inclusion: Literal["available", "automatic", "unsupported"] | None = None
+    table_key_properties: list[str] | None = None
+    replication_key: Literal["exported_until"] | None = None
+    forced_replication_method: Literal["FULL_TABLE", "INCREMENTAL"] | None = None
+
+
+class _Breadcrumb(Struct):
+    breadcrumb: list[str]
+    metadata: _Metadata
+
+
+class _Schema(Struct):
+    properties: dict[str, dict[str, Any]] = {}
+
+
+class _Entry(Struct):
+    tap_stream_id: str
+    schema: _Schema
+    stream: str | None = None
+    key_properties: list[str] | None = None
+    replication_key: Literal["exported_until"] | None = None
+    replication_method: Literal["FULL_TABLE", "INCREMENTAL"] | None = None
+    metadata: list[_Breadcrumb] = []
+
+    def __post_init__(self) -> None:
+        if self.stream not in {None, self.tap_stream_id}:
+            raise ValueError("two names for a stream")
+        fields = _STREAMS[self.tap_stream_id].schema["properties"] if self.is_ours else {}
+        if self.is_ours and not {*(self.key_properties or ())} <= {*fields}:
+            raise ValueError("key_properties that are no fields of the stream")
+
+    @property
+    def is_ours(self) -> bool:
+        return self.tap_stream_id in _STREAMS
+
+
+class _Catalog(Struct):
+    streams: list[_Entry]
+
+
+def check_catalog(catalog: Mapping[str, Any]) -> None:
+    """Check a catalog; a stream that does not exist gets a warning.
+
+    Raises:
+        SettingsError: ``BAD_CATALOG`` if it has the wrong form, or none of the tap's streams.
+    """
+    try:
+        read = msgspec.convert(catalog, _Catalog)
+    except msgspec.ValidationError as error:
+        raise CATALOG.bad(f"the catalog has a wrong form: {error}") from None
+    names = [entry.tap_stream_id for entry in read.streams]
+    if not {*names} & _STREAMS.keys():
+        raise CATALOG.bad("the catalog has none of this tap's streams")
+    warn_of_unknown(names, _STREAMS, "stream")

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
@@ -17,13 +14,23 @@ from tap_mobile_engagement.errors import Code, SettingsError
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 MOST = 1_000_000_000
 """The highest number: of anything that is counted. As minutes it still fits a time span."""
 
+_MOST_SHOWN = 200  # characters of a wrong value
+# The path of a folder holds no secret, and messages name it.
+_FOLDER = re.compile(r"\s*(file:.*|(?!\w\w+:)[^?=]*)", re.DOTALL)
+_WORDS = {
+    "array": "a list of texts, none of them empty",
+    "boolean": "true or false",
+    "number": f"a number of seconds above zero, at most {MOST}",
+    "string": "a text",
+}
 
-class Wrong(Exception):  # noqa: N818  (an outcome of a check; it never reaches a user as it is)
+
+class Wrong(Exception):  # noqa: N818  (an outcome of a check; no user sees it as it is)
     """A value does not fit; the argument completes the sentence "the setting NAME …"."""
 
 
@@ -31,72 +38,49 @@ def described(
     description: str,
     example: Any,
     *,
-    check: Callable[[str], str] = str,
-    least: int | None = None,
+    check: Callable[[str], str] = str,  # of a text; it raises Wrong
     secret: bool = False,
-    required: bool = False,
+    required: bool = False,  # by ``source: api``
+    **limits: Any,
 ) -> Meta:
-    """Describe a setting, as the annotation of a Struct's attribute.
-
-    Args:
-        description: What it means, in one or two sentences.
-        example: A value, as a configuration file has it.
-        check: The check of a text; it raises :class:`Wrong`.
-        least: The lowest number.
-        secret: Whether its value must never be shown.
-        required: Whether ``source: api`` can't do without it.
-    """
+    """Describe a setting, as the annotation of a Struct's attribute."""
     return Meta(
         description=description,
         examples=[example],
-        ge=least,
-        le=None if least is None else MOST,
+        **({**limits, "le": MOST} if limits else {}),
         extra_json_schema={"secret": True, "writeOnly": True} if secret else {},
         extra={"check": check, "required": required},
     )
 
 
-@dataclass(frozen=True, slots=True)
 class Setting:
     """One setting, as users see it.
 
     Attributes:
         name: Its key in the configuration.
-        type: Its annotation.
-        default: What holds when it is not set, as a configuration file has it; None for none.
         schema: Its JSON Schema, with title, description and examples.
+        default: What holds when it is not set, as a configuration file has it; None for none.
+        example: A value as a user would write it in YAML.
+        secret: Whether its value must never be shown.
+        required: Whether ``source: api`` can't do without it.
     """
 
-    name: str
-    type: Any
-    default: Any
-    schema: dict[str, Any]
-
-    @property
-    def description(self) -> str:
-        """What it means, in one or two sentences."""
-        return str(self.schema["description"])
-
-    @property
-    def example(self) -> str:
-        """A value as one would write it in YAML."""
+    def __init__(self, name: str, hint: Any, default: Any) -> None:
+        extra = hint.__metadata__[0].extra
+        self.name = name
+        self.required: bool = extra["required"]
+        is_known = not self.required and not isinstance(default, date)
+        self.default = msgspec.json.decode(msgspec.json.encode(default)) if is_known else None
+        self.schema = _schema_of(name, hint, self.default)
+        self.description: str = self.schema["description"]
+        self.kind: str = self.schema["type"][0]
+        self.secret = "secret" in self.schema
         value = self.schema["examples"][0]
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-    @property
-    def secret(self) -> bool:
-        """Whether its value must never be shown."""
-        return "secret" in self.schema
-
-    @property
-    def required(self) -> bool:
-        """Whether ``source: api`` can't do without it."""
-        return bool(self._extra["required"])
-
-    @property
-    def _extra(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.type.__metadata__[0].extra
-        return found
+        self.example = (
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        )
+        self._type = hint
+        self._check = extra["check"]
 
     def wrong(self, reason: str, example: str = "") -> SettingsError:
         """The error that names the setting and shows a right value."""
@@ -114,50 +98,41 @@ class Setting:
         """
         if self.secret and isinstance(value, str) and not _FOLDER.fullmatch(value):
             register_secret(value.strip())
-        is_object = self.schema["type"][0] == "object"
         try:
             return self._typed(_tidied(value))
         except Wrong as error:
             reason = str(error)
-        except msgspec.ValidationError as error:
-            reason = f"must be an object: {error}" if is_object else self.words
+        except (msgspec.ValidationError, OverflowError, ValueError) as error:
+            reason = f"must be {self._words}"
+            if self.kind == "object":
+                reason = f"must be an object: {error}"
         # What is in an object may be secret: credentials of a storage, values for stream maps.
-        shown = "" if self.secret or is_object else f", not {repr(value)[:_MOST_SHOWN]}"
+        is_hidden = self.secret or self.kind == "object"
+        shown = "" if is_hidden else f", not {repr(value)[:_MOST_SHOWN]}"
         raise self.wrong(f"{reason}{shown}")
 
     def _typed(self, value: Any) -> Any:
-        if "number" in self.schema["type"]:
-            return _seconds(value)
         if self.schema.get("format") == "date":
-            return _day(value)
-        typed = msgspec.convert(value, self.type)
+            value = _day(value)
+        typed = msgspec.convert(value, self._type, strict=self.kind != "number")
         if isinstance(typed, tuple):
             if "" in typed or (self.default and not typed):
-                raise Wrong(self.words)
+                raise ValueError(typed)
             return tuple(dict.fromkeys(typed))
-        return self._extra["check"](typed) if isinstance(typed, str) else typed
+        return self._check(typed) if isinstance(typed, str) else typed
 
     @property
-    def words(self) -> str:
-        """What a value must be."""
+    def _words(self) -> str:
         match self.schema:
             case {"enum": [*choices, None]}:
-                return f"must be one of {', '.join(choices)}"
-            case {"type": ["integer", _], "minimum": least, "maximum": most}:
-                return f"must be a whole number from {least} to {most}"
+                return f"one of {', '.join(choices)}"
             case {"items": {"enum": choices}}:
-                return f"must be a list of some of {', '.join(choices)}"
+                return f"a list of some of {', '.join(choices)}"
             case {"items": {"required": names}}:
-                return f"must be a list of {{{', '.join(names)}}}"
-            case {"items": _}:
-                return "must be a list of texts, none of them empty"
-        return _WORDS[self.schema["type"][0]]
-
-
-_MOST_SHOWN = 200  # characters of a wrong value
-_WORDS = {"boolean": "must be true or false", "string": "must be a text"}
-# The path of a folder holds no secret, and messages name it.
-_FOLDER = re.compile(r"\s*(file:.*|(?!\w\w+:)[^?=]*)", re.DOTALL)
+                return f"a list of {{{', '.join(names)}}}"
+            case {"minimum": least, "maximum": most}:
+                return f"a whole number from {least} to {most}"
+        return "a date" if "format" in self.schema else _WORDS.get(self.kind, "")
 
 
 def _tidied(value: Any) -> Any:
@@ -174,41 +149,16 @@ def _tidied(value: Any) -> Any:
     return value
 
 
-def _day(value: object) -> date:
-    """A day in UTC, from a date or a date-time."""
-    try:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        if isinstance(value, datetime):
-            value = (value.astimezone(UTC) if value.tzinfo else value).date()
-    except (OverflowError, ValueError):  # no date; or in UTC before the year 1 or after 9999
-        value = None
-    if not isinstance(value, date):
-        raise Wrong("must be a date")
+def _day(value: object) -> object:
+    """The day in UTC of a date-time; anything else as it is."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).date()
     return value
 
 
-def _seconds(value: object) -> float:
-    number = 0.0
-    # (the SDK reads fractions in a JSON file as Decimal)
-    if isinstance(value, int | float | Decimal | str) and not isinstance(value, bool):
-        with suppress(OverflowError, ValueError):  # too large; or no number at all
-            number = float(value)
-    if not 0 < number <= MOST:
-        raise Wrong(f"must be a number of seconds above zero, at most {MOST}")
-    return number
-
-
-def settings_of(struct: type[Struct]) -> tuple[Setting, ...]:
-    """Read the settings off a Struct, whose attributes all have defaults."""
-    hints = get_type_hints(struct, include_extras=True)
-    return tuple(_setting(name, hint, getattr(struct(), name)) for name, hint in hints.items())
-
-
-def _setting(name: str, hint: Any, default: Any) -> Setting:
-    if hint.__metadata__[0].extra["required"] or isinstance(default, date):
-        default = None
-    default = msgspec.json.decode(msgspec.json.encode(default))
+def _schema_of(name: str, hint: Any, default: Any) -> dict[str, Any]:
     schema = msgspec.json.schema(hint)
     definitions = schema.pop("$defs", {})
     for part in (schema, schema.get("items", {})):
@@ -222,11 +172,10 @@ def _setting(name: str, hint: Any, default: Any) -> Setting:
         schema["enum"].append(None)
     title = name.replace("_", " ").capitalize()
     schema["title"] = title.replace("Api", "API").replace("url", "URL")
-    if default is not None:
-        schema["default"] = default
-    return Setting(name, hint, default, schema)
+    return schema if default is None else {**schema, "default": default}
 
 
-def json_schema(settings: Iterable[Setting]) -> dict[str, Any]:
-    """The JSON Schema of a configuration, as the SDK shows it in ``--about``."""
-    return {"type": "object", "properties": {each.name: each.schema for each in settings}}
+def settings_of(struct: type[Struct]) -> tuple[Setting, ...]:
+    """The settings that a Struct's attributes are; all have defaults."""
+    hints = get_type_hints(struct, include_extras=True)
+    return tuple(Setting(name, hint, getattr(struct(), name)) for name, hint in hints.items())

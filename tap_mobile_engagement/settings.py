@@ -1,7 +1,7 @@
 """Every setting once: its type, default, check, words and example.
 
-The Struct :class:`Settings` is the only definition. ``--about``, ``meltano.yml``, the hub file
-and the table in docs/settings.md are rendered from it.
+The Structs :class:`Settings` and :class:`SdkSettings` are the only definition. ``--about``,
+``meltano.yml``, the hub file and the tables in docs/settings.md are rendered from them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import date
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -20,17 +21,6 @@ from tap_mobile_engagement.setting_schema import Wrong, described, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-SourceKind = Literal["api", "archive"]
-FailOrSkip = Literal["fail", "skip"]
-FailOrAccept = Literal["fail", "accept"]
-
-
-class ArchiveType(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the files that match a pattern hold, where their content can't tell."""
-
-    pattern: Annotated[str, Meta(min_length=1)]
-    data_type: Annotated[str, Meta(pattern=f"^({'|'.join(BY_NAME)})$")]
 
 
 def _url(value: str) -> str:
@@ -51,6 +41,15 @@ def _encoding(value: str) -> str:
     return value
 
 
+class ArchiveType(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the files that match a pattern hold, where their content can't tell."""
+
+    pattern: Annotated[str, Meta(min_length=1)]
+    data_type: Annotated[str, Meta(pattern=f"^({'|'.join(BY_NAME)})$")]
+
+
+_FailOrSkip = Literal["fail", "skip"]
+_Expressions = dict[str, str | list[str] | None]
 _CONTAINER = "https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=…&sp=rl&se=…&sig=…"
 _GUID = "00000000-0000-0000-0000-000000000000"
 
@@ -59,7 +58,7 @@ _GUID = "00000000-0000-0000-0000-000000000000"
 class Settings(Struct, frozen=True, kw_only=True):
     """A checked configuration; each attribute is the setting of that name."""
 
-    source: Annotated[SourceKind, described(
+    source: Annotated[Literal["api", "archive"], described(
         "`api` creates export tasks through the service's REST API; `archive` reads export "
         "files that are already there.", "archive")] = "api"
     container_url: Annotated[str | None, described(
@@ -104,10 +103,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         "First day that is *not* exported (UTC); today if it is not set.", "2016-06-01",
     )] = date.max
     window_days: Annotated[int, described(
-        "Number of days that one export task covers.", 7, least=1)] = 7
+        "Number of days that one export task covers.", 7, ge=1)] = 7
     lookback_days: Annotated[int, described(
         "Number of days before the bookmark that are exported again, as data arrives late.", 3,
-        least=0)] = 3
+        ge=0)] = 3
     campaign_types: Annotated[tuple[CampaignType, ...], described(
         "Campaign types to export push feedback of.", ["Announcement", "Poll"],
     )] = CAMPAIGN_TYPES
@@ -117,16 +116,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     export_format: Annotated[ExportFormat, described(
         "The format to ask the service for.", "JsonBlob")] = "JsonBlob"
     max_concurrent_tasks: Annotated[int, described(
-        "Number of export tasks that may run at once, over all streams and apps.", 4, least=1,
+        "Number of export tasks that may run at once, over all streams and apps.", 4, ge=1,
     )] = 4
     task_timeout_minutes: Annotated[int, described(
-        "An export task that is not finished by then has failed.", 1440, least=1)] = 1440
+        "An export task that is not finished by then has failed.", 1440, ge=1)] = 1440
     poll_interval_seconds: Annotated[float, described(
         "Pause before an export task is polled for the first time; it grows from there.", 5,
-    )] = 5
+        gt=0)] = 5
     poll_max_interval_seconds: Annotated[float, described(
-        "Longest pause between two polls of an export task; `Retry-After` wins.", 300)] = 300
-    bad_records: Annotated[FailOrSkip, described(
+        "Longest pause between two polls of an export task; `Retry-After` wins.", 300,
+        gt=0)] = 300
+    bad_records: Annotated[_FailOrSkip, described(
         "What a record that can't be read or doesn't fit its schema does: `fail` fails the "
         "stream before its bookmark moves, `skip` continues without the record.", "skip",
     )] = "fail"
@@ -135,14 +135,14 @@ class Settings(Struct, frozen=True, kw_only=True):
         "bad-records.ndjson")] = None
     max_bad_records: Annotated[int, described(
         "With `bad_records: skip`: more bad records than this in one stream fail it.", 1000,
-        least=0)] = 1000
-    bad_files: Annotated[FailOrSkip, described(
+        ge=0)] = 1000
+    bad_files: Annotated[_FailOrSkip, described(
         "For `archive`: what a file that is damaged or can't be had does: `fail` reads all "
         "other files, holds the bookmark and fails the stream, `skip` warns and continues.",
         "skip")] = "fail"
-    unrecognised_files: Annotated[FailOrSkip, described(
+    unrecognised_files: Annotated[_FailOrSkip, described(
         "For `archive`: what a sound file that is no export does.", "fail")] = "skip"
-    no_files: Annotated[FailOrAccept, described(
+    no_files: Annotated[Literal["fail", "accept"], described(
         "For `archive`: what it means that no file matches.", "accept")] = "fail"
     archive_pattern: Annotated[str, described(
         "For `archive`: which files of the container to look at; `**` crosses folders.",
@@ -160,6 +160,36 @@ class Settings(Struct, frozen=True, kw_only=True):
     delete_task_containers: Annotated[bool, described(
         "With `storage_connection_string`: whether a task's own container is deleted, by the "
         "run after the one that read it, once the state has come back.", True)] = False
+
+
+class SdkSettings(Struct, frozen=True, kw_only=True):
+    """The SDK's settings; each attribute is the setting of that name."""
+
+    emit_activate_version_messages: Annotated[bool, described(
+        "Whether a full-table stream retires the rows of the snapshot before, by an "
+        "ACTIVATE_VERSION message behind the last record.", True)] = False
+    stream_maps: Annotated[dict[str, _Expressions | str | None] | None, described(
+        "Mappings of streams and records, in the SDK's language.",
+        {"events": {"extras": "__NULL__", "__filter__": "name != 'ping'"}})] = None
+    stream_map_config: Annotated[dict[str, Any] | None, described(
+        "Values that stream maps may use, as `config`.", {"hash_seed": "…"})] = None
+    faker_config: Annotated[dict[str, Any] | None, described(
+        "Seed and locale of the values that stream maps invent, as `fake` (extra `faker`).",
+        {"seed": 7, "locale": "en_GB"})] = None
+    flattening_enabled: Annotated[bool, described(
+        "Whether objects become columns, or JSON text at the greatest depth.", True)] = False
+    flattening_max_depth: Annotated[Annotated[int, Meta(ge=0, le=100)] | None, described(
+        "Number of levels of objects that become columns.", 1)] = None
+    flattening_max_key_length: Annotated[int, described(
+        "Greatest length of the name of such a column.", 60, ge=1)] = 255
+    flattening_separator: Annotated[str, described(
+        "What stands between the parts of such a name.", "_")] = "__"
+    batch_config: Annotated[dict[str, Any] | None, described(
+        "Where and how records are written as files that the target reads, not as messages: "
+        "`encoding` (JSON lines, `compression` `gzip` or `none`), `storage` (`root`, `prefix`, "
+        "`params` for fsspec; extra `azure` for `az://`), `batch_size` (records per file).",
+        {"encoding": {"format": "jsonl", "compression": "gzip"},
+         "storage": {"root": "file:///data/batches"}, "batch_size": 50000})] = None
 # fmt: on
 
 
@@ -171,11 +201,12 @@ REMOVED = {
 }
 """Settings of earlier versions, and what to use instead."""
 
-
-SETTINGS = settings_of(Settings)
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
 # ARM resource names: what may stand in a URL path segment without being quoted.
 _APP_NAME = re.compile(r"[\w.()-]{1,260}")
+_FAKE = re.compile(r"\bfake\.")
+SETTINGS = settings_of(Settings)
+SDK_SETTINGS = settings_of(SdkSettings)
+ALL_SETTINGS = {setting.name: setting for setting in (*SETTINGS, *SDK_SETTINGS)}
 
 
 def given(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,15 +221,11 @@ def given(config: Mapping[str, Any]) -> dict[str, Any]:
 def check(
     config: Mapping[str, Any], *, today: date
 ) -> tuple[Settings | None, list[SettingsError]]:
-    """Check a configuration.
+    """The settings, or every error found.
 
     Args:
-        config: What the user configured; None and empty texts count as not set. Settings that
-            are not defined here (the SDK's own) are left alone.
+        config: What the user configured; settings that don't exist are ignored.
         today: The current day in UTC, the default of ``end_date``.
-
-    Returns:
-        The settings and no error, or None and every error found.
     """
     found = given(config)
     errors = [
@@ -207,15 +234,16 @@ def check(
         if name in found
     ]
     values: dict[str, Any] = {}
-    for setting in SETTINGS:
+    for name, setting in ALL_SETTINGS.items():
         try:
-            if setting.name in found:
-                values[setting.name] = setting.typed(found[setting.name])
+            if name in found:
+                values[name] = setting.typed(found[name])
         except SettingsError as error:
             errors.append(error)
     if errors:
         return None, errors
-    settings = Settings(**{"end_date": today, **values})
+    own = {each.name: values[each.name] for each in SETTINGS if each.name in values}
+    settings = Settings(**{"end_date": today, **own})
     errors = [*_missing(settings, values), *_contradictions(settings, values)]
     return (None, errors) if errors else (settings, [])
 
@@ -224,24 +252,24 @@ def _missing(settings: Settings, given: Mapping[str, Any]) -> Iterator[SettingsE
     """What the source can't do without."""
     if settings.source == "archive":
         if not settings.container_url:
-            yield _BY_NAME["container_url"].wrong("is required")
+            yield ALL_SETTINGS["container_url"].wrong("is required")
         return
     missing = [each for each in SETTINGS if each.required and not given.get(each.name)]
     needed = {each.name for each in SETTINGS if each.required} - {"app_names"}
     if settings.container_url and not given.keys() & {"source", *needed}:
-        yield _BY_NAME["source"].wrong(
+        yield ALL_SETTINGS["source"].wrong(
             "is not set, and of what its default (api) requires there is only the container"
         )
         return
     for setting in missing:
         yield setting.wrong("is required for source: api")
     if not settings.container_url and not settings.storage_connection_string:
-        yield _BY_NAME["container_url"].wrong("is required")
+        yield ALL_SETTINGS["container_url"].wrong("is required")
 
 
 def _contradictions(settings: Settings, given: Mapping[str, Any]) -> Iterator[SettingsError]:
     """What is wrong between settings that are right each by itself."""
-    apps = _BY_NAME["app_names"]
+    apps = ALL_SETTINGS["app_names"]
     if settings.source == "api":
         for name in settings.app_names:
             if not _APP_NAME.fullmatch(name):
@@ -249,23 +277,39 @@ def _contradictions(settings: Settings, given: Mapping[str, Any]) -> Iterator[Se
     elif len(settings.app_names) > 1:
         yield apps.wrong("may hold one label for source: archive", '["shop"]')
     if settings.poll_interval_seconds > settings.poll_max_interval_seconds:
-        longest = _BY_NAME["poll_max_interval_seconds"]
+        longest = ALL_SETTINGS["poll_max_interval_seconds"]
         yield longest.wrong("must not be below poll_interval_seconds")
     start, end = settings.start_date, settings.end_date
     if start > end and "end_date" in given:
-        yield _BY_NAME["end_date"].wrong(f"must not be before start_date ({start}), not {end}")
+        yield ALL_SETTINGS["end_date"].wrong(
+            f"must not be before start_date ({start}), not {end}"
+        )
     elif start > end:
         reason = f"must not be after end_date, which is today ({end}) unless it is set"
-        yield _BY_NAME["start_date"].wrong(f"{reason}, not {start}")
+        yield ALL_SETTINGS["start_date"].wrong(f"{reason}, not {start}")
+    if given.get("flattening_enabled") and "flattening_max_depth" not in given:
+        yield ALL_SETTINGS["flattening_max_depth"].wrong("is required with flattening_enabled")
+    name = "faker_config" if given.get("faker_config") else "stream_maps"
+    invents = name == "faker_config" or _FAKE.search(str(given.get(name)))
+    if invents and find_spec("faker") is None:
+        yield SettingsError(
+            Code.BAD_SETTING,
+            f"the setting {name} takes the package faker, which is not installed",
+            next_step="Install it: pip install 'tap-mobile-engagement[faker]'",
+        )
 
 
 def parse(config: Mapping[str, Any], *, today: date) -> Settings:
-    """As :func:`check`, but raise the first error.
-
-    Raises:
-        SettingsError: ``BAD_SETTING``, with the setting's name and an example.
-    """
+    """As :func:`check`, but raise the first error."""
     settings, errors = check(config, today=today)
     if settings is None:
         raise errors[0]
     return settings
+
+
+def map_failed(error: Exception) -> SettingsError:
+    """The error for stream maps that the SDK can't apply, to a stream or to a record."""
+    cause = error.__cause__ or error
+    what = str(error) if error.__cause__ is None else f"{error} {cause}"
+    reason = f"can't be applied ({type(cause).__name__}): {what}"
+    return ALL_SETTINGS["stream_maps"].wrong(reason)

@@ -33,7 +33,7 @@ from tap_mobile_engagement.rereading import (
     is_outdated,
     is_worth_another_try,
 )
-from tap_mobile_engagement.sdk_settings import map_failed
+from tap_mobile_engagement.settings import map_failed
 from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
 
@@ -216,7 +216,7 @@ class ExportStream(Stream):
                 raise
             output.finish()  # what could be read of it is delivered
             error.at(stream=self.name)
-            self._tap.bad_files.note(error, is_skipped=_is_skipped(export, error))
+            self._tap.failures.add_file(error, is_skipped=_is_skipped(export, error))
             return error
         return None
 
@@ -225,7 +225,7 @@ class ExportStream(Stream):
         error.at(stream=self.name)
         if self.ABORT_AT_RECORD_COUNT is not None:
             raise error
-        self._tap.stream_failed(error)
+        self._tap.failures.add(error)
 
     def _choose_path(self, output: Output) -> LinePath | SdkPath:
         """The SDK's path where more is asked for than a choice of fields."""

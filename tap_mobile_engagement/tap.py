@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from io import StringIO
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -17,33 +17,32 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._util import dump_json
 from singer_sdk.plugin_base import _ConfigInput
 
-from tap_mobile_engagement import settings as config_table
-from tap_mobile_engagement.bad_files import BadFiles
 from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import SettingsError, TapError
-from tap_mobile_engagement.exit import (
-    errors_on_one_line,
-    is_test_by_meltano,
-    output_refused_is_told,
-    report_checks,
-    streams_failed,
-)
-from tap_mobile_engagement.input_forms import check_catalog, check_place_of_state, checked_state
+from tap_mobile_engagement.exit import errors_on_one_line, is_test_by_meltano
+from tap_mobile_engagement.failures import Failures, report_checks
 from tap_mobile_engagement.inputs import (
-    bad_catalog,
+    CATALOG,
+    CONFIG,
+    STATE,
+    check_catalog,
     check_log_level,
-    read_catalog,
-    read_config,
+    checked_state,
     read_environment,
-    read_state,
-    unknown_names,
+    warn_of_unknown,
 )
 from tap_mobile_engagement.output.batch_files import batch_config
 from tap_mobile_engagement.output.lines import MessageWriter
 from tap_mobile_engagement.redaction import install_log_redaction
-from tap_mobile_engagement.sdk_settings import SDK_SETTINGS, check_sdk_settings, map_failed
-from tap_mobile_engagement.setting_schema import json_schema
+from tap_mobile_engagement.settings import (
+    ALL_SETTINGS,
+    REMOVED,
+    check,
+    given,
+    map_failed,
+    parse,
+)
 from tap_mobile_engagement.streams import (
     ExportStream,
     HistoricalStream,
@@ -52,7 +51,7 @@ from tap_mobile_engagement.streams import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
     from click import Command, Context, Option, Parameter
@@ -62,21 +61,20 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.sources.base import ExportSource
 
 
-_SETTINGS = (*config_table.SETTINGS, *SDK_SETTINGS)
-
-
 class TapMobileEngagement(Tap):
     """Singer tap for the raw data that Azure Mobile Engagement exports."""
 
     name = "tap-mobile-engagement"
     package_name = "tap-mobile-engagement"
-    config_jsonschema: ClassVar[dict[str, Any]] = json_schema(_SETTINGS)
+    config_jsonschema: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {name: setting.schema for name, setting in ALL_SETTINGS.items()},
+    }
     message_writer_class = MessageWriter
 
     def __init__(self, **options: Any) -> None:
         install_log_redaction()
-        self._failures: list[TapError] = []
-        self.bad_files = BadFiles()
+        self.failures = Failures()
         self._stop = StopFlag()
         self._signal = 0
         self._signalled_at = 0.0
@@ -100,7 +98,7 @@ class TapMobileEngagement(Tap):
         Raises:
             SettingsError: ``BAD_SETTING``.
         """
-        return config_table.parse(self.config, today=self.timing.now().date())
+        return parse(self.config, today=self.timing.now().date())
 
     @cached_property
     def source(self) -> ExportSource:
@@ -118,13 +116,12 @@ class TapMobileEngagement(Tap):
 
     @property
     def _env_var_config(self) -> dict[str, Any]:
-        return read_environment(_SETTINGS, self._env_var_prefix)
+        return read_environment(self._env_var_prefix)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check all settings, and warn of those that do not exist."""
-        self._config = config_table.given(self._config)
-        _, errors = config_table.check(self.config, today=self.timing.now().date())
-        errors += check_sdk_settings(self.config)
+        self._config = given(self._config)
+        _, errors = check(self.config, today=self.timing.now().date())
         try:
             if isinstance(self.config.get("batch_config"), dict):
                 batch_config(self.config)
@@ -132,9 +129,7 @@ class TapMobileEngagement(Tap):
             errors.append(error)
         messages = [str(error) for error in errors]
         if raise_errors:
-            known = {*config_table.REMOVED, *(setting.name for setting in _SETTINGS)}
-            for warning in unknown_names(self.config, known, "setting"):
-                self.logger.warning("%s", warning)
+            warn_of_unknown(self.config, {*REMOVED, *ALL_SETTINGS}, "setting")
             if messages:
                 summary = "Config validation failed"
                 raise ConfigValidationError(summary, errors=messages, schema={})
@@ -154,7 +149,7 @@ class TapMobileEngagement(Tap):
         except Exception as error:
             if self.config.get("stream_maps"):
                 raise map_failed(error) from error
-            raise bad_catalog(f"the catalog can't be applied: {error}") from error
+            raise CATALOG.bad(f"the catalog can't be applied: {error}") from error
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up the state that an earlier run left.
@@ -162,27 +157,23 @@ class TapMobileEngagement(Tap):
         Raises:
             DataError: ``BAD_STATE`` where it is none of this tap's.
         """
-        if state := checked_state(state):
-            check_place_of_state(state, self.settings.source)
-        super().load_state(state)
+        super().load_state(checked_state(state, self.settings.source) if state else {})
 
     # A run: one stream's failure leaves the others running.
 
     def sync_all(self) -> None:  # type: ignore[misc]
         """Sync all selected streams, then fail if one of them did.
 
-        The SDK marks this method as final and has no hook behind the last stream; what it
-        does is left as it is.
+        The SDK marks this method as final, and has no hook behind the last stream.
 
         Raises:
-            TapError: What a check found; ``OUTPUT_CLOSED`` if the target ended; otherwise
-                ``STREAMS_FAILED``, with the streams and what to do about each.
+            TapError: What a check found; otherwise ``STREAMS_FAILED``.
         """
         if is_test_by_meltano():
             self.logger.info("Started by `meltano config test`: nothing is exported")
             self.run_connection_test()
             return
-        with output_refused_is_told(), self._ended_by_signal():
+        with self._ended_by_signal():
             source = self.source
             for check in source.checks():
                 check.run()
@@ -200,9 +191,7 @@ class TapMobileEngagement(Tap):
                 self._come_to_rest(source)
             finally:
                 source.close()
-        failures = [*self._failures, *self.bad_files.failures]
-        if failures:
-            raise streams_failed(failures)
+        self.failures.end()
 
     def _come_to_rest(self, source: ExportSource) -> None:
         """End the work in the background, and note in the state what came of it."""
@@ -213,22 +202,17 @@ class TapMobileEngagement(Tap):
         self._state_writer.write_state(self.state)
         self.flush()
 
-    def stream_failed(self, error: TapError) -> None:
-        """Note a failure of a stream; the run goes on with what else there is to do."""
-        self.logger.error("%s", error)
-        self._failures.append(error)
-
     def run_sync_dry_run(  # type: ignore[misc]
         self,
         dry_run_record_limit: int | None = 1,
         streams: Iterable[Stream] | None = None,
     ) -> bool:
-        """Tell the verdict on each check, then sync a few records of what needs no task.
+        """Log what came of each check, then sync a few records of what needs no task.
 
         Raises:
             TapError: What a check found, or a stream.
         """
-        with output_refused_is_told(), self._ended_by_signal():
+        with self._ended_by_signal():
             report_checks(self.source.checks())
             return super().run_sync_dry_run(dry_run_record_limit, streams)
 
@@ -278,7 +262,7 @@ class TapMobileEngagement(Tap):
         config: dict[str, Any] = {}
         for path in value:
             if path != "ENV":
-                config |= read_config(path)
+                config |= CONFIG.read(path)
         return _ConfigInput(config=config, parse_env="ENV" in value)
 
     @classmethod
@@ -287,9 +271,9 @@ class TapMobileEngagement(Tap):
         command = super().get_singer_command()
         one_line = errors_on_one_line()
         for option in command.params:
-            if option.name in _READERS:
+            if option.name in _READ:
                 option.type = STRING
-                option.callback = partial(_as_json_text, _READERS[option.name])
+                option.callback = _read_as_json
             if option.callback is not None:
                 option.callback = one_line(option.callback)
         assert command.callback is not None  # noqa: S101  (it is invoke)
@@ -297,12 +281,10 @@ class TapMobileEngagement(Tap):
         return command
 
 
-_READERS = {"state": read_state, "catalog": read_catalog}
+_READ = {"state": STATE, "catalog": CATALOG}
 
 
-def _as_json_text(
-    read: Callable[[str], dict[str, Any]], ctx: Context, param: Parameter, path: str | None
-) -> StringIO | None:
+def _read_as_json(ctx: Context, option: Parameter, path: str | None) -> StringIO | None:
     """A file as the SDK's command takes it: open, with JSON in it."""
-    del ctx, param
-    return None if path is None else StringIO(dump_json(read(path)))
+    del ctx
+    return None if path is None else StringIO(dump_json(_READ[str(option.name)].read(path)))

@@ -11,7 +11,6 @@ import pytest
 
 from tap_mobile_engagement.errors import Code, SettingsError
 from tap_mobile_engagement.redaction import redact
-from tap_mobile_engagement.setting_schema import json_schema
 from tap_mobile_engagement.settings import (
     REMOVED,
     SETTINGS,
@@ -20,6 +19,7 @@ from tap_mobile_engagement.settings import (
     check,
     parse,
 )
+from tap_mobile_engagement.tap import TapMobileEngagement
 
 TODAY = date(2017, 3, 1)
 SIGNATURE = "c2lnbmF0dXJlLW9mLWEtdGVzdA%3D%3D"
@@ -435,7 +435,7 @@ def test_secrets_are_those_that_grant_access() -> None:
 
 
 def test_the_json_schema_takes_what_the_table_takes() -> None:
-    schema = json_schema(SETTINGS)
+    schema = TapMobileEngagement.config_jsonschema
 
     jsonschema.Draft7Validator.check_schema(schema)
     for config in (API, ARCHIVE, {**API, "end_date": None, "bad_records": "skip"}):

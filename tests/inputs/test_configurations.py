@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_mobile_engagement.sdk_settings import SDK_SETTINGS
-from tap_mobile_engagement.settings import SETTINGS
+from tap_mobile_engagement.settings import ALL_SETTINGS
 from tests.inputs.test_states import ANYTHING
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ SHARED = settings(
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-NAMES = [setting.name for setting in (*SETTINGS, *SDK_SETTINGS)]
+NAMES = [*ALL_SETTINGS]
 MAPS = st.dictionaries(
     st.sampled_from(["events", "tags", "*", "__else__", "other"]),
     st.dictionaries(

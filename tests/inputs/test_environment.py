@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_mobile_engagement.inputs import read_environment
-from tap_mobile_engagement.sdk_settings import SDK_SETTINGS
-from tap_mobile_engagement.settings import SETTINGS
+from tap_mobile_engagement.settings import ALL_SETTINGS
 from tap_mobile_engagement.tap import TapMobileEngagement
 from tests.inputs.support import tap
 
@@ -19,15 +18,11 @@ if TYPE_CHECKING:
     from tests.support.simulated import Command
 
 PREFIX = "TAP_MOBILE_ENGAGEMENT_"
-ALL = (*SETTINGS, *SDK_SETTINGS)
-
-
-def kind_of(setting: Setting) -> str:
-    return str(setting.schema["type"][0])
+ALL = tuple(ALL_SETTINGS.values())
 
 
 def of_kind(*kinds: str) -> list[str]:
-    return [setting.name for setting in ALL if kind_of(setting) in kinds]
+    return [setting.name for setting in ALL if setting.kind in kinds]
 
 
 @pytest.fixture
@@ -44,11 +39,11 @@ def test_the_example_of_every_setting_is_read_as_it_is_in_a_file(
 ) -> None:
     monkeypatch.setenv(PREFIX + setting.name.upper(), setting.example)
 
-    value = read_environment(ALL, PREFIX)[setting.name]
+    value = read_environment(PREFIX)[setting.name]
 
     in_a_file = setting.schema["examples"][0]
     assert setting.typed(value) == setting.typed(in_a_file)
-    if kind_of(setting) != "number":
+    if setting.kind != "number":
         assert value == in_a_file
         assert type(value) is type(in_a_file)
 
@@ -66,7 +61,7 @@ def test_a_boolean_is_written_in_several_ways(
 ) -> None:
     monkeypatch.setenv(PREFIX + name.upper(), text)
 
-    assert read_environment(ALL, PREFIX)[name] is value
+    assert read_environment(PREFIX)[name] is value
 
 
 # Of each kind, texts that stand for no value of it.

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.input_forms import checked_state
+from tap_mobile_engagement.inputs import checked_state
 from tap_mobile_engagement.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def changed(value: Any, path: Path, new: Any) -> Any:
 
 
 def test_a_right_state_is_taken_as_it_is() -> None:
-    assert checked_state(STATE) == STATE
+    assert checked_state(STATE, "archive") == STATE
 
 
 def test_a_whole_message_counts_by_its_value(archive: Archive) -> None:
@@ -168,7 +168,7 @@ ANYTHING = st.recursive(
 
 def refusal_of(state: dict[str, Any]) -> str | None:
     try:
-        checked_state(state)
+        checked_state(state, "archive")
     except DataError as error:
         return str(error)
     return None
@@ -182,7 +182,7 @@ def test_a_change_of_form_is_refused_or_means_the_same(place: Path, value: Any) 
     message = refusal_of(state)
 
     if message is None:  # nothing is overlooked
-        assert checked_state(state) == state
+        assert checked_state(state, "archive") == state
     else:
         assert message.startswith("BAD_STATE: ")
         assert "\n" not in message
@@ -193,7 +193,7 @@ def test_whatever_is_no_state_is_refused(state: dict[str, Any]) -> None:
     if state.get("bookmarks") == {}:
         return
     with pytest.raises(DataError, match="BAD_STATE"):
-        checked_state(state)
+        checked_state(state, "archive")
 
 
 @given(place=st.sampled_from([*places(STATE)]), value=ANYTHING)

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tap_mobile_engagement.api.tasks import Key, PendingExport, TaskEntry
-    from tap_mobile_engagement.containers import Blob, Container, StorageAccount
+    from tap_mobile_engagement.containers import Blob, Container
+    from tap_mobile_engagement.containers.account import StorageAccount
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.recognise import Recognition
 
@@ -269,8 +270,8 @@ class AccountStorage:
         token = self._tokens.setdefault(export.key, secrets.token_hex(8))
         self._numbers[export.key] += 1
         name = f"{CONTAINER_PREFIX}{token}-{self._numbers[export.key]}"
-        made = self._account.new_task_container(name, lifetime=self._lifetime)
-        export.container, export.container_url = name, made.task_url
+        url = self._account.new_task_container(name, lifetime=self._lifetime)
+        export.container, export.container_url = name, url
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
         """All blobs in the task's container."""

@@ -27,13 +27,15 @@ from tap_mobile_engagement.api.sas_expiry import SasExpiry
 from tap_mobile_engagement.api.tasks import Key, PendingExport, TaskEntry
 from tap_mobile_engagement.api.timeline import Timeline
 from tap_mobile_engagement.api.transport import Transport
-from tap_mobile_engagement.containers import (
-    StorageAccount,
+from tap_mobile_engagement.containers import open_container
+from tap_mobile_engagement.containers.account import StorageAccount
+from tap_mobile_engagement.containers.urls import (
+    READ_AND_LIST,
+    WRITE_AND_LIST,
     check_container_url,
-    open_container,
     sas_expiry,
+    service_url,
 )
-from tap_mobile_engagement.containers.urls import READ_AND_LIST, WRITE_AND_LIST, service_url
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Check, Export, Part

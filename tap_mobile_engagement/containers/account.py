@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,24 +26,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from azure.core.pipeline.transport import RequestsTransport
-    from azure.storage.blob import ContainerClient
 
+_SETTING = "storage_connection_string"
 _RIGHT_FORM = (
     "DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TaskContainer:
-    """A container that one export task has for itself.
-
-    Attributes:
-        container: For the tap, to read what the task wrote.
-        task_url: For the service: its URL with a SAS to write and list, and a secret for that.
-    """
-
-    container: AzureContainer
-    task_url: str = field(repr=False)
 
 
 class StorageAccount:
@@ -54,35 +40,26 @@ class StorageAccount:
 
     Args:
         connection_string: As the Azure portal shows it under "Access keys".
-        setting: Name of the setting that it comes from, for messages.
         clock: Tells the time, and of a stop.
 
     Raises:
         SettingsError: BAD_SETTING if it is no connection string.
     """
 
-    def __init__(
-        self,
-        connection_string: str,
-        *,
-        setting: str = "storage_connection_string",
-        clock: Clock | None = None,
-    ) -> None:
-        self._setting = setting
+    def __init__(self, connection_string: str, *, clock: Clock | None = None) -> None:
         self._transport = new_transport()
         try:
             self._service = _connect(connection_string.strip(), self._transport)
         except (ValueError, KeyError):
-            # Without its cause, for that may quote the connection string.
+            # Without its cause, which may quote the connection string.
             raise SettingsError(
                 Code.BAD_SETTING,
-                f"the setting {setting} is no connection string of a storage account",
+                f"the setting {_SETTING} is no connection string of a storage account",
                 next_step=f"Copy it from the account's access keys: {_RIGHT_FORM}",
             ) from None
         self._key = account_key(self._service)
         register_secret(self._key)
-        parts = urlsplit(self._service.url)
-        self.label = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        self.label = self._service.url.partition("?")[0].rstrip("/")
         self._storage = Storage(self.label, None, clock or Clock())
 
     def container(self, name: str) -> AzureContainer:
@@ -101,18 +78,21 @@ class StorageAccount:
         client = self._service.get_container_client(name)
         sas = None
         if self._key is None:
-            parsed = ContainerUrl.parse(client.url, setting=self._setting)
+            parsed = ContainerUrl.parse(client.url, setting=_SETTING)
             sas = parsed.sas
             register_secret(parsed.signature)
         storage = Storage(f"{self.label}/{name}", sas, self._storage.clock)
         return AzureContainer(client, self._transport, storage)
 
-    def new_task_container(self, name: str, *, lifetime: timedelta) -> TaskContainer:
+    def new_task_container(self, name: str, *, lifetime: timedelta) -> str:
         """Make an empty container for one export task.
 
         Args:
             name: Its name, not used before: 3 to 63 lower-case letters, digits and hyphens.
             lifetime: How long the service may write to it from now on.
+
+        Returns:
+            Its URL for the service, with a SAS to write and list: a secret.
 
         Raises:
             SettingsError: BAD_SETTING if the connection string has no account key, with which
@@ -123,15 +103,18 @@ class StorageAccount:
         if self._key is None:
             raise SettingsError(
                 Code.BAD_SETTING,
-                f"the setting {self._setting} holds a SAS instead of an account key, so that "
-                "no container can be made for an export task",
+                f"the setting {_SETTING} holds a SAS instead of an account key, so that no "
+                "container can be made for an export task",
                 next_step=f"Use one with the account key: {_RIGHT_FORM}",
             )
         container = self.container(name)
-        client = self._service.get_container_client(name)
-        self._storage.call(
-            lambda: _create(client), f"the container {name} could not be made", "c"
-        )
+
+        def create() -> None:
+            # It may exist because of a try whose answer was lost; then it is empty.
+            with suppress(ResourceExistsError):
+                self._service.create_container(name)
+
+        self._storage.call(create, f"the container {name} could not be made", "c")
         if next(container.list(), None) is not None:
             raise RetryLaterError(
                 Code.STORAGE_UNAVAILABLE,
@@ -141,7 +124,7 @@ class StorageAccount:
                 container=container.label,
             )
         sas = generate_container_sas(
-            str(client.account_name),
+            str(self._service.account_name),
             name,
             self._key,
             permission=ContainerSasPermissions(write=True, list=True),
@@ -149,7 +132,7 @@ class StorageAccount:
         )
         url = f"{container.label}?{sas}"
         register_secret(ContainerUrl.parse(url).signature)
-        return TaskContainer(container, url)
+        return url
 
     def list_containers(self, prefix: str = "") -> Iterator[str]:
         """The names of its containers that begin with the prefix, sorted.
@@ -159,22 +142,21 @@ class StorageAccount:
         """
         listing = self._service.list_containers(name_starts_with=prefix or None)
         failed = "the account's containers could not be listed"
-        for found in self._storage.listing(listing.by_page, failed):
-            yield str(found.name)
+        return self._storage.listing(listing.by_page, lambda found: str(found.name), failed)
 
     def delete_container(self, name: str) -> None:
-        """Delete a container with all that it holds; if it is gone already, that is fine.
+        """Delete a container with all that it holds, if it exists.
 
         Raises:
             TapError: What keeps it from being deleted.
         """
 
-        def request() -> None:
-            # Gone by somebody else's hand, or by a try whose answer was lost.
+        def delete() -> None:
+            # It may be gone because of a try whose answer was lost.
             with suppress(ResourceNotFoundError):
                 self._service.delete_container(name)
 
-        self._storage.call(request, f"the container {name} could not be deleted", "d")
+        self._storage.call(delete, f"the container {name} could not be deleted", "d")
 
 
 def _connect(connection_string: str, transport: RequestsTransport) -> BlobServiceClient:
@@ -192,9 +174,3 @@ def _connect(connection_string: str, transport: RequestsTransport) -> BlobServic
     elif not urlsplit(client.url).query:
         raise ValueError("neither an account key nor a SAS")
     return client
-
-
-def _create(client: ContainerClient) -> None:
-    # It may be there by a try whose answer was lost; the caller makes sure that it is empty.
-    with suppress(ResourceExistsError):
-        client.create_container()

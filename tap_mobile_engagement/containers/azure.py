@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from azure.core import MatchConditions, PipelineClient
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core import PipelineClient
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     HeadersPolicy,
@@ -20,7 +19,7 @@ from tap_mobile_engagement.background import fetched_ahead
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers.base import Blob
 from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
-from tap_mobile_engagement.containers.faults import ARCHIVE_TIER, blob_archived, blob_missing
+from tap_mobile_engagement.containers.faults import blob_archived, blob_missing
 from tap_mobile_engagement.containers.identity import SCOPE, Identity
 from tap_mobile_engagement.containers.storage import (
     USER_AGENT,
@@ -31,17 +30,15 @@ from tap_mobile_engagement.containers.storage import (
 from tap_mobile_engagement.containers.urls import ContainerUrl
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.redaction import register_secret
-from tap_mobile_engagement.retry import RETRY_ONCE
+from tap_mobile_engagement.retry import RETRY, RETRY_ONCE, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import RequestsTransport
     from azure.core.rest import HttpRequest, HttpResponse
     from azure.storage.blob import BlobClient, BlobProperties, BlobServiceClient
-
-    from tap_mobile_engagement.containers.base import Walk
 
 # Long enough for a request that is read slowly, and for clocks that differ.
 _READ_RIGHT = timedelta(hours=1)
@@ -57,7 +54,7 @@ class AzureContainer:
         client: The SDK's client of the container, made with :func:`client_options`.
         transport: The pool of connections that the client was given.
         storage: How requests are tried again and explained.
-        request_bytes: How much of a blob one request asks for, in bytes.
+        request_bytes: Bytes of a blob that one request asks for.
     """
 
     def __init__(
@@ -88,10 +85,10 @@ class AzureContainer:
         """The container that a URL names.
 
         Args:
-            url: The URL. With a SAS, that gives the right to read; otherwise an identity.
+            url: The URL. Without a SAS in it, an identity gives the right to read.
             credential: The identity; that of the environment if None.
             clock: Tells the time, and of a stop.
-            request_bytes: How much of a blob one request asks for, in bytes.
+            request_bytes: Bytes of a blob that one request asks for.
 
         Raises:
             SettingsError: CONTAINER_URL_INVALID, also if it takes an identity and
@@ -114,11 +111,12 @@ class AzureContainer:
         """Its URL without the SAS."""
         return self._storage.label
 
-    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
+    def list(
+        self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
+    ) -> Iterator[Blob]:
         """As :meth:`Container.list`; a page has up to 5,000 blobs."""
-        del walk  # the storage lists all names
-        listing = self._client.list_blobs(name_starts_with=prefix or None)
-        return map(_blob_of, self._storage.listing(listing.by_page))
+        del takes  # the storage lists all names
+        return self._listing(prefix)
 
     @contextmanager
     def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
@@ -128,28 +126,16 @@ class AzureContainer:
         with fetched_ahead(lambda: self._read(blob, start), self._storage.clock) as chunks:
             yield chunks
 
-    def delete(self, blob: Blob) -> None:
-        """As :meth:`Container.delete`; it takes the permission to delete."""
-
-        def request() -> None:
-            # Gone by somebody else's hand, or by a try whose answer was lost.
-            with suppress(ResourceNotFoundError):
-                self._client.delete_blob(
-                    blob.name,
-                    etag=f'"{blob.etag}"',
-                    match_condition=MatchConditions.IfNotModified,
-                )
-
-        try:
-            self._storage.call(request, "the blob could not be deleted", "d", blob=blob.name)
-        except RetryLaterError as error:
-            if not self._is_gone(blob, error):
-                raise
-
     def check(self) -> None:
         """As :meth:`Container.check`."""
-        listing = self._client.list_blobs(results_per_page=1)
-        next(self._storage.listing(listing.by_page, retry=RETRY_ONCE), None)
+        self._first("")
+
+    def _listing(self, prefix: str, retry: Retry = RETRY, **options: Any) -> Iterator[Blob]:
+        listing = self._client.list_blobs(name_starts_with=prefix or None, **options)
+        return self._storage.listing(listing.by_page, _blob_of, retry=retry)
+
+    def _first(self, prefix: str) -> Blob | None:
+        return next(self._listing(prefix, RETRY_ONCE, results_per_page=1), None)
 
     def _read(self, blob: Blob, start: int) -> Generator[bytes]:
         client = self._client.get_blob_client(blob.name)
@@ -163,31 +149,25 @@ class AzureContainer:
                 start=start,
             )
         except RetryLaterError as error:
-            if self._is_gone(blob, error):
-                raise blob_missing("the blob could not be read", error.where) from None
+            if error.code is Code.BLOB_CHANGED and self._is_gone(blob):
+                raise blob_missing("the blob could not be read", **error.where) from None
             raise
 
-    def _is_gone(self, blob: Blob, error: RetryLaterError) -> bool:
-        """Whether a blob that is not the version it was is no longer there at all.
+    def _is_gone(self, blob: Blob) -> bool:
+        """Whether no blob has that name any more.
 
         Asked for a certain version, a storage may answer for a missing blob as for a changed
         one, 412 (Azurite 3.37 does).
         """
-        if error.code != Code.BLOB_CHANGED:
-            return False
-        # Of all names with this prefix, the name itself comes first.
-        listing = self._client.list_blobs(name_starts_with=blob.name, results_per_page=1)
         try:
-            first = next(self._storage.listing(listing.by_page, retry=RETRY_ONCE), None)
+            # Of all names with this prefix, the name itself comes first.
+            first = self._first(blob.name)
         except TapError:
-            return False  # it can't be told, so the storage's word stands
+            return False
         return first is None or first.name != blob.name
 
     def _with_right_to_read(self, client: BlobClient) -> str:
-        """The blob's URL, with the container's SAS or one made with the account key.
-
-        An identity needs none.
-        """
+        """The blob's URL, with the container's SAS or one made with the account key."""
         if self._key is None:
             return client.url
         sas = generate_blob_sas(
@@ -223,5 +203,5 @@ def _blob_of(found: BlobProperties) -> Blob:
         size=found.size,
         etag=found.etag.strip('"'),
         arrived=found.last_modified.astimezone(UTC),
-        problem=blob_archived(blob=found.name) if found.blob_tier == ARCHIVE_TIER else None,
+        problem=blob_archived(blob=found.name) if found.blob_tier == "Archive" else None,
     )

@@ -14,25 +14,24 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.errors import TapError
 
 CHUNK_BYTES = 256 * 1024
-"""The most that a container hands over at once, in bytes.
+"""The most bytes that a container hands over at once.
 
-Blocks of this size decode fastest. Those of a megabyte are given back to the system each time,
-so that every one pays for its page faults again.
+Blocks of this size decode fastest: larger ones pay for their page faults each time.
 """
 
 
 class Blob(Struct, frozen=True):
-    """One version of one blob, as a listing of its container told it.
+    """One version of one blob, as a listing told it.
 
     Attributes:
         name: Name within the container, with `/` between folders.
         size: Length in bytes.
-        etag: What changes whenever the blob is written, without quotation marks.
-        arrived: When this version came to be, aware, in UTC. Azure gives whole seconds.
-        modified: When its content was last written, likewise; None where that is the same.
-            A copy may keep this time.
-        problem: Why its content can't be had, where the listing tells; :meth:`Container.open`
-            raises it.
+        etag: Changes whenever the blob is written. Empty for what can't be looked at, which
+            may be a folder.
+        arrived: When this version came to be, in UTC. Azure gives whole seconds.
+        modified: When its content was last written, in UTC; None if that is the same. A copy
+            may keep this time.
+        problem: Why its content can't be had; :meth:`Container.open` raises it.
     """
 
     name: str
@@ -48,26 +47,11 @@ class Blob(Struct, frozen=True):
         return self.modified or self.arrived
 
 
-class Walk:
-    """How a folder is walked: which of its folders are entered, and what was skipped.
-
-    Args:
-        enters: Tells of a folder, whose name ends with a slash, whether it is entered.
-
-    Attributes:
-        skipped: Names that were skipped (see :mod:`names`); of a folder just its own.
-    """
-
-    def __init__(self, enters: Callable[[str], bool] = lambda _: True) -> None:
-        self.enters = enters
-        self.skipped: set[str] = set()
-
-
 class Container(Protocol):
     """A place that holds blobs.
 
-    Everything it does raises a :class:`~tap_mobile_engagement.errors.TapError`, whichever
-    library or system call failed underneath.
+    Its methods raise a :class:`~tap_mobile_engagement.errors.TapError`, whichever library or
+    system call failed.
     """
 
     @property
@@ -75,22 +59,22 @@ class Container(Protocol):
         """Its name for messages: a URL without any secret."""
         ...
 
-    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
-        """Its blobs whose names begin with the prefix, sorted by name.
-
-        It is read page by page while it is consumed; nothing is asked for before that.
+    def list(
+        self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
+    ) -> Iterator[Blob]:
+        """Its blobs whose names begin with the prefix, sorted by name and read page by page.
 
         Args:
             prefix: The beginning of their names.
-            walk: How a folder is walked; a container in Azure has no folders.
+            takes: Says of a file or folder of this machine whether to look at it; a folder's
+                name ends with a slash. A container in Azure lists all.
         """
         ...
 
     def open(self, blob: Blob, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
-        """The content of exactly that version of the blob, from that byte on.
+        """The content of exactly that version of the blob, all bytes of it from ``start`` on.
 
-        The iterator ends only after all bytes up to ``blob.size`` are out; whatever keeps it
-        from that is raised. Chunks have at most :data:`CHUNK_BYTES` bytes and none is empty.
+        No chunk is empty or has more than :data:`CHUNK_BYTES` bytes.
 
         Raises:
             RetryLaterError: BLOB_CHANGED, BLOB_MISSING or STORAGE_UNAVAILABLE.
@@ -99,17 +83,8 @@ class Container(Protocol):
         """
         ...
 
-    def delete(self, blob: Blob) -> None:
-        """Delete exactly that version of the blob; if it is gone already, that is fine.
-
-        Raises:
-            RetryLaterError: BLOB_CHANGED if another version took its place; that one stays.
-            SettingsError: The right to delete is missing.
-        """
-        ...
-
     def check(self) -> None:
-        """Make sure that the container is there and can be listed, with one request.
+        """Make sure that the container exists and can be listed, with one request.
 
         Raises:
             SettingsError: What is wrong, and which right is missing.

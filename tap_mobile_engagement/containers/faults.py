@@ -1,4 +1,4 @@
-"""What a failed request to Azure Storage means, in one place: try again, or tell what to do.
+"""What a failed request to Azure Storage means: try again, or tell the user what to do.
 
 Decisions rest on the HTTP status alone. The error codes in the answers differ between Azure
 and its emulator and between kinds of accounts; they go into messages, to be searched for.
@@ -25,7 +25,6 @@ from tap_mobile_engagement.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from tap_mobile_engagement.containers.urls import Sas
@@ -33,12 +32,10 @@ if TYPE_CHECKING:
 REQUEST_ERRORS = (AzureError, HTTPError)
 """What a request may raise: the SDK's errors, and urllib3's own where a body breaks off."""
 
-ARCHIVE_TIER = "Archive"
-"""The access tier of blobs whose content is offline."""
-
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _REASON_CHARACTERS = 300
-_GOES_ON = "it goes on where this run stopped"
+_CONTINUES = "it continues where this run stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +56,13 @@ class Fault:
 
     @classmethod
     def of(cls, error: Exception) -> Fault:
-        """The fault that one of the :data:`REQUEST_ERRORS` tells of."""
+        """The fault behind one of the :data:`REQUEST_ERRORS`."""
         # Any: the SDK has two kinds of responses, whose common type lacks the headers.
         response: Any = error.response if isinstance(error, HttpResponseError) else None
-        if response is None or response.status_code < HTTPStatus.BAD_REQUEST:
-            return cls(None, _in_brief(error))  # no answer, or one that broke off
+        if response is None or response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+            # No answer, or one that broke off. A message may contain a whole answer.
+            line = str(error)[: 2 * _REASON_CHARACTERS].partition("\n")[0]
+            return cls(None, textwrap.shorten(line, _REASON_CHARACTERS, placeholder=" …"))
         headers = response.headers
         return cls(
             status=response.status_code,
@@ -78,76 +77,98 @@ class Fault:
         return self.status is None or self.status in _TRANSIENT
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What was asked of the storage, as far as it matters for telling what went wrong.
-
-    Attributes:
-        failed: What to say if it failed: "the blob could not be read".
-        permission: The letter of the SAS permission that it takes.
-        container: Label of the container, or of the account.
-        blob: Name of the blob; None if it was not about one.
-    """
-
-    failed: str
-    permission: str
-    container: str
-    blob: str | None = None
-
-
 def explain(
-    fault: Fault, action: Action, *, sas: Sas | None, is_identity: bool = False, now: datetime
+    fault: Fault,
+    failed: str,
+    permission: str,
+    *,
+    sas: Sas | None,
+    is_identity: bool,
+    now: datetime,
+    **where: object,
 ) -> TapError:
-    """The error for a fault that is not worth another try: what failed, and what to do.
+    """The error for a fault that another try does not help: what failed, and what to do.
 
     Args:
         fault: What the storage answered.
-        action: What it was asked.
+        failed: What failed: "the blob could not be read".
+        permission: The letter of the SAS permission that the request takes.
         sas: What gave the right to ask; None if an account key or an identity did.
         is_identity: Whether an identity did.
-        now: The time by this machine's clock, aware. The server's counts where it is later,
-            for the server judges the SAS.
+        now: The time by this machine's clock, aware.
+        where: The container and maybe the blob.
     """
-    where: dict[str, object] = {"container": action.container, "blob": action.blob}
     if fault.status is None:
         return RetryLaterError(
             Code.STORAGE_UNAVAILABLE,
-            f"{action.failed}: {fault.reason}",
+            f"{failed}: {fault.reason}",
             next_step="Make sure that the host's name is right and that this machine reaches "
-            f"it, then run again; {_GOES_ON}",
+            f"it, then run again; {_CONTINUES}",
             **where,
         )
     where |= {"status": fault.status, "reason": fault.reason, "request": fault.request_id}
-    if fault.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        if is_identity:
-            return _explain_refused_identity(action, where)
-        return _explain_refusal(action, sas, max(now, fault.server_time or now), where)
-    return _explain_answer(fault.status, action, where)
-
-
-def _explain_answer(status: int, action: Action, where: Mapping[str, object]) -> TapError:
-    failed = action.failed
-    match status:
-        case HTTPStatus.NOT_FOUND if action.blob is None:
-            return SettingsError(
-                Code.CONTAINER_NOT_FOUND,
-                f"{failed}: there is no such container",
-                next_step="Make it, or mend its name or URL in the settings",
-                **where,
+    match fault.status:
+        case status if status in _REFUSED and is_identity:
+            code = Code.CONTAINER_ACCESS_DENIED
+            what = "the storage refused the identity of the environment"
+            next_step = (
+                "Give it the role Storage Blob Data Reader for the container, wait some "
+                "minutes until Azure knows it, and make sure that the account's firewall "
+                "admits this machine"
             )
+        case status if status in _REFUSED:
+            # The server judges the SAS, so its clock counts where it is later.
+            now = max(now, fault.server_time or now)
+            code, what, next_step = _refused(permission, sas, now)
+        case status if status < HTTPStatus.BAD_REQUEST:
+            code, what = Code.CONTAINER_URL_INVALID, "the storage redirects to another address"
+            next_step = "Use the URL of the container itself"
+        case HTTPStatus.NOT_FOUND if where.get("blob") is None:
+            code, what = Code.CONTAINER_NOT_FOUND, "there is no such container"
+            next_step = "Make it, or correct its name or URL in the settings"
         case HTTPStatus.NOT_FOUND:
-            return blob_missing(failed, where)
+            return blob_missing(failed, **where)
         case HTTPStatus.PRECONDITION_FAILED | HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return blob_changed(failed, where)
-        case HTTPStatus.CONFLICT if action.permission == "r":
+            return blob_changed(failed, **where)
+        case HTTPStatus.CONFLICT if permission == "r":
             return blob_archived(**where)
         case _:
+            next_step = f"Run again later; {_CONTINUES}"
             return RetryLaterError(
-                Code.STORAGE_UNAVAILABLE,
-                failed,
-                next_step=f"Run again later; {_GOES_ON}",
-                **where,
+                Code.STORAGE_UNAVAILABLE, failed, next_step=next_step, **where
             )
+    return SettingsError(code, f"{failed}: {what}", next_step=next_step, **where)
+
+
+def _refused(permission: str, sas: Sas | None, now: datetime) -> tuple[Code, str, str]:
+    """Code, reason and next step where the storage refused an account key or a SAS."""
+    code = Code.CONTAINER_ACCESS_DENIED
+    if sas is None:
+        what = "the storage account refused it"
+        next_step = (
+            "Make sure that the account key was not renewed, and that the account's firewall "
+            "admits this machine"
+        )
+    elif sas.expires is not None and sas.expires <= now:
+        code, what = Code.SAS_EXPIRED, f"its SAS ended at {sas.expires:%Y-%m-%dT%H:%M:%SZ}"
+        next_step = (
+            "Make a new SAS for the container, put its URL in the settings and run again; "
+            + _CONTINUES
+        )
+    elif missing := sas.missing(frozenset(permission)):
+        code, what = Code.SAS_PERMISSION_MISSING, f"its SAS does not allow {', '.join(missing)}"
+        next_step = (
+            f"Make a SAS for the container that has sp={permission} among its permissions, "
+            "and put its URL in the settings"
+        )
+    else:
+        what = "the storage refused its SAS"
+        next_step = (
+            "Make sure that the URL was copied whole, that the key or the policy behind its "
+            "SAS was not renewed or removed, and that the account's firewall admits this "
+            "machine"
+        )
+    return code, what, next_step
 
 
 def blob_archived(**where: object) -> DataError:
@@ -161,7 +182,7 @@ def blob_archived(**where: object) -> DataError:
     )
 
 
-def blob_missing(failed: str, where: Mapping[str, object]) -> RetryLaterError:
+def blob_missing(failed: str, **where: object) -> RetryLaterError:
     """The error for a blob that was listed and is gone."""
     return RetryLaterError(
         Code.BLOB_MISSING,
@@ -171,7 +192,7 @@ def blob_missing(failed: str, where: Mapping[str, object]) -> RetryLaterError:
     )
 
 
-def blob_changed(failed: str, where: Mapping[str, object]) -> RetryLaterError:
+def blob_changed(failed: str, **where: object) -> RetryLaterError:
     """The error for a blob that is not the version that was listed."""
     return RetryLaterError(
         Code.BLOB_CHANGED,
@@ -181,65 +202,9 @@ def blob_changed(failed: str, where: Mapping[str, object]) -> RetryLaterError:
     )
 
 
-def _explain_refused_identity(action: Action, where: Mapping[str, object]) -> SettingsError:
-    return SettingsError(
-        Code.CONTAINER_ACCESS_DENIED,
-        f"{action.failed}: the storage refused the identity of the environment",
-        next_step="Give it the role Storage Blob Data Reader for the container, wait some "
-        "minutes until Azure knows it, and make sure that the account's firewall admits this "
-        "machine",
-        **where,
-    )
-
-
-def _explain_refusal(
-    action: Action, sas: Sas | None, now: datetime, where: Mapping[str, object]
-) -> SettingsError:
-    failed = action.failed
-    if sas is None:
-        return SettingsError(
-            Code.CONTAINER_ACCESS_DENIED,
-            f"{failed}: the storage account refused it",
-            next_step="Make sure that the account key was not renewed, and that the account's "
-            "firewall admits this machine",
-            **where,
-        )
-    if sas.expires is not None and sas.expires <= now:
-        return SettingsError(
-            Code.SAS_EXPIRED,
-            f"{failed}: its SAS ended at {sas.expires:%Y-%m-%dT%H:%M:%SZ}",
-            next_step="Make a new SAS for the container, put its URL in the settings and run "
-            f"again; {_GOES_ON}",
-            **where,
-        )
-    missing = (*sas.gaps, *sas.missing(frozenset(action.permission)))
-    if missing:
-        return SettingsError(
-            Code.SAS_PERMISSION_MISSING,
-            f"{failed}: its SAS does not allow {', '.join(missing)}",
-            next_step=f"Make a SAS for the container that has sp={action.permission} among "
-            "its permissions, and put its URL in the settings",
-            **where,
-        )
-    return SettingsError(
-        Code.CONTAINER_ACCESS_DENIED,
-        f"{failed}: the storage refused its SAS",
-        next_step="Make sure that the URL was copied whole, that the key or the policy behind "
-        "its SAS was not renewed or removed, and that the account's firewall admits this "
-        "machine",
-        **where,
-    )
-
-
-def _in_brief(error: Exception) -> str:
-    """The beginning of an error's message, which may go on with a whole answer."""
-    line = str(error).partition("\n")[0]
-    return textwrap.shorten(line, _REASON_CHARACTERS, placeholder=" …")
-
-
 def _read_date(text: str | None) -> datetime | None:
     """The time of an HTTP ``Date`` header; None if it is missing or none."""
     try:
         return parsedate_to_datetime(text).astimezone(UTC) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

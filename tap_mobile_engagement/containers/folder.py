@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from stat import S_ISREG
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
-from tap_mobile_engagement.containers.base import CHUNK_BYTES, Blob, Walk
+from tap_mobile_engagement.containers.base import CHUNK_BYTES, Blob
 from tap_mobile_engagement.containers.names import skipped_part
 from tap_mobile_engagement.containers.urls import folder_path
 from tap_mobile_engagement.errors import (
@@ -24,13 +24,21 @@ from tap_mobile_engagement.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from typing import IO
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LATEST = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+_SPECIAL = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_DISK_FAULTS = {errno.EIO, errno.ELOOP, errno.ENAMETOOLONG}
 
 log = logging.getLogger("tap-mobile-engagement")
 
@@ -39,13 +47,12 @@ class FolderContainer:
     """The files under a folder, in all its sub-folders; a file is a blob.
 
     Names are paths relative to the folder, with `/`. Links to files and folders are followed;
-    a link that leads back to a folder above it is named in a warning and skipped. Some names
-    are skipped, see :mod:`tap_mobile_engagement.containers.names`. A program that writes under
-    the final name from the start is not noticed here; its file changes, so that it is read
-    again.
+    a link that leads back to a folder above it is named in a warning and skipped. A program
+    that writes under the final name from the start is not noticed here; its file changes, so
+    that it is read again.
 
-    What can't be listed (a link that leads nowhere, a folder without permission) is a blob
-    with a problem, and the listing goes on.
+    What can't be read is a blob with a problem, and the listing continues: a link that leads
+    nowhere, a folder without permission, a named pipe, a device.
 
     Args:
         folder: The folder.
@@ -59,71 +66,67 @@ class FolderContainer:
         self.label = folder.absolute().as_uri()
 
     @classmethod
-    def from_url(cls, url: str, *, setting: str = "container_url") -> Self:
+    def from_url(cls, url: str) -> Self:
         """The folder that a URL names, ``file:///data/export``, or a path.
 
         Raises:
             SettingsError: CONTAINER_URL_INVALID if it names none.
         """
-        return cls(Path(folder_path(url, setting)))
+        return cls(Path(folder_path(url)))
 
-    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
-        """Its blobs whose names begin with the prefix, sorted by name as Azure sorts them.
+    def list(
+        self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
+    ) -> Iterator[Blob]:
+        """As :meth:`Container.list`; by default all names but those of :mod:`names`.
 
         Raises:
             SettingsError: The folder does not exist, or can't be read at all.
         """
-        walk = walk or Walk()
-        # A stack rather than recursion: folders may be deeper than Python can call.
-        folders = [self._walk("", prefix, walk, frozenset())]
-        while folders:
-            found = next(folders[-1], None)
-            if found is None:
-                folders.pop()
-            elif isinstance(found, Blob):
-                yield found
-            else:
-                folders.append(self._walk(found.name, prefix, walk, found.above))
+        takes = takes or (lambda name: not skipped_part(name))
+        # What is still to be listed, the next one last; a folder with those that lead to it.
+        # No recursion: folders may be deeper than Python can call.
+        waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+        while waiting:
+            name, above = waiting.pop()
+            if name and not name.endswith("/"):
+                blob = self._look_at(name)
+                if blob is not None and (name.startswith(prefix) or blob.problem):
+                    yield blob
+                continue
+            try:
+                status = (self._folder / name).stat()
+                this = (status.st_dev, status.st_ino)
+                if this in above:
+                    link = name.rstrip("/")
+                    log.warning("Skipped the link %s: it leads back to a folder above it", link)
+                    continue
+                found = filter(takes, self._names(name, prefix))
+                below = above | {this}
+                waiting += [(each, below) for each in sorted(found, reverse=True)]
+            except OSError as error:
+                if not name:
+                    raise self._explain(error) from None
+                if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                    yield _without_content(name, self._explain(error, name))
 
     @contextmanager
     def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """The content of exactly that version of the file, from that byte on.
+        """As :meth:`Container.open`.
 
         A version is known by the file's identity, length and times, looked at before the first
         byte and after the last.
-
-        Raises:
-            RetryLaterError: BLOB_CHANGED, BLOB_MISSING or STORAGE_UNAVAILABLE.
-            DataError: BLOB_TRUNCATED or BLOB_UNREADABLE.
         """
         if blob.problem:
             raise copy(blob.problem).at(container=self.label)
         try:
-            file = self._path(blob).open("rb", buffering=0)
+            file = open(self._path(blob), "rb", 0, opener=_open_at_once)  # noqa: SIM115
         except OSError as error:
             raise self._explain(error, blob.name) from None
         with file:
-            file.seek(start)
             yield self._read(file, blob, start)
 
-    def delete(self, blob: Blob) -> None:
-        """Delete exactly that version of the file; if it is gone already, that is fine.
-
-        Raises:
-            RetryLaterError: BLOB_CHANGED if another version took its place; that one stays.
-            DataError: BLOB_UNREADABLE if this user may not delete it.
-        """
-        path = self._path(blob)
-        try:
-            self._expect(path.stat(), blob)
-            path.unlink()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._explain(error, blob.name) from None
-
     def check(self) -> None:
-        """Make sure that the folder is there and can be read.
+        """As :meth:`Container.check`.
 
         Raises:
             SettingsError: CONTAINER_NOT_FOUND or CONTAINER_ACCESS_DENIED.
@@ -133,71 +136,32 @@ class FolderContainer:
         except OSError as error:
             raise self._explain(error) from None
 
-    def _walk(
-        self, folder: str, prefix: str, walk: Walk, above: frozenset[tuple[int, int]]
-    ) -> Iterator[Blob | _Folder]:
-        """The files and folders in a folder, whose own name is empty or ends with a slash.
+    def _names(self, folder: str, prefix: str) -> Iterator[str]:
+        """What a folder holds that the prefix leads to; a folder's name ends with a slash.
 
-        Args:
-            folder: Its name.
-            prefix: What the names of files begin with.
-            walk: What is entered, and what was skipped.
-            above: The folders that lead here, by device and number.
+        That slash makes their order the one of whole names: `a.json` comes before `a/b.json`.
         """
-        try:
-            status = (self._folder / folder).stat()
-            this = (status.st_dev, status.st_ino)
-            if this in above:
-                log.warning(
-                    "Skipped the link %s: it leads back to a folder above it", folder[:-1]
-                )
-                return
-            names = self._names(folder, walk)
-        except OSError as error:
-            if not folder:
-                raise self._explain(error) from None
-            if not isinstance(error, FileNotFoundError | NotADirectoryError):
-                yield _without_content(folder, self._explain(error, folder))
-            return  # otherwise deleted while the listing ran
-        for name in names:
-            if name.endswith("/"):
-                if (name.startswith(prefix) or prefix.startswith(name)) and walk.enters(name):
-                    yield _Folder(name, above | {this})
-            elif name.startswith(prefix) or prefix.startswith(f"{name}/"):
-                blob = self._look_at(name)
-                if blob is not None and (name.startswith(prefix) or blob.problem):
-                    yield blob
-
-    def _names(self, folder: str, walk: Walk) -> Sequence[str]:
-        """What a folder holds, sorted; the names of its own folders end with a slash.
-
-        That slash makes the order the one of whole names: `a.json` comes before `a/b.json`.
-        """
-        names = []
         with os.scandir(self._folder / folder) as entries:
             for entry in entries:
-                name = f"{folder}{entry.name}{'/' if _is_folder(entry) else ''}"
-                if skipped_part(name):
-                    walk.skipped.add(name)
-                else:
-                    names.append(name)
-        return sorted(names)
+                name = f"{folder}{entry.name}"
+                if name.startswith(prefix) or prefix.startswith(f"{name}/"):
+                    yield f"{name}/" if _is_folder(entry) else name
 
     def _look_at(self, name: str) -> Blob | None:
-        """The file of that name; None if it is none, or is gone by now."""
-        path = self._folder / name
+        """The file of that name; None if it is gone by now."""
         try:
-            status = path.stat()
+            status = (self._folder / name).stat()
         except OSError as error:
-            return self._broken_link(name) or (
-                None
-                if isinstance(error, FileNotFoundError)
-                else _without_content(name, self._explain(error, name))
-            )
-        if not S_ISREG(status.st_mode):
-            return None
+            if link := self._broken_link(name):
+                return link
+            if isinstance(error, FileNotFoundError):
+                return None
+            return _without_content(name, self._explain(error, name))
         problem = None
-        if not _is_utf8(name):
+        if not stat.S_ISREG(status.st_mode):
+            kind = _SPECIAL.get(stat.S_IFMT(status.st_mode), "something else")
+            problem = DataError(Code.BLOB_UNRECOGNISED, f"it is no file, but {kind}", blob=name)
+        elif not _is_utf8(name):
             name = os.fsencode(name).decode("utf-8", "backslashreplace")
             problem = _unreadable(
                 name, "its name is not UTF-8 text", "Rename the file, then run again"
@@ -219,18 +183,17 @@ class FolderContainer:
             target = (self._folder / name).readlink()
         except OSError:
             return None
-        return _without_content(
+        problem = _unreadable(
             name,
-            _unreadable(
-                name,
-                f"the link leads to {target}, which can't be reached",
-                "Make its target reachable, or remove the link, then run again",
-            ),
+            f"the link leads to {target}, which can't be reached",
+            "Make its target reachable, or remove the link, then run again",
         )
+        return _without_content(name, problem)
 
     def _read(self, file: IO[bytes], blob: Blob, delivered: int) -> Iterator[bytes]:
         try:
             self._expect(os.fstat(file.fileno()), blob)
+            file.seek(delivered)
             while chunk := file.read(CHUNK_BYTES):
                 delivered += len(chunk)
                 yield chunk
@@ -263,6 +226,7 @@ class FolderContainer:
     def _explain(self, error: OSError, blob: str | None = None) -> TapError:
         """Say what a failed system call means."""
         where = {"container": self.label, "blob": blob}
+        kind = "folder" if not blob or blob.endswith("/") else "file"
         match error:
             case FileNotFoundError() | NotADirectoryError() if blob is None:
                 return SettingsError(
@@ -278,7 +242,7 @@ class FolderContainer:
                     next_step="Grant it, or run the tap as a user who has it",
                     **where,
                 )
-            case FileNotFoundError():
+            case FileNotFoundError() | NotADirectoryError() | IsADirectoryError():
                 return RetryLaterError(
                     Code.BLOB_MISSING,
                     "the file was listed, but is gone",
@@ -286,37 +250,19 @@ class FolderContainer:
                     **where,
                 )
             case PermissionError():
-                return _unreadable(
-                    blob or "",
-                    f"this user has no right to the {_kind(blob)}",
-                    "Grant it, or run the tap as a user who has it",
-                    container=self.label,
-                )
-            case OSError(errno=errno.EIO | errno.ELOOP | errno.ENAMETOOLONG):
-                return _unreadable(
-                    blob or "",
-                    f"the {_kind(blob)} can't be read: {error.strerror}",
-                    "Make sure that its disk is sound, then run again",
-                    container=self.label,
-                )
+                what = f"this user has no right to the {kind}"
+                next_step = "Grant it, or run the tap as a user who has it"
+            case OSError() if error.errno in _DISK_FAULTS:
+                what = f"the {kind} can't be read: {error.strerror}"
+                next_step = "Make sure that its disk is sound, then run again"
             case _:
                 return RetryLaterError(
                     Code.STORAGE_UNAVAILABLE,
-                    f"the {_kind(blob)} can't be read: {error.strerror or error}",
+                    f"the {kind} can't be read: {error.strerror or error}",
                     next_step="Make sure that its disk or share is there, then run again",
                     **where,
                 )
-
-
-class _Folder(NamedTuple):
-    """A folder in a folder: its name, and the folders that lead to it."""
-
-    name: str
-    above: frozenset[tuple[int, int]]
-
-
-def _kind(blob: str | None) -> str:
-    return "folder" if not blob or blob.endswith("/") else "file"
+        return _unreadable(blob or "", what, next_step, container=self.label)
 
 
 def _unreadable(blob: str, what: str, next_step: str, **where: object) -> DataError:
@@ -328,6 +274,11 @@ def _without_content(name: str, problem: TapError) -> Blob:
     return Blob(name, 0, "", _EPOCH, problem=problem)
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open what was a file when it was listed; a named pipe by now would be waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -336,7 +287,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _moment(nanoseconds: int) -> datetime:
-    """A time of a file; a file system may hold times that are no date, which become one."""
+    """A time of a file; one that is no date becomes the nearest date."""
     microseconds = min(max(nanoseconds // 1000, _EARLIEST), _LATEST)
     return _EPOCH + timedelta(microseconds=microseconds)
 

@@ -1,4 +1,4 @@
-"""Access by identity: tokens of Microsoft Entra ID, where a container's URL holds no SAS."""
+"""Access by identity: tokens of Microsoft Entra ID, where a container's URL has no SAS."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ class Identity:
     """A credential whose tokens are kept secret and whose failure is one line.
 
     Args:
-        credential: Gives the tokens; what the environment has if None.
+        credential: Gives the tokens; that of the environment if None.
         container: The container's URL, for messages.
 
     Raises:
-        SettingsError: CONTAINER_URL_INVALID if there is no credential and ``azure-identity``
-            is not installed.
+        SettingsError: CONTAINER_URL_INVALID if ``azure-identity`` is needed, but missing.
     """
 
     def __init__(self, credential: TokenCredential | None, container: str) -> None:
@@ -40,7 +39,7 @@ class Identity:
         """A token, as every credential of the Azure SDK gives it.
 
         Raises:
-            SettingsError: AUTH_FAILED if the credential gives none.
+            SettingsError: AUTH_FAILED.
         """
         try:
             token = self._credential.get_token(*scopes, **options)

@@ -9,10 +9,9 @@ _RESOURCE_FORKS = "__MACOSX"
 def skipped_part(name: str) -> str:
     """The beginning of a name that is skipped, up to the folder or file that is the reason.
 
-    Skipped are files and folders whose names begin with a dot (``.DS_Store``, ``._x``, and what
-    rsync, azcopy and most editors write to before a file is finished), the folder
-    ``__MACOSX``, and files that end with ``.tmp``, ``.part``, ``.partial``, ``.crdownload`` or
-    ``~``, because a writer has not finished them.
+    Skipped are names that begin with a dot (``.DS_Store``, ``._x``, and what rsync, azcopy and
+    most editors write to first), the folder ``__MACOSX``, and files that a writer has not
+    finished: ``.tmp``, ``.part``, ``.partial``, ``.crdownload`` or ``~`` at the end.
 
     Args:
         name: With ``/`` between folders; a folder's own name ends with it.

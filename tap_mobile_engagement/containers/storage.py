@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import requests
 from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 
 from tap_mobile_engagement.background import interruptible
 from tap_mobile_engagement.containers.base import CHUNK_BYTES
-from tap_mobile_engagement.containers.faults import REQUEST_ERRORS, Action, Fault, explain
+from tap_mobile_engagement.containers.faults import REQUEST_ERRORS, Fault, explain
+from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.redaction import redact
 from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Container, Iterator
 
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers.urls import Sas
@@ -25,9 +30,17 @@ if TYPE_CHECKING:
 USER_AGENT = "tap-mobile-engagement"
 """How requests introduce themselves, before the SDK's own words."""
 
+ANSWER_BYTES = 32 * 1024 * 1024
+"""Bytes of the largest answer that is read whole, such as a page of a listing."""
+
+ANSWER_SECONDS = 600
+"""Seconds that such an answer may take."""
+
 _CONNECT_SECONDS = 20
 _READ_SECONDS = 60
+_PIECE = 1024  # bytes of an answer after which the time is looked at
 
+ByPage = Callable[[str | None], Any]  # gives an iterator of pages with a continuation_token
 _T = TypeVar("_T")
 
 
@@ -39,7 +52,31 @@ def new_transport() -> RequestsTransport:
         connection_data_block_size=CHUNK_BYTES,
     )
     transport.open()  # not at the first request, which several threads may make at once
+    session: requests.Session = transport.session
+    session.headers["Accept-Encoding"] = "identity"  # a blob's bytes as they are stored
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.auth = lambda request: request  # else requests takes that of a .netrc file
+    session.hooks["response"].append(_read_bounded)
     return transport
+
+
+def _read_bounded(response: requests.Response, **options: object) -> None:
+    """Read an answer that is wanted whole, if it is not too large and does not take too long.
+
+    Raises:
+        requests.RequestException: If it is or does.
+    """
+    if options["stream"]:
+        return
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise requests.exceptions.ContentDecodingError("the answer is compressed unasked")
+    body, until = bytearray(), time.monotonic() + ANSWER_SECONDS
+    for piece in response.iter_content(_PIECE):
+        body += piece
+        if len(body) > ANSWER_BYTES or time.monotonic() > until:
+            response.close()
+            raise requests.exceptions.ContentDecodingError("the answer does not end")
+    response._content = bytes(body)  # noqa: SLF001  (as requests does it, but for the bounds)
 
 
 def client_options(transport: RequestsTransport) -> dict[str, Any]:
@@ -47,12 +84,16 @@ def client_options(transport: RequestsTransport) -> dict[str, Any]:
 
     The SDK's own retries are off: no stop ends them, and they would multiply with ours.
     """
-    # The SDK logs each header of each request at INFO, which is the usual level of a tap's
-    # log. Whoever has set a level for it gets what was asked for.
+    # The SDK logs each header of each request at INFO, the usual level of a tap's log.
     http_log = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
     if http_log.level == logging.NOTSET:
         http_log.setLevel(logging.WARNING)
-    return {"transport": transport, "retry_total": 0, "user_agent": USER_AGENT}
+    return {
+        "transport": transport,
+        "retry_total": 0,
+        "permit_redirects": False,
+        "user_agent": USER_AGENT,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,33 +113,27 @@ class Storage:
     is_identity: bool = False
 
     def call(
-        self,
-        request: Callable[[], _T],
-        failed: str,
-        permission: str,
-        *,
-        blob: str | None = None,
-        retry: Retry = RETRY,
+        self, request: Callable[[], _T], failed: str, permission: str, retry: Retry = RETRY
     ) -> _T:
-        """Make a request, again if need be, and return what it returns.
+        """What a request returns. It is made again while its failure may pass.
 
         Args:
             request: Makes the request once.
             failed: What to say if it fails: "the blob could not be read".
             permission: The letter of the SAS permission that it takes.
-            blob: Name of the blob that it is about, if it is about one.
             retry: How often it is tried.
 
         Raises:
             TapError: What its failure means.
             RunStopped: If the run is stopped meanwhile.
         """
-        action = Action(failed, permission, self.label, blob)
-        return self.tried(lambda: interruptible(request, self.clock), action, retry)
+        interrupted = partial(interruptible, request, self.clock)
+        return self.tried(interrupted, failed, permission, retry)
 
     def listing(
         self,
-        by_page: Callable[[str | None], Iterator[Iterator[_T]]],
+        by_page: ByPage,
+        convert: Callable[[Any], _T],
         failed: str = "the container could not be listed",
         *,
         retry: Retry = RETRY,
@@ -107,22 +142,33 @@ class Storage:
 
         Args:
             by_page: The SDK's method of that name, of a listing that may be begun anew.
+            convert: Makes a value of what the SDK lists.
             failed: What to say if it fails.
             retry: How often a page is asked for.
 
         Raises:
-            TapError: What keeps it from being listed.
+            TapError: As :meth:`call`.
         """
         token: str | None = None
+        known = {token}
         while True:
             # Each try begins a new listing at the page's token: an iterator of the SDK that
             # stumbled over an answer may take itself for finished.
-            page, token = self.call(partial(_page, by_page, token), failed, "l", retry=retry)
+            ask = partial(_page, by_page, convert, token, known)
+            page, token = self.call(ask, failed, "l", retry)
             yield from page
             if not token:
                 return
+            known.add(token)
 
-    def tried(self, request: Callable[[], _T], action: Action, retry: Retry = RETRY) -> _T:
+    def tried(
+        self,
+        request: Callable[[], _T],
+        failed: str,
+        permission: str,
+        retry: Retry = RETRY,
+        **where: object,
+    ) -> _T:
         """As :meth:`call`, in the calling thread: a stop ends the pauses alone."""
 
         def attempt() -> _T:
@@ -132,10 +178,13 @@ class Storage:
                 fault = Fault.of(error)
                 failure = explain(
                     fault,
-                    action,
+                    failed,
+                    permission,
                     sas=self.sas,
                     is_identity=self.is_identity,
                     now=self.clock.now(),
+                    container=self.label,
+                    **where,
                 )
                 if fault.is_transient:
                     reason = f"a request failed ({redact(fault.reason)})"
@@ -147,12 +196,19 @@ class Storage:
 
 
 def _page(
-    by_page: Callable[[str | None], Iterator[Iterator[_T]]], token: str | None
+    by_page: ByPage,
+    convert: Callable[[Any], _T],
+    token: str | None,
+    known: Container[str | None],
 ) -> tuple[list[_T], str | None]:
     """One page of a listing, and the token of the next; None if it is the last."""
-    pages: Any = by_page(token)
+    pages = by_page(token)
     try:
-        return list(next(pages)), pages.continuation_token
-    except AttributeError as error:
-        # What the SDK makes of an answer that was cut off within its headers.
-        raise ServiceResponseError("the answer broke off") from error
+        page = [convert(found) for found in next(pages)]
+    except (*REQUEST_ERRORS, TapError):
+        raise
+    except Exception as error:  # whatever the SDK or we stumble over
+        raise ServiceResponseError("the answer is no listing, or broke off") from error
+    if pages.continuation_token and pages.continuation_token in known:
+        raise ServiceResponseError("the listing leads back to one of its own pages")
+    return page, pages.continuation_token or None

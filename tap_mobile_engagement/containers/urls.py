@@ -1,6 +1,6 @@
 """Container URLs: their right form, and what the SAS in them allows. No clock.
 
-Where a rule comes from: "Create a service SAS" and "Create an account SAS" in Microsoft's
+The rules are those of "Create a service SAS" and "Create an account SAS" in Microsoft's
 reference of the Blob Storage REST API.
 """
 
@@ -40,9 +40,6 @@ READ_AND_LIST = frozenset("rl")
 WRITE_AND_LIST = frozenset("wl")
 """What a task's SAS is made with, as the author of Microsoft's own example asks for."""
 
-DELETE = frozenset("d")
-"""What deleting blobs takes."""
-
 CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web|\$logs")
 """What a container may be called, its whole name."""
 
@@ -52,8 +49,13 @@ _CLOCK_SKEW = timedelta(minutes=15)
 
 _PATHS = (os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}")  # how a path begins
 _NO_SAS = "carries no SAS (no sig=)"
-
 _OTHER_SERVICES = re.compile(r"\.(dfs|file|queue|table|web)\.(?:core|storage)\.")
+# What an account SAS has to allow beside permissions: parameter, letter, name.
+_ACCOUNT_SAS = (
+    ("ss", "b", "the Blob service (ss=b)"),
+    ("srt", "c", "the resource type container (srt=c)"),
+    ("srt", "o", "the resource type object (srt=o)"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Sas:
             container holds them.
         starts: When it begins to count, aware; None if at once, or if the policy says.
         expires: When it ends, aware; None if the policy says.
-        gaps: What an account SAS leaves out that a container's blobs need, in words.
+        gaps: What an account SAS lacks that a container's blobs need, in words.
     """
 
     signature: str = field(repr=False)
@@ -76,10 +78,9 @@ class Sas:
     gaps: tuple[str, ...] = ()
 
     def missing(self, needs: frozenset[str]) -> tuple[str, ...]:
-        """The names of the permissions that it lacks, as far as it can be told from it."""
-        if self.permissions is None:
-            return ()
-        return tuple(PERMISSIONS.get(p, p) for p in sorted(needs - self.permissions))
+        """The names of what it lacks, as far as it tells."""
+        lacking = sorted(needs - self.permissions) if self.permissions is not None else ()
+        return (*self.gaps, *(PERMISSIONS.get(letter, letter) for letter in lacking))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class ContainerUrl:
             setting: Name of the setting that it comes from, for the message.
 
         Raises:
-            SettingsError: CONTAINER_URL_INVALID with the right form, if it is none.
+            SettingsError: CONTAINER_URL_INVALID with the right form.
         """
         # A copied signature may hold a bare plus sign, which would be read as a space; a SAS
         # never holds a space.
@@ -119,13 +120,15 @@ class ContainerUrl:
             parts = urlsplit(text)
             host = parts.hostname or ""
             _ = parts.port  # raises ValueError where it is no number
-            address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         except ValueError:
             _refuse(setting, "is no URL")
         _check_host(parts.scheme, host, setting)
-        _check_path(parts, host, setting)
+        _check_path(parts.path, host, setting)
         sas = _read_sas(parts, setting)
-        return cls(text, f"{address}{parts.path.rstrip('/')}", sas)
+        # Without a user and password, which Azure Storage does not take.
+        parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        label = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        return cls(parts.geturl(), label, sas)
 
 
 def check_container_url(
@@ -133,9 +136,9 @@ def check_container_url(
 ) -> None:
     """Refuse a container URL that can't work, before anything is created with it.
 
-    A folder (``file:///…`` or a path) only has to be well-formed. A SAS that refers to a stored
-    access policy is checked as far as it says itself what it allows. Without a SAS the tap
-    reads as an identity; the service can't write as one.
+    A folder only has to be well-formed. Where a stored access policy says what a SAS allows,
+    only the service knows. Without a SAS the tap reads as an identity; the service can't write
+    as one.
 
     Args:
         url: The URL, with its SAS if it has one.
@@ -156,31 +159,25 @@ def check_container_url(
         if "w" in needs:
             _refuse(setting, f"{_NO_SAS}, without which the service can't write to it")
         return
+    code = Code.SAS_EXPIRED
     if sas.expires is not None and sas.expires <= now:
-        raise SettingsError(
-            Code.SAS_EXPIRED,
-            f"the SAS in the setting {setting} ended at {sas.expires:%Y-%m-%dT%H:%M:%SZ}",
-            next_step="Make a new SAS for the container and put its URL there",
-            container=container.label,
+        what = f"ended at {sas.expires:%Y-%m-%dT%H:%M:%SZ}"
+        next_step = "Make a new SAS for the container and put its URL there"
+    elif sas.starts is not None and sas.starts > now + _CLOCK_SKEW:
+        what = f"counts only from {sas.starts:%Y-%m-%dT%H:%M:%SZ} on"
+        next_step = "Wait until then, or make a SAS that starts earlier"
+    elif missing := sas.missing(needs):
+        code, what = Code.SAS_PERMISSION_MISSING, f"does not allow {', '.join(missing)}"
+        letters = sorted(needs)
+        names = ", ".join(PERMISSIONS.get(letter, letter) for letter in letters)
+        next_step = (
+            f"Make a SAS for the container with the permissions {names} "
+            f"(sp={''.join(letters)}) and put its URL there"
         )
-    if sas.starts is not None and sas.starts > now + _CLOCK_SKEW:
-        raise SettingsError(
-            Code.SAS_EXPIRED,
-            f"the SAS in the setting {setting} counts only from "
-            f"{sas.starts:%Y-%m-%dT%H:%M:%SZ} on",
-            next_step="Wait until then, or make a SAS that starts earlier",
-            container=container.label,
-        )
-    missing = (*sas.gaps, *sas.missing(needs))
-    if missing:
-        needed = ", ".join(PERMISSIONS.get(letter, letter) for letter in sorted(needs))
-        raise SettingsError(
-            Code.SAS_PERMISSION_MISSING,
-            f"the SAS in the setting {setting} does not allow {', '.join(missing)}",
-            next_step=f"Make a SAS for the container with the permissions {needed} "
-            f"(sp={''.join(sorted(needs))}) and put its URL there",
-            container=container.label,
-        )
+    else:
+        return
+    what = f"the SAS in the setting {setting} {what}"
+    raise SettingsError(code, what, next_step=next_step, container=container.label)
 
 
 def is_folder_url(url: str) -> bool:
@@ -227,14 +224,10 @@ def _is_path(text: str) -> bool:
 
 
 def sas_expiry(url: str) -> datetime | None:
-    """When the URL's SAS ends, aware, in UTC.
-
-    Returns:
-        None for a folder, without a SAS, and where a stored access policy of the container
-        says it.
+    """When the URL's SAS ends, in UTC; None without one, or where a stored policy says it.
 
     Raises:
-        SettingsError: CONTAINER_URL_INVALID if it is no container URL.
+        SettingsError: CONTAINER_URL_INVALID.
     """
     if is_folder_url(url):
         return None
@@ -263,11 +256,11 @@ def _check_host(scheme: str, host: str, setting: str) -> None:
         _refuse(setting, f"is an address of the {other[1]} service, not of Blob Storage")
 
 
-def _check_path(parts: SplitResult, host: str, setting: str) -> None:
-    segments = parts.path.strip("/").split("/") if parts.path.strip("/") else []
+def _check_path(path: str, host: str, setting: str) -> None:
+    segments = path.strip("/").split("/")
     if _is_path_style(host):
         segments = segments[1:]  # the first names the account
-    if not segments:
+    if not any(segments):
         _refuse(setting, "names a storage account, but no container in it")
     if len(segments) > 1:
         _refuse(setting, "is the address of a blob or folder, not of a container")
@@ -308,22 +301,12 @@ def _read_sas(parts: SplitResult, setting: str) -> Sas | None:
         permissions=frozenset(query["sp"]) if query.get("sp") else None,
         starts=_read_time(query, "st", setting),
         expires=_read_time(query, "se", setting),
-        gaps=_account_sas_gaps(query),
+        gaps=tuple(
+            name
+            for parameter, letter, name in _ACCOUNT_SAS
+            if "srt" in query and letter not in query.get(parameter, "")
+        ),
     )
-
-
-def _account_sas_gaps(query: Mapping[str, str]) -> tuple[str, ...]:
-    """What an account SAS leaves out; a SAS for a container leaves out none of this."""
-    if "srt" not in query:
-        return ()
-    gaps = []
-    if "b" not in query.get("ss", ""):
-        gaps.append("the Blob service (ss=b)")
-    if "c" not in query["srt"]:
-        gaps.append("the resource type container (srt=c)")
-    if "o" not in query["srt"]:
-        gaps.append("the resource type object (srt=o)")
-    return tuple(gaps)
 
 
 def _read_time(query: Mapping[str, str], name: str, setting: str) -> datetime | None:

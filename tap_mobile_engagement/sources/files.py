@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.background import map_in_order
 from tap_mobile_engagement.containers import FolderContainer
-from tap_mobile_engagement.containers.base import Walk
 from tap_mobile_engagement.containers.names import skipped_part
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
@@ -149,16 +148,16 @@ class Files:
             TapError: If the container can't be listed.
         """
         at = self._now()
-        walk = Walk(self._rules.enters)
-        blobs = []
-        for blob in self._container.list(self._rules.prefix, walk=walk):
-            skipped = skipped_part(blob.name)
-            if skipped:
-                walk.skipped.add(skipped)
-            elif self._concerns(blob):
-                blobs.append(blob)
-        self.skipped |= walk.skipped
+        found = self._container.list(self._rules.prefix, takes=self._takes)
+        blobs = [blob for blob in found if self._takes(blob.name) and self._concerns(blob)]
         return Listing(at, sorted(blobs, key=order))
+
+    def _takes(self, name: str) -> bool:
+        """Whether a name is not one that is skipped, and its folder may hold a match."""
+        skipped = skipped_part(name)
+        if skipped:
+            self.skipped.add(skipped)
+        return not skipped and (not name.endswith("/") or self._rules.enters(name))
 
     def check(self) -> None:
         """Make sure that there is any file to look at.
@@ -171,7 +170,7 @@ class Files:
             return
         pattern = self._rules.pattern
         names: list[str] = []
-        for blob in self._container.list(walk=Walk()):
+        for blob in self._container.list():
             if not skipped_part(blob.name):
                 names.append(blob.name)
             if len(names) == _EXAMPLES:
@@ -264,9 +263,8 @@ class Files:
 
     def _concerns(self, blob: Blob) -> bool:
         """Whether a blob is looked at; what can't be listed may hold files that would be."""
-        if self._rules.looks_at(blob.name):
-            return True
-        return blob.problem is not None and self._rules.enters(f"{blob.name.rstrip('/')}/")
+        may_be_folder = not blob.etag and self._rules.enters(f"{blob.name.rstrip('/')}/")
+        return may_be_folder or self._rules.looks_at(blob.name)
 
     def _of_each(self, blobs: Sequence[Blob]) -> Generator[tuple[File, ...], None, None]:
         if self._workers == 1 or all((blob.name, blob.etag) in self._seen for blob in blobs):

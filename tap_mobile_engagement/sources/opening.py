@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tap_mobile_engagement.containers import check_container_url, open_container
-from tap_mobile_engagement.containers.urls import READ_AND_LIST
+from tap_mobile_engagement.containers import open_container
+from tap_mobile_engagement.containers.urls import READ_AND_LIST, check_container_url
 from tap_mobile_engagement.sources.archive import ArchiveSource
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _open_archived(settings: Settings, timing: Clock) -> Container:
     if not settings.storage_connection_string:
         check_container_url(url, needs=READ_AND_LIST, now=timing.now(), setting="container_url")
         return open_container(url, timing)
-    from tap_mobile_engagement.containers import StorageAccount  # noqa: PLC0415
+    from tap_mobile_engagement.containers.account import StorageAccount  # noqa: PLC0415
 
     # The account's key opens the container; its URL, or just its name, says which.
     name = urlsplit(url).path.rstrip("/").rpartition("/")[2]

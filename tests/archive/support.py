@@ -16,10 +16,9 @@ from tap_mobile_engagement.state import PartitionState
 from tests.support.records import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tap_mobile_engagement.containers import Blob, Container
-    from tap_mobile_engagement.containers.base import Walk
     from tap_mobile_engagement.settings import Settings
 
 Record = dict[str, Any]
@@ -51,18 +50,17 @@ class CountingContainer:
     def label(self) -> str:
         return self._container.label
 
-    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
+    def list(
+        self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
+    ) -> Iterator[Blob]:
         self.listings += 1
-        return self._container.list(prefix, walk=walk)
+        return self._container.list(prefix, takes=takes)
 
     @contextmanager
     def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
         self.opened.append(blob.name)
         with self._container.open(blob, start) as chunks:
             yield chunks
-
-    def delete(self, blob: Blob) -> None:
-        raise AssertionError(f"nothing is to be deleted here, least {blob.name}")
 
     def check(self) -> None:
         self._container.check()

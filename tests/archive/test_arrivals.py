@@ -20,10 +20,8 @@ from tap_mobile_engagement.state import PartitionState
 from tests.archive.support import CountingContainer, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tap_mobile_engagement.containers.base import Walk
 
 NOON = datetime(2016, 5, 8, 12, tzinfo=UTC)
 State = dict[str, dict[str, Any]]
@@ -55,16 +53,15 @@ class Shelf:
         etag = f"etag-{self._writes}"
         self.blobs[name] = Blob(name, len(data), etag, arrived, modified), data
 
-    def list(self, prefix: str = "", *, walk: Walk | None = None) -> Iterator[Blob]:
-        del walk
+    def list(
+        self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
+    ) -> Iterator[Blob]:
+        del takes
         return (self.blobs[n][0] for n in sorted(self.blobs) if n.startswith(prefix))
 
     @contextmanager
     def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
         yield iter([self.blobs[blob.name][1][start:]])
-
-    def delete(self, blob: Blob) -> None:
-        del self.blobs[blob.name]
 
     def check(self) -> None:
         pass

@@ -12,7 +12,9 @@ import pytest
 from azure.storage.blob import AccessPolicy, ContainerSasPermissions, ContentSettings
 
 from tap_mobile_engagement.clock import Clock
-from tap_mobile_engagement.containers import CHUNK_BYTES, AzureContainer, StorageAccount
+from tap_mobile_engagement.containers import CHUNK_BYTES
+from tap_mobile_engagement.containers.account import StorageAccount
+from tap_mobile_engagement.containers.azure import AzureContainer
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -260,7 +262,7 @@ def test_a_right_that_ends_during_the_download_is_told_with_the_way_on(
     assert caught.value.code == code
     if code == Code.SAS_EXPIRED:
         assert "new SAS" in str(caught.value)
-        assert "goes on where this run stopped" in str(caught.value)
+        assert "continues where this run stopped" in str(caught.value)
 
 
 def test_several_threads_read_from_one_container_at_once(azurite: Azurite, name: str) -> None:

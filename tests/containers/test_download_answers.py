@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tap_mobile_engagement.containers import AzureContainer, Blob
+from tap_mobile_engagement.containers import Blob
+from tap_mobile_engagement.containers.azure import AzureContainer
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tests.containers.scripted_storage import Answer, ScriptedStorage
 from tests.support.times import FakeTime

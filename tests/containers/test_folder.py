@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.containers import CHUNK_BYTES, FolderContainer, open_container
-from tap_mobile_engagement.containers.base import Walk
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 from tests.support.users import as_nobody, locked
 
@@ -117,35 +117,60 @@ def test_hidden_and_unfinished_files_are_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_skipped_for_its_name_is_told_and_counted_once_a_folder(tmp_path: Path) -> None:
-    for name in (
-        *("a.json", ".DS_Store", "2017/._a.json", ".git/x/y", ".git/z"),
-        *("__MACOSX/2017/._a.json", "2017/a.json~"),
-    ):
-        write(tmp_path, name)
-    walk = Walk()
-
-    listed = [blob.name for blob in FolderContainer(tmp_path).list(walk=walk)]
-
-    assert listed == ["a.json"]
-    assert walk.skipped == {
-        *(".DS_Store", "2017/._a.json", ".git/", "__MACOSX/", "2017/a.json~"),
-    }
-
-
 def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
     folder = tmp_path / "container"
     target = write(tmp_path, "elsewhere/a/b.json", b"[7]")
     write(folder, "a/own.json")
     (folder / "link.json").symlink_to(target)
     (folder / "2017").symlink_to(tmp_path / "elsewhere")
-    os.mkfifo(folder / "pipe")
     container = FolderContainer(folder)
 
     blobs = list(container.list())
 
     assert [blob.name for blob in blobs] == ["2017/a/b.json", "a/own.json", "link.json"]
     assert [read(container, blob) for blob in blobs] == [b"[7]", b"[]", b"[7]"]
+
+
+def test_what_is_no_file_is_a_blob_with_a_problem_and_is_never_waited_for(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{tmp_path}/socket")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    container = FolderContainer(tmp_path)
+
+    found = {blob.name: blob for blob in container.list()}
+
+    kinds = {"link": "a device", "pipe": "a named pipe", "socket": "a socket"}
+    assert {*found} == {*kinds}
+    for name, kind in kinds.items():
+        with pytest.raises(DataError, match=f"it is no file, but {kind}") as caught:
+            read(container, found[name])
+        assert caught.value.code == Code.BLOB_UNRECOGNISED
+
+
+@pytest.mark.parametrize("by", ["pipe", "folder", "nothing", "file"])
+def test_a_file_that_something_else_replaced_is_told_without_waiting(
+    tmp_path: Path, by: str
+) -> None:
+    path = write(tmp_path, "a/events.json")
+    container = FolderContainer(tmp_path)
+    (blob,) = container.list()
+    path.unlink()
+    match by:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "file":  # where the folder was
+            path.parent.rmdir()
+            path.parent.touch()
+
+    with pytest.raises(RetryLaterError, match=r"events\.json") as caught:
+        read(container, blob)
+
+    assert caught.value.code == (Code.BLOB_CHANGED if by == "pipe" else Code.BLOB_MISSING)
 
 
 @pytest.mark.parametrize("place", ["", "a", "a/b"])
@@ -179,13 +204,13 @@ def test_a_link_that_leads_nowhere_is_a_blob_with_a_problem(
     assert caught.value.code == Code.BLOB_UNREADABLE
 
 
-def test_a_folder_that_a_walk_does_not_enter_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_taken_is_not_looked_at(tmp_path: Path) -> None:
     write(tmp_path, "2017/a.json")
     write(tmp_path, "lost+found/a.json")
-    walk = Walk(lambda folder: folder != "lost+found/")
 
     with locked(tmp_path / "lost+found"):
-        listed = [blob.name for blob in FolderContainer(tmp_path).list(walk=walk)]
+        found = FolderContainer(tmp_path).list(takes=lambda name: name != "lost+found/")
+        listed = [blob.name for blob in found]
 
     assert listed == ["2017/a.json"]
 
@@ -302,30 +327,6 @@ def test_a_file_that_is_gone_is_missing(tmp_path: Path) -> None:
         read(container, blob)
 
     assert caught.value.code == Code.BLOB_MISSING
-
-
-def test_deleting_takes_the_file_away_and_a_second_time_is_fine(tmp_path: Path) -> None:
-    write(tmp_path, "events.json")
-    container = FolderContainer(tmp_path)
-    (blob,) = container.list()
-
-    container.delete(blob)
-    container.delete(blob)
-
-    assert names(container) == []
-
-
-def test_deleting_leaves_another_version_alone(tmp_path: Path) -> None:
-    write(tmp_path, "events.json", b"[1]")
-    container = FolderContainer(tmp_path)
-    (blob,) = container.list()
-    path = write(tmp_path, "events.json", b"[1, 2]")
-
-    with pytest.raises(RetryLaterError) as caught:
-        container.delete(blob)
-
-    assert caught.value.code == Code.BLOB_CHANGED
-    assert path.read_bytes() == b"[1, 2]"
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])

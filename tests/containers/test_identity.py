@@ -15,7 +15,8 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
 from tap_mobile_engagement.archive import Archive
-from tap_mobile_engagement.containers import AzureContainer, open_container
+from tap_mobile_engagement.containers import open_container
+from tap_mobile_engagement.containers.azure import AzureContainer
 from tap_mobile_engagement.errors import Code, SettingsError
 from tap_mobile_engagement.redaction import redact
 from tests.support.packaging import run

@@ -11,8 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_mobile_engagement.containers import check_container_url, sas_expiry
-from tap_mobile_engagement.containers.urls import PERMISSIONS, ContainerUrl
+from tap_mobile_engagement.containers.urls import (
+    PERMISSIONS,
+    ContainerUrl,
+    check_container_url,
+    sas_expiry,
+)
 from tap_mobile_engagement.errors import Code, SettingsError
 
 NOW = datetime(2026, 5, 8, 12, tzinfo=UTC)

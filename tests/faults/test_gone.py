@@ -9,7 +9,7 @@ import pytest
 
 from tap_mobile_engagement.api.client import ServiceClient
 from tap_mobile_engagement.api.destinations import AccountStorage
-from tap_mobile_engagement.containers import StorageAccount
+from tap_mobile_engagement.containers.account import StorageAccount
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.state import PartitionState
 from tests.support.messages import Messages, assert_same, bookmark, own_fields, partition

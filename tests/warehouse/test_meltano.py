@@ -10,7 +10,7 @@ import yaml
 
 from scripts.demo import warehouse
 from tap_mobile_engagement.datatypes import DATA_TYPES
-from tests.docs.pages import blocks, commands_on
+from tests.docs.pages import ROOT, blocks, commands_on
 from tests.support.meltano import TAP, MeltanoProject, settings
 from tests.support.simulated import settings_for
 
@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.meltano, pytest.mark.postgres]
 
 TARGET = "target-postgres"
 PAGE = "docs/meltano.md"
+HOSTED = "https://github.com/tap-mobile-engagement/tap-mobile-engagement/raw/main/"
 SHOWN_BATCHES = "file:///data/batches"
 
 
@@ -53,6 +54,11 @@ def counts(database: Database) -> dict[str, int]:
     """How many events each app has in the warehouse."""
     sql = f"SELECT app_name, count(*) FROM {warehouse.SCHEMA}.events GROUP BY 1"  # noqa: S608
     return dict(database.query(sql))
+
+
+def tables_of(database: Database) -> set[str]:
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+    return {name for (name,) in database.query(tables, warehouse.SCHEMA)}
 
 
 def truth(*simulators: Simulator) -> dict[str, int]:
@@ -111,13 +117,44 @@ def test_the_page_runs_as_it_stands(
     assert f"dev:{TAP}-to-{TARGET}:trial" in states
 
 
+def test_the_tap_is_added_without_the_hub_and_with_two_streams_off(
+    simulator: Simulator, folder: Path, database: Database, meltano_project: MeltanoProject
+) -> None:
+    # Given a project without the tap, and no way to Meltano's hub
+    path = meltano_project.folder / "meltano.yml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["plugins"]["extractors"] = []
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    env = (
+        settings(TAP, **settings_for(simulator, folder))
+        | settings(TARGET, sqlalchemy_url=database.sqlalchemy_url)
+        | {"MELTANO_HUB_API_ROOT": "http://127.0.0.1:9"}
+    )
+    (shown,) = (each.text for each in commands_on(PAGE) if each.text.startswith("meltano add"))
+    before, marker, file = shown.partition(HOSTED)
+    assert marker
+
+    # when the page's command adds it from the file, and it runs (it is installed already),
+    add = f"{before}{ROOT}/{file} --no-install"
+    meltano_project.run(*shlex.split(add)[1:], env=env).checked()
+    meltano_project.run("run", "--no-install", TAP, TARGET, env=env).checked()
+
+    # then all streams are there but those that are off.
+    assert tables_of(database) == {data_type.name for data_type in DATA_TYPES}
+    assert counts(database) == truth(simulator)
+
+
 def simulator_tasks(*simulators: Simulator) -> int:
     return sum(len(simulator.tasks) for simulator in simulators)
 
 
 def run_as_shown(project: MeltanoProject, env: dict[str, str]) -> Iterator[None]:
     """Run the page's Meltano commands, one with each step; each must print what is shown."""
-    shown = [each for each in commands_on(PAGE) if each.text.startswith("meltano ")]
+    shown = [
+        each
+        for each in commands_on(PAGE)
+        if each.text.startswith("meltano ") and not each.text.startswith("meltano add")
+    ]
     for number, command in enumerate(shown):
         done = project.run(*shlex.split(command.text)[1:], env=env).checked()
         if command.output:
@@ -156,10 +193,7 @@ def test_snapshots_that_replace_each_other_and_batch_files(
     meltano_project.run("run", TAP, TARGET, env=env).checked()
 
     # then every stream is there, what is off at first is not, and files were written.
-    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
-    assert {name for (name,) in database.query(tables, warehouse.SCHEMA)} == {
-        data_type.name for data_type in DATA_TYPES
-    }
+    assert tables_of(database) == {data_type.name for data_type in DATA_TYPES}
     assert counts(database) == truth(simulator)
     files = [file.name for file in (tmp_path / "batches").iterdir()]
     assert any("events" in name for name in files)

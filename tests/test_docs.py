@@ -11,10 +11,12 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
+from scripts import draw_inspection
 from tap_mobile_engagement.settings import SETTINGS
 from tap_mobile_engagement.simulator import Options
 from tap_mobile_engagement.tap import TapMobileEngagement
@@ -37,6 +39,9 @@ REFERENCE = re.compile(r"\[([\w./]+)\](?![(:])")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 MENTION = re.compile(r"`((?:docs|tests|scripts|examples|benchmarks)/[\w./-]+)`")
 SETTING_VARIABLE = re.compile(r"\bTAP_MOBILE_ENGAGEMENT_([A-Z_]+)\b")
+
+
+PICTURES = sorted(ROOT.glob("docs/*.svg"))
 
 
 @cache
@@ -98,7 +103,7 @@ def test_every_page_of_the_docs_can_be_reached_from_the_readme() -> None:
         reached.add(page)
         waiting += [each for link in links_of(page) if (each := target_of(link, page))]
 
-    assert {page for page in PAGES if page.parent.name == "docs"} <= reached
+    assert {page for page in PAGES if page.parent == ROOT / "docs"} <= reached
 
 
 def test_links_of_the_readme_work_on_the_packages_page() -> None:
@@ -122,6 +127,17 @@ def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
     }
 
     assert found == {REPOSITORY}
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+def test_a_picture_is_shown_on_a_page_and_loads_nothing(path: Path) -> None:
+    assert ET.fromstring(text_of(path)).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "url(http" not in text_of(path)
+    assert any(target_of(link, page) == path for page in PAGES for link in links_of(page))
+
+
+def test_the_inspection_is_drawn_as_the_docs_show_it() -> None:
+    assert text_of(draw_inspection.PICTURE) == draw_inspection.drawn()
 
 
 def test_badges_say_what_is_so() -> None:
@@ -230,8 +246,27 @@ def test_groups_of_settings_in_the_hub_entry_are_settings() -> None:
         assert {*group} <= names
 
 
-def test_the_readme_lists_the_capabilities() -> None:
-    (shown,) = re.findall(r"capabilities: \[([^\]]+)\]", text_of(ROOT / "README.md"))
+def test_a_variant_of_the_hub_entry_says_what_the_entry_says() -> None:
+    ((_, hub),) = definitions()[1:]
+    (variant,) = hub["variants"]
 
-    listed = {each.strip() for each in shown.split(",")}
-    assert listed == {each.value for each in TapMobileEngagement.capabilities}
+    assert {**hub, **variant, "name": hub["name"], "select": None} == {**hub, "select": None}
+    assert variant["name"] == hub["variant"]
+    assert hub["pip_url"] == f"git+{REPOSITORY}"
+
+
+def test_targets_are_set_up_to_be_fast_wherever_they_are_shown() -> None:
+    loaders = yaml.safe_load(text_of(ROOT / "meltano.yml"))["plugins"]["loaders"]
+    values = {
+        loader["name"]: {each["name"]: each.get("value") for each in loader["settings"]}
+        for loader in loaders
+    }
+
+    assert values["target-postgres"]["use_copy"] is True
+    for target in ("target-postgres", "target-snowflake"):
+        assert values[target]["validate_records"] is False
+    shown = [ROOT / "docs" / f"{page}.md" for page in ("start", "meltano", "performance")]
+    for path in (*shown, ROOT / "hub" / "tap-mobile-engagement.yml"):
+        said = " ".join(text_of(path).replace('"', "").split())
+        assert "use_copy: true" in said, path
+        assert "validate_records: false" in said, path

@@ -41,14 +41,18 @@ class Command:
     output: str
 
 
-def blocks(*languages: str, page: str | None = None) -> list[Block]:
-    """The blocks in one of the languages, on one page or on all."""
+def blocks(*languages: str, page: str | None = None, section: str = "") -> list[Block]:
+    """The blocks in one of the languages, on one page or on all, below one heading or any."""
     found = []
     for path in PAGES:
         name = path.relative_to(ROOT).as_posix()
         if page not in (None, name):
             continue
-        for language, text in _BLOCK.findall(path.read_text(encoding="utf-8")):
+        content = path.read_text(encoding="utf-8")
+        if section:
+            content = content.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+            assert content, f"{name} has no section {section}"
+        for language, text in _BLOCK.findall(content):
             if language in languages:
                 found.append(Block(name, language, text))
     return found
@@ -76,6 +80,7 @@ def commands(block: Block) -> list[Command]:
     return found
 
 
-def commands_on(page: str) -> list[Command]:
-    """The commands of all console blocks of a page, in order."""
-    return [each for block in blocks("console", page=page) for each in commands(block)]
+def commands_on(page: str, section: str = "") -> list[Command]:
+    """The commands of all console blocks of a page or of a section, in order."""
+    shown = blocks("console", page=page, section=section)
+    return [each for block in shown for each in commands(block)]

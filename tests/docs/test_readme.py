@@ -1,127 +1,69 @@
-"""The README's quick starts, run as they stand."""
+"""The README's quick starts, run as they stand by a user who has nothing of this project."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
-import signal
-import subprocess
-import sys
+import socket
 from collections import Counter
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import requests
-import yaml
 
-from tests.docs.pages import blocks, commands, commands_on
+from tap_mobile_engagement.datatypes import DATA_TYPES
+from tap_mobile_engagement.simulator import Options, Simulator
+from tests.docs.pages import ROOT, commands_on
+from tests.docs.shell import outputs_of
 from tests.support.messages import Messages
-from tests.support.packaging import run
-from tests.support.simulated import COMMAND
-from tests.support.tools import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 README = "README.md"
-SHOWN_URL = "http://127.0.0.1:8065"
-SHOWN_FOLDER = "/tmp/exports"  # noqa: S108  (what the page says)
-PATIENCE_SECONDS = 60
+SHOWN_FOLDER = "/data/mobile-engagement"
+MOST_WORDS = 1000
 
 
-@contextmanager
-def simulator_as_shown() -> Iterator[str]:
-    """The simulator with the options of the README, on a free port; yields its URL."""
-    (line,) = (
-        command.text
-        for command in commands_on(README)
-        if command.text.startswith("mobile-engagement-simulator")
-    )
-    arguments = ["0" if part == "8065" else part for part in shlex.split(line)[1:]]
-    program = [sys.executable, "-m", "tap_mobile_engagement.simulator"]
-    with subprocess.Popen(
-        [*program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE_SECONDS)
+def test_it_is_read_in_three_minutes() -> None:
+    assert len((ROOT / README).read_text(encoding="utf-8").split()) < MOST_WORDS
 
 
-def environment(url: str, folder: Path) -> dict[str, str]:
-    """The settings of the quick start: those of meltano.yml, and what is exported for a try."""
-    (config,) = (
-        yaml.safe_load(block.text)["config"]
-        for block in blocks("yaml", page=README)
-        if "config:" in block.text
-    )
-    env = {
-        f"TAP_MOBILE_ENGAGEMENT_{name.upper()}": value
-        if isinstance(value, str)
-        else json.dumps(value)
-        for name, value in config.items()
-    }
-    for command in commands_on(README):
-        if set_ := re.fullmatch(r"export (\w+)=(.*)", command.text):
-            (value,) = shlex.split(set_[2])
-            env[set_[1]] = value.replace(SHOWN_URL, url).replace(SHOWN_FOLDER, str(folder))
-    # What the page leaves out: its export tasks are done at once, so why wait.
-    return env | {
-        "TAP_MOBILE_ENGAGEMENT_POLL_INTERVAL_SECONDS": "0.05",
-        "PATH": "/usr/bin:/bin",
-    }
+@pytest.mark.packaging
+def test_export_files_become_counts_of_events(
+    tmp_path: Path, folder: Path, newcomer: dict[str, str]
+) -> None:
+    # Given a folder of export files
+    with Simulator(Options(frozen=True)) as simulator:
+        for data_type in DATA_TYPES:
+            simulator.write_export("shop", data_type.name, folder.as_uri())
+        expected = Counter(event["name"] for event in simulator.truth("shop", "events"))
+
+    # when the commands run there,
+    shown = commands_on(README, "Quick start: export files")
+    printed = outputs_of(shown, tmp_path, newcomer, {SHOWN_FOLDER: str(folder)})
+
+    # then the last one has counted every event.
+    rows = re.findall(r"│ (.+?) +│ +(\d+) │", printed[-1])
+    assert {name: int(count) for name, count in rows} == expected
 
 
-def test_the_export_api_can_be_tried_with_the_simulator(folder: Path) -> None:
-    # (`meltano run` with these settings is tests/meltano; here it is the tap itself.)
-    with simulator_as_shown() as url:
-        env = environment(url, folder)
-        run(str(COMMAND), "--config", "ENV", "--test", cwd=folder, env=env)
-        output = run(str(COMMAND), "--config", "ENV", cwd=folder, env=env)
+@pytest.mark.packaging
+def test_the_export_api_can_be_tried_with_the_simulator(
+    tmp_path: Path, newcomer: dict[str, str]
+) -> None:
+    # Given a free port
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
 
-        def truth(app: str) -> int:
-            address = f"{url}/_simulator/truth/{app}/events?counts=true"
-            count: int = requests.get(address, timeout=PATIENCE_SECONDS).json()["count"]
-            return count
+    # when the commands run with it,
+    shown = commands_on(README, "Quick start: the export API")
+    start = "mobile-engagement-simulator"
+    replaced = {f"{start} ": f"{start} --port {port} ", "8377": port}
+    outputs_of(shown, tmp_path, newcomer, replaced)
 
-        expected = {app: truth(app) for app in ("shop-android", "shop-ios")}
-
-    rows = Messages.parse(output.encode()).upserted("events")
-    assert Counter(row["app_name"] for row in rows) == expected
-
-
-@pytest.mark.targets
-def test_export_files_that_are_there_go_into_target_jsonl(folder: Path, tmp_path: Path) -> None:
-    # Given the configuration of the README, and files where it looks for them
-    config: dict[str, Any]
-    (config,) = (
-        json.loads(block.text)
-        for block in blocks("json", page=README)
-        if '"archive"' in block.text
-    )
-    (line,) = (
-        command.text
-        for block in blocks("console", page=README)
-        for command in commands(block)
-        if "target-jsonl" in command.text
-    )
-    assert config["container_url"].startswith("file:///")
-    (tmp_path / "config.json").write_text(
-        json.dumps(config | {"container_url": folder.as_uri()})
-    )
-    (folder / "tags.csv").write_text("deviceId;tags\n4fd34e1c;plan=gold\n")
-
-    # when its command runs,
-    target = installed("target-jsonl/bin/target-jsonl")
-    path = f"{COMMAND.parent}:{target.parent}:/usr/bin:/bin"
-    run("bash", "-c", f"set -o pipefail; {line}", cwd=tmp_path, env={"PATH": path})
-
-    # then the target has written what is in the files.
-    (name,) = tmp_path.glob("tags*.jsonl")
-    (row,) = map(json.loads, name.read_text().splitlines())
-    assert row["tags"] == {"plan": "gold"}
+    # then the file holds what the service has.
+    messages = Messages.parse((tmp_path / "messages.jsonl").read_bytes())
+    with Simulator(Options(frozen=True)) as simulator:
+        truth = simulator.truth("shop", "events")
+    assert len(messages.upserted("events")) == len(truth)
+    assert json.loads((tmp_path / "config.json").read_text())["app_names"] == ["shop"]

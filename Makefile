@@ -1,4 +1,4 @@
-# What is done here more than once; `make help` lists it.
+# What a developer does more than once; `make help` lists it.
 #
 # Every target sets up what it needs: Python 3.11 or newer, make, and access to the package
 # registries are enough, as root or as an ordinary user. What is set up stays, in .venv and
@@ -58,17 +58,17 @@ types: $(ENVIRONMENT) ## the type checker
 	$(BIN)/mypy
 
 .PHONY: format
-format: $(ENVIRONMENT) ## mend what can be mended by itself
+format: $(ENVIRONMENT) ## fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 .PHONY: demo
-demo: setup-demo ## export tasks of a simulated service into PostgreSQL, twice
-	$(BIN)/python -m scripts.demo $(DEMO_ARGS)
+demo: setup-demo ## export tasks of a simulated service into PostgreSQL, twice; KEEP=1 keeps it
+	$(BIN)/python -m scripts.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
 
 .PHONY: demo-archive
-demo-archive: setup-demo ## left-over export files into PostgreSQL, twice
-	$(BIN)/python -m scripts.demo.archive
+demo-archive: setup-demo ## the same with export files that are already there
+	$(BIN)/python -m scripts.demo.archive $(if $(KEEP),--keep)
 
 .PHONY: bench
 bench: $(ENVIRONMENT) ## records a second beside the tap's peers, and what no tap can beat

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
 
-from scripts.demo import report
+from scripts.demo import report, warehouse
 from scripts.demo.pipeline import Pipeline
 from tap_mobile_engagement.simulator import Options, Simulator
 from tests.support.meltano import MeltanoProject
@@ -50,8 +50,12 @@ class Scale:
         return self.first_end + timedelta(days=self.more_days)
 
 
-def show(scale: Scale) -> bool:
+def show(scale: Scale, *, keep: bool) -> bool:
     """Run the whole demo and print what came of it.
+
+    Args:
+        scale: How much is exported.
+        keep: Whether the database runs on.
 
     Returns:
         Whether the warehouse holds what the simulator's truth says.
@@ -65,13 +69,14 @@ def show(scale: Scale) -> bool:
     progress = Progress()
     with (
         tempfile.TemporaryDirectory(prefix="demo-") as folder,
-        Postgres() as postgres,
+        Postgres(keep=keep) as postgres,
         Simulator(options) as simulator,
     ):
         container = Path(folder) / "container"
         container.mkdir()
         project = MeltanoProject(Path(folder) / "project")
-        pipeline = Pipeline(simulator, postgres.new_database(), project, container)
+        database = postgres.new_database()
+        pipeline = Pipeline(simulator, database, project, container)
         progress("the simulator and a PostgreSQL are running")
         pipeline.run(scale.first_end)
         progress(f"run 1: {_FIRST_DAY} to {scale.first_end}")
@@ -82,11 +87,10 @@ def show(scale: Scale) -> bool:
         progress(f"run 2, {scale.more_days} days later: up to {scale.second_end}")
         second = pipeline.stage("run 2", late=pipeline.late(first, scale.first_end))
         progress("the warehouse was held against the truth")
-    stages = [first, second]
-    print(f"\n{report.table(stages)}\n")
-    print("late: arrived after run 1 for days that run 1 had exported")
-    print(report.differences(stages) or "Warehouse and truth hold the same records.")
-    return all(stage.is_equal for stage in stages)
+    equal = report.show([first, second])
+    if keep:
+        print(warehouse.how_to_use(database, postgres))
+    return equal
 
 
 def main() -> int:
@@ -96,8 +100,10 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=1500, help="devices of the app")
     parser.add_argument("--days", type=int, default=21, help="days before the first run")
     parser.add_argument("--more-days", type=int, default=4, help="days between the runs")
+    parser.add_argument("--keep", action="store_true", help="leave the database running")
+    arguments = vars(parser.parse_args())
     try:
-        return 0 if show(Scale(**vars(parser.parse_args()))) else 1
+        return 0 if show(keep=arguments.pop("keep"), scale=Scale(**arguments)) else 1
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

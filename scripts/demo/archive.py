@@ -18,7 +18,7 @@ from datetime import time as time_of_day
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.demo import report
+from scripts.demo import report, warehouse
 from scripts.demo.__main__ import Progress
 from scripts.demo.pipeline import Pipeline
 from tap_mobile_engagement.datatypes import DATA_TYPES
@@ -116,8 +116,11 @@ def _zipped(path: Path) -> Path:
     return packed
 
 
-def show() -> bool:
+def show(*, keep: bool) -> bool:
     """Run the whole demo and print what came of it.
+
+    Args:
+        keep: Whether the database runs on.
 
     Returns:
         Whether the warehouse holds what the simulator's truth says.
@@ -131,13 +134,14 @@ def show() -> bool:
     progress = Progress()
     with (
         tempfile.TemporaryDirectory(prefix="demo-") as folder,
-        Postgres() as postgres,
+        Postgres(keep=keep) as postgres,
         Simulator(options) as simulator,
     ):
         container = Path(folder) / "archive"
         container.mkdir()
         project = MeltanoProject(Path(folder) / "project")
-        pipeline = ArchivePipeline(simulator, postgres.new_database(), project, container)
+        database = postgres.new_database()
+        pipeline = ArchivePipeline(simulator, database, project, container)
         pipeline.write_files(_FIRST_DAY, end)
         pipeline.write_no_exports()
         progress(f"{len(DATA_TYPES)} export files and {len(_NO_EXPORTS)} others are written")
@@ -151,15 +155,14 @@ def show() -> bool:
         pipeline.run(later)
         progress("run 2")
         second = pipeline.stage("run 2", late=pipeline.late(first, end))
-    stages = [first, second]
-    print(f"\n{report.table(stages)}\n")
-    print("late: arrived after run 1 for days that run 1 had read")
-    print(report.differences(stages) or "Warehouse and truth hold the same records.")
-    return all(stage.is_equal for stage in stages)
+    equal = report.show([first, second])
+    if keep:
+        print(warehouse.how_to_use(database, postgres))
+    return equal
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(0 if show() else 1)
+        sys.exit(0 if show(keep="--keep" in sys.argv) else 1)
     except RuntimeError as error:
         sys.exit(str(error))

@@ -89,3 +89,11 @@ def differences(stages: Sequence[Stage]) -> str:
                 lines.append(f"{stage.title}, {found.stream}: {counts}")
                 lines += [f"    {example}" for example in found.examples]
     return "\n".join(lines)
+
+
+def show(stages: Sequence[Stage]) -> bool:
+    """Print all of it; the answer is whether the warehouse held the truth each time."""
+    print(f"\n{table(stages)}\n")
+    print("late: arrived after run 1 for days that run 1 had read")
+    print(differences(stages) or "Warehouse and truth hold the same records.")
+    return all(stage.is_equal for stage in stages)

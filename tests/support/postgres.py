@@ -77,11 +77,15 @@ class Database:
 class Postgres:
     """A PostgreSQL server for as long as the context lasts.
 
+    Args:
+        keep: Whether it runs on after a context that ended well; `stop_command` ends it.
+
     Raises:
         RuntimeError: On entering, when the server does not start; the message holds its log.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = False) -> None:
+        self._keep = keep
         self._created = 0
 
     def __enter__(self) -> Self:
@@ -94,7 +98,9 @@ class Postgres:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if self._keep and error is None:
+            return
         self._server.send_signal(signal.SIGINT)  # "fast shutdown": it waits for no client
         try:
             self._server.wait(_STOP_SECONDS)
@@ -102,6 +108,11 @@ class Postgres:
             self._server.kill()
             self._server.wait()
         shutil.rmtree(self._folder)
+
+    @property
+    def stop_command(self) -> str:
+        """What stops the server and removes its data, for a shell."""
+        return f"kill -INT {self._server.pid} && sleep 1 && rm -r {self._folder}"
 
     def new_database(self) -> Database:
         """Create an empty database."""
@@ -141,7 +152,12 @@ class Postgres:
         command += [f"-c{option}" for option in _FAST]
         with self._log.open("wb") as log:
             self._server = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self._folder, **run_as
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=self._keep,
+                **run_as,
             )
         self._wait_until_ready()
 

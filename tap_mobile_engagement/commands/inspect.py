@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from tap_mobile_engagement.archive import Archive, FileReader
 from tap_mobile_engagement.commands.findings import Times, found_of
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
+from tap_mobile_engagement.exit import errors_on_one_line
 from tap_mobile_engagement.reading.content import Compression
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.redaction import install_log_redaction
@@ -75,6 +77,7 @@ def _finding(archive: Archive, file: File, *, count: bool) -> Finding:
 @click.option("--count", is_flag=True, help="Read the files whole and count what they hold.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
 @click.version_option(package_name="tap-mobile-engagement")
+@errors_on_one_line(partial(click.echo, err=True))
 def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: bool) -> None:
     """Show what an archive of export files holds, without reading it into anything.
 
@@ -82,20 +85,16 @@ def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: 
     quotes, because it has an &), or a folder.
     """
     install_log_redaction()
-    try:
-        with Archive(url, pattern=pattern, encoding=encoding, attend=_Progress()) as archive:
-            archive.check()
-            findings = inspect(archive, count=count)
-            if as_json:
-                for finding in findings:
-                    click.echo(msgspec.json.encode(finding))
-            else:
-                _print_table([*findings], counted=count)
-                if archive.skipped:
-                    click.echo(f"skipped for their names: {len(archive.skipped)}")
-    except TapError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
+    with Archive(url, pattern=pattern, encoding=encoding, attend=_Progress()) as archive:
+        archive.check()
+        findings = inspect(archive, count=count)
+        if as_json:
+            for finding in findings:
+                click.echo(msgspec.json.encode(finding))
+        else:
+            _print_table([*findings], counted=count)
+            if archive.skipped:
+                click.echo(f"skipped for their names: {len(archive.skipped)}")
 
 
 class _Progress:

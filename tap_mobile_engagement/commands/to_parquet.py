@@ -9,6 +9,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -25,6 +26,7 @@ from tap_mobile_engagement.commands.parquet_files import (
 )
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
+from tap_mobile_engagement.exit import errors_on_one_line
 from tap_mobile_engagement.redaction import install_log_redaction
 
 if TYPE_CHECKING:
@@ -212,6 +214,7 @@ def _make_folder(path: Path) -> None:
 )
 @click.option("--dead-letter-path", help="As dead_letter_path.")
 @click.version_option(package_name="tap-mobile-engagement")
+@errors_on_one_line(partial(click.echo, err=True))
 def main(
     url: str,
     output: Path,

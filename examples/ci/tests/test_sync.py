@@ -1,4 +1,4 @@
-"""An incremental sync: the second run goes on where the first one ended."""
+"""An incremental sync: the second run continues where the first one ended."""
 
 from __future__ import annotations
 

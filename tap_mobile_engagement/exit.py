@@ -54,7 +54,7 @@ def tap_error(error: Exception) -> TapError:
             "there is not enough memory",
             next_step="Give the process more memory, or run fewer things beside it",
         )
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or sys.stdout is None:  # (Python has none if it is closed)
         return _output_closed(error)
     log.debug("Traceback of an unexpected error", exc_info=error)
     frames = [
@@ -70,16 +70,17 @@ def tap_error(error: Exception) -> TapError:
     )
 
 
-def _output_closed(error: OSError) -> TapError:
+def _output_closed(error: Exception) -> TapError:
     """All other files and connections have errors of the tap; mostly the target ended."""
     # Else Python would fail once more, with a traceback, when it flushes the rest at exit.
-    with suppress(OSError, ValueError):
+    with suppress(AttributeError, OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+    reason = getattr(error, "strerror", None) or "standard output is closed"
     return RetryLaterError(
         Code.OUTPUT_CLOSED,
-        f"what was read can't be handed on: {error.strerror or error}",
+        f"what was read can't be handed on: {reason}",
         next_step="Look at the log of the target, if it ended before the tap did, or make room "
         "on the disk, then run again: the run continues from the last state that was stored",
     )

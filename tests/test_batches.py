@@ -82,6 +82,8 @@ def test_files_hold_the_records_of_all_streams(
     assert {message["stream"] for message in as_batches.of_type("BATCH")} == {*STREAMS}
     assert records_by_stream(unpacked(as_batches)) == records_by_stream(as_records)
     assert as_batches.state == as_records.state
+    modes = {path.stat().st_mode & 0o777 for path in files.rglob("*.jsonl*")}
+    assert modes == {0o600}  # they hold personal data
 
 
 SPECIAL: dict[str, dict[str, Any]] = {

@@ -24,12 +24,14 @@ from singer_sdk.helpers._batch import (
 
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.output.lines import Envelope
+from tap_mobile_engagement.reading.rejects import open_private
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from singer_sdk.singerlib import Message, RecordMessage
+    from upath import UPath
 
 MOST_RECORDS = 50_000
 """Records per file unless ``batch_size`` says otherwise: targets read a whole file at once."""
@@ -216,7 +218,7 @@ class _BatchFile:
         self.size = 0
         with _faults_told(self.url), ExitStack() as opened:
             folder.mkdir(parents=True, exist_ok=True)
-            raw: Any = opened.enter_context(self._path.open("wb"))
+            raw: Any = opened.enter_context(_opened(self._path))
             self._file: IO[bytes] = raw
             if packed:
                 packer: Any = _IGzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0)
@@ -238,6 +240,13 @@ class _BatchFile:
             self._opened.close()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+
+def _opened(path: UPath) -> IO[bytes]:
+    if path.protocol in {"", "file", "local"}:
+        return open(path.path, "wb", opener=open_private)
+    remote: IO[bytes] = path.open("wb")
+    return remote
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -113,14 +114,20 @@ class BadRecords:
 def _opened(path: Path) -> BinaryIO:
     """The dead letter file, to append to; half a line that a full disk left there is ended."""
     # Unbuffered, because the bookmark may move past it; and a buffer that could not be written
-    # on a full disk would fail once more when the file is closed.
-    file = path.open("ab", buffering=0)
+    # on a full disk would fail once more when the file is closed. It is open until `close`.
+    file = open(path, "ab", buffering=0, opener=open_private)  # noqa: SIM115
+    os.set_blocking(file.fileno(), True)
     if path.is_file() and path.stat().st_size:
         with path.open("rb") as written:
             written.seek(-1, SEEK_END)
             if written.read() != b"\n":
                 _write_all(file, b"\n")
     return file
+
+
+def open_private(path: str, flags: int) -> int:
+    """The opener of a file with personal data; a pipe without a reader is refused at once."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o600)
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

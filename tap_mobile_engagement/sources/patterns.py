@@ -10,6 +10,7 @@ from unicodedata import normalize
 import msgspec
 from msgspec import Struct
 
+from tap_mobile_engagement.errors import Code, SettingsError
 from tap_mobile_engagement.settings import ArchiveType  # noqa: TC001  (msgspec reads it)
 
 if TYPE_CHECKING:
@@ -134,7 +135,14 @@ def _what_never_matches(pattern: str) -> str:
 def _compiled(pattern: str) -> re.Pattern[str]:
     pattern = normalize("NFC", pattern)
     parts = re.findall(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]|.", pattern, re.DOTALL)
-    return re.compile("".join(map(_regex, parts)), re.DOTALL)
+    try:
+        return re.compile("".join(map(_regex, parts)), re.DOTALL)
+    except re.error as error:
+        raise SettingsError(
+            Code.BAD_SETTING,
+            f"the setting archive_pattern (or archive_types) has {pattern!r}: {error.msg}",
+            next_step="Write it like this: archive_pattern: 2017/**",
+        ) from None
 
 
 def _regex(part: str) -> str:
@@ -149,7 +157,7 @@ def _regex(part: str) -> str:
             return r"[^/]"
         case _ if len(part) > 1:
             negated = part[1] == "!"
-            chars = re.sub(r"[\\^\[]", r"\\\g<0>", part[1 + negated : -1])
+            chars = re.sub(r"[\\^\[&|~]", r"\\\g<0>", part[1 + negated : -1])
             return f"[{'^/' if negated else ''}{chars}]"
         case _:
             return re.escape(part)

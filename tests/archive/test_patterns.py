@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_mobile_engagement.errors import SettingsError
 from tap_mobile_engagement.settings import ArchiveType
 from tap_mobile_engagement.sources.patterns import (
     Rules,
@@ -43,6 +44,19 @@ Form = Literal["NFC", "NFD"]
 def test_a_pattern_matches_the_whole_name(pattern: str, yes: list[str], no: list[str]) -> None:
     assert [name for name in yes if not matches(pattern, name)] == []
     assert [name for name in no if matches(pattern, name)] == []
+
+
+@pytest.mark.parametrize("pattern", ["[z-a]", "a/[9-0]*", "[!b-a]"])
+def test_an_impossible_range_is_a_wrong_setting(pattern: str) -> None:
+    with pytest.raises(SettingsError, match="BAD_SETTING: the setting archive_pattern"):
+        matches(pattern, "a")
+
+
+@pytest.mark.parametrize("pattern", ["[[a]", "[a&&b]", "[a||b]", "[a~~b]"])
+def test_signs_in_brackets_mean_themselves(pattern: str) -> None:
+    assert [sign for sign in "ab[&|~c" if matches(pattern, sign)] == sorted(
+        {*pattern[1:-1]}, key="ab[&|~c".index
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -155,6 +156,33 @@ def test_a_dead_letter_file_that_cannot_be_written_is_a_wrong_setting(tmp_path: 
 
     assert caught.value.code is Code.BAD_SETTING
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_takes_no_dead_letters_is_a_wrong_setting(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")  # which is never read
+    path = {"folder": str(tmp_path), "pipe": str(pipe), "device": "/dev/full"}[kind]
+    bad_records = BadRecords("events", skip=True, most=9, dead_letter_path=path)
+
+    with pytest.raises(SettingsError, match="dead_letter_path"):
+        bad_records.reject("bad", {}, blob=None, offset=0)
+
+    bad_records.close()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o600), (0o022, 0o600), (0o277, 0o400)])
+def test_dead_letters_are_for_their_owner_alone(tmp_path: Path, umask: int, mode: int) -> None:
+    path = tmp_path / "bad.ndjson"
+    bad_records = BadRecords("events", skip=True, most=9, dead_letter_path=str(path))
+
+    before = os.umask(umask)
+    try:
+        bad_records.reject("bad", {}, blob=None, offset=0)
+    finally:
+        os.umask(before)
+        bad_records.close()
+
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ class Archive:
         Raises:
             TapError: If the container can't be listed.
         """
-        return len(self._files.listing.blobs)
+        return len(self._files.blobs)
 
     def files(
         self, stream: str | None = None, *, known: Collection[tuple[str, str]] = ()
@@ -156,7 +156,7 @@ class Archive:
         """
         if stream is not None:
             _data_type(stream)
-        listed = self._files.listing.blobs
+        listed = self._files.blobs
         blobs = [blob for blob in listed if (blob.name, blob.etag) not in known]
         for file in self._files.in_order(blobs):
             if stream in {None, file.stream}:

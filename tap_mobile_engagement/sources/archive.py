@@ -11,7 +11,10 @@ import logging
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from tap_mobile_engagement.containers import open_container
+from tap_mobile_engagement.containers.urls import READ_AND_LIST, check_container_url
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text
 from tap_mobile_engagement.sources.base import Check, Export, OnFailure, Part
@@ -34,6 +37,29 @@ SAMPLE_BLOBS = 200
 """Blobs that a dry run looks at, to find a file of each data type."""
 
 _ON_FAILURE = {"fail": OnFailure.HOLD, "skip": OnFailure.SKIP}
+
+
+def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
+    """The source of files that exist already; nothing is requested yet.
+
+    Raises:
+        SettingsError: ``CONTAINER_URL_INVALID``, what is wrong with its SAS, or
+            ``BAD_SETTING`` for the connection string.
+    """
+    url = settings.container_url
+    assert url is not None  # noqa: S101  (the settings require it)
+    container: Container
+    if settings.storage_connection_string:
+        from tap_mobile_engagement.containers.account import StorageAccount  # noqa: PLC0415
+
+        # The account's key opens the container; its URL, or just its name, says which.
+        name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+        account = StorageAccount(settings.storage_connection_string, clock=timing)
+        container = account.container(name)
+    else:
+        check_container_url(url, needs=READ_AND_LIST, now=timing.now(), setting="container_url")
+        container = open_container(url, timing)
+    return ArchiveSource(settings, container=container, timing=timing)
 
 
 class ArchiveSource:
@@ -60,11 +86,7 @@ class ArchiveSource:
         self._timing = timing
         self._is_closed = False
         self._files = Files(
-            container,
-            self._rules,
-            now=timing.now,
-            attend=self._heed_stop,
-            workers=workers,
+            container, self._rules, now=timing.now, attend=timing.check, workers=workers
         )
 
     @property
@@ -80,7 +102,7 @@ class ArchiveSource:
         return (listing, Check("the files", self._files.check))
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
-        """Nothing: whatever is asked for is there already."""
+        """Nothing: all files exist already."""
 
     def keep_state(self, save: Callable[[], None]) -> None:
         """Nothing: no state changes behind the back of a stream."""
@@ -98,15 +120,14 @@ class ArchiveSource:
         an export is not committed, nothing behind it is finished either.
         """
         del app_name  # the label is in the settings
-        listing = self._files.listing
+        listed_at, blobs = self._files.listing
         if not data_type.historical:
-            for file in self._due(listing.blobs, data_type):
-                yield self._export(file, data_type)
+            yield from self._exports_of(blobs, data_type)
             return
         arrivals = Arrivals(
-            listing.blobs,
+            blobs,
             rules=self._rules,
-            now=listing.at,
+            now=listed_at,
             state=state,
             replacing=not data_type.has_record_id,
         )
@@ -117,9 +138,9 @@ class ArchiveSource:
             if not _concerns(file, data_type):
                 progress.done(file)
                 continue
-            self._heed_stop()
+            self._timing.check()
             yield self._export(file, data_type, partial(progress.done, file, exported=True))
-            progress.is_held |= not progress.is_done(file)
+            progress.is_held |= progress.last is not file
         self._files.close()
         if arrivals.due and arrivals.note():
             save()
@@ -127,28 +148,26 @@ class ArchiveSource:
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """Files of a data type among the first ones, for a dry run."""
         del app_name
-        for file in self._due(self._files.listing.blobs[:SAMPLE_BLOBS], data_type):
-            if not file.is_broken:
-                yield self._export(file, data_type)
+        return self._exports_of(self._files.blobs[:SAMPLE_BLOBS], data_type, broken=False)
 
     def close(self) -> None:
         """Say what was found, all streams together."""
         self._files.close()
-        counts = Counter(map(_kind, self._files.seen))
+        seen = self._files.seen
+        counts = Counter(map(_kind, seen))
         counts["skipped for their names"] = len(self._files.skipped)
         if counts.total() and not self._is_closed:
-            _logger.info(
-                "Looked at %d files: %s",
-                len(self._files.seen),
-                ", ".join(f"{count} {what}" for what, count in sorted((+counts).items())),
-            )
+            found = ", ".join(f"{count} {what}" for what, count in sorted((+counts).items()))
+            _logger.info("Looked at %d files: %s", len(seen), found)
         self._is_closed = True
 
-    def _due(self, blobs: Sequence[Blob], data_type: DataType) -> Iterator[File]:
+    def _exports_of(
+        self, blobs: Sequence[Blob], data_type: DataType, *, broken: bool = True
+    ) -> Iterator[Export]:
         for file in self._files.in_order(blobs):
-            if _concerns(file, data_type):
-                self._heed_stop()
-                yield file
+            if _concerns(file, data_type) and (broken or not file.is_broken):
+                self._timing.check()
+                yield self._export(file, data_type)
         self._files.close()
 
     def _export(
@@ -157,21 +176,15 @@ class ArchiveSource:
         settings = self._settings
         is_unknown = file.problem is not None and file.problem.code is Code.BLOB_UNRECOGNISED
         reaction = settings.unrecognised_files if is_unknown else settings.bad_files
+        opened = partial(self._files.open, file)
         return Export(
             data_type=data_type,
             app_name=next(iter(settings.app_names), ""),
             exported_until=arrival_text(file.arrived),
-            parts=(
-                Part(
-                    file.blob.name, file.size, partial(self._files.open, file), file.blob.etag
-                ),
-            ),
+            parts=(Part(file.blob.name, file.size, opened, file.blob.etag),),
             commit=commit,
             on_failure=_ON_FAILURE[reaction],
         )
-
-    def _heed_stop(self) -> None:
-        self._timing.pause(0)
 
 
 class _Progress:
@@ -183,31 +196,26 @@ class _Progress:
 
     Attributes:
         is_held: Whether a file is not done, so that no later one counts as done either.
+        last: The file that was done last.
     """
 
     def __init__(self, arrivals: Arrivals, files_of: Callable[[Blob], Sequence[File]]) -> None:
         self.is_held = False
+        self.last: File | None = None
         self._arrivals = arrivals
         self._files_of = files_of
-        self._open: dict[Blob, int] = {}
-        self._done: set[tuple[str, int | None]] = set()
+        self._left: dict[Blob, int] = {}
         self._exported: set[Blob] = set()
 
-    def is_done(self, file: File) -> bool:
-        """Whether that is so of a file."""
-        return (file.blob.name, file.member) in self._done
-
     def done(self, file: File, *, exported: bool = False) -> None:
-        """Take note that a file is done: its records are out, or it has none."""
+        """Note that a file is done: its records are out, or it has none."""
         if self.is_held:
             return
-        blob = file.blob
+        self.last, blob = file, file.blob
         if exported:
-            self._done.add((file.blob.name, file.member))
             self._exported.add(blob)
-        self._open[blob] = self._open.get(blob) or len(self._files_of(blob))
-        self._open[blob] -= 1
-        if not self._open[blob]:
+        self._left[blob] = self._left.get(blob, len(self._files_of(blob))) - 1
+        if not self._left[blob]:
             self._arrivals.finish(blob, exported=blob in self._exported)
             if exported:
                 self._arrivals.note()

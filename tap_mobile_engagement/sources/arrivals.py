@@ -1,24 +1,23 @@
 """Which blobs of an archive a stream has finished, known by when they arrived. No I/O.
 
-A bookmark alone can't say it. Blobs are read by the time of their content, which is not the
-order in which they arrived. They may arrive at the same instant as the last one that was
-finished, or while the container is being listed, and so be met for the first time behind it.
-They may even be moved into a folder with all their times as they were.
+A bookmark alone can't say it. Blobs are read by the time of their content, not in the order
+in which they arrived. They may arrive at the instant of the last one that was finished, or
+while the container is being listed. They may be moved into a folder with all their times.
 
 So the state says up to which arrival all blobs are finished, with a few digests of them, and
 which later ones are finished: by name while they are few, else by a digest. Where a digest
-does not fit, the blobs that it stands for are read again. When in doubt a blob is read twice,
-never not at all.
+does not fit, the blobs that it stands for are read again: rather twice than never.
 """
 
 from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 NEAR = timedelta(minutes=15)
 """How long before the newest blob a blob may have arrived that the listing missed.
 
-It has to cover the time that a listing takes, because a blob may appear behind the page that
-is being read; and that clocks of the storage's servers differ.
+It covers the time that a listing takes, in which a blob may appear behind the page that is
+being read, and differences between the clocks of the storage's servers.
 """
 
 MAX_NAMES = 100
@@ -54,7 +53,7 @@ _END = datetime.max.replace(tzinfo=UTC)
 
 
 def arrival_text(arrived: datetime) -> str:
-    """A time of arrival: RFC 3339 in UTC, with microseconds where there are any."""
+    """A time of arrival: RFC 3339 in UTC, with microseconds unless there are none."""
     return arrived.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -96,8 +95,7 @@ class _Notes(Struct, omit_defaults=True):
 class Arrivals:
     """What of a listing is due for one stream, and what is finished.
 
-    A blob whose content can't be had, as the listing tells, is always due: what it stands for
-    may arrive at any time.
+    A blob whose content can't be had, as the listing tells, is always due.
 
     Args:
         blobs: All blobs that are looked at, in the order in which they are read.
@@ -148,12 +146,7 @@ class Arrivals:
         self._near = _Near(blob for blob in late if _key(blob) in self._finished)
 
     def finish(self, blob: Blob, *, exported: bool = False) -> None:
-        """Take note that a blob is finished.
-
-        Args:
-            blob: The blob.
-            exported: Whether it had records for the stream.
-        """
+        """Note that a blob is finished, and whether it had records for the stream."""
         key = _key(blob)
         if exported:
             self._exported.add(key)
@@ -222,7 +215,9 @@ class _Arrived:
 def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[BlobKey]:
     """The blobs that the state says are finished."""
     bookmark = state.bookmark
-    notes = _read_notes(state.archive)
+    notes: _Notes | None = None
+    with suppress(msgspec.ValidationError):  # then no version of the tap wrote them
+        notes = msgspec.convert(state.archive, _Notes)
     if notes is None or notes.bookmark != bookmark:
         # The bookmark was put there by hand, or taken away: it alone counts.
         if bookmark is None:
@@ -262,14 +257,6 @@ def _known_late(late: Sequence[Blob], notes: _Notes) -> list[Blob]:
     found = [blob for blob in late if order(blob) <= until and blob.arrived <= arrived]
     near = _Near(found)
     return found if (len(near), near.digest) == (notes.count, notes.digest) else []
-
-
-def _read_notes(notes: Any) -> _Notes | None:
-    """What a state holds; None if it is nothing that this version wrote."""
-    try:
-        return msgspec.convert(notes, _Notes)
-    except msgspec.ValidationError:
-        return None
 
 
 class _Near:

@@ -51,7 +51,7 @@ class Part:
         size: Bytes as stored; 0 where that is not known before.
         open: Opens its bytes as they are stored, in pieces of any size.
         etag: Which version of the blob it is; empty where it came from no blob.
-        elements: Its elements, decoded, where it has no bytes; None where it has.
+        elements: Its elements, decoded, where it has no bytes.
     """
 
     blob_name: str | None
@@ -88,8 +88,8 @@ class Export:
         commit: Notes in the state that all records are out; called after the last record.
         discard: Notes in the state that the files proved bad, so that they are asked for anew.
         relist: Looks up which files it has by now; None where they can't have changed.
-        window: The days that it covers; None where it has none.
-        task_id: The export task that wrote it; None where none did.
+        window: The days that it covers, if it covers days.
+        task_id: The export task that wrote it.
         waited: Seconds spent on waiting for it.
         on_failure: What becomes of those behind it if its own files prove bad.
     """
@@ -118,13 +118,7 @@ class ExportSource(Protocol):
         """What has to hold before anything is asked of it, in an order that makes sense."""
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
-        """Take note that these exports will be asked for, after all that were prepared before.
-
-        Args:
-            data_type: What will be exported.
-            app_name: One of the partitions; empty where there are none.
-            state: The state of that stream and partition.
-        """
+        """Note that :meth:`exports` will ask for these, after all that were prepared before."""
 
     def exports(
         self,
@@ -149,4 +143,4 @@ class ExportSource(Protocol):
         """End all work in the background; what came of it is left for :meth:`keep_state`."""
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
-        """Exports for a dry run: from what is there already, or none. Changes nothing."""
+        """Exports for a dry run: from what exists already, or none. Changes nothing."""

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.sources.patterns import Rules, why_no_match
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from datetime import datetime
     from zipfile import ZipInfo
 
@@ -59,11 +60,10 @@ class File:
     Attributes:
         name: The blob's name, with the file's own behind it where the blob is a zip file.
         size: Bytes as stored.
-        arrived: When the blob arrived, aware, in UTC.
-        modified: When the file was last written, likewise, as far as that is known.
+        arrived: When the blob arrived, in UTC.
+        modified: When the file was last written, in UTC, as far as that is known.
         stream: The name of the stream that reads it; None if none does.
-        problem: What is wrong with it, where that could be seen at a glance; None for an
-            export file, and for an empty one.
+        problem: What could be seen at a glance to be wrong with it.
         blob: The blob that it is, or that holds it.
         found: What it was found to hold.
         member: Its place in a zip file, from 0; None where it is the blob itself.
@@ -90,19 +90,6 @@ class File:
         return self.modified, self.blob.name, self.member or 0
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The blobs that are looked at.
-
-    Attributes:
-        at: When they were listed.
-        blobs: In the order in which they are read.
-    """
-
-    at: datetime
-    blobs: Sequence[Blob]
-
-
 class Files:
     """Lists an archive, looks at its blobs and opens what is in them.
 
@@ -110,7 +97,7 @@ class Files:
         container: Where the blobs are.
         rules: Which of them to look at, and what is said of them.
         now: Tells the time.
-        attend: Called before each blob is handed out; what it raises ends the work.
+        attend: Called before the files of each blob are taken; what it raises ends the work.
         workers: Blobs to look at at once; by default one in a folder, several elsewhere.
         kept_size: Bytes of small blobs to keep until they are read.
 
@@ -135,14 +122,16 @@ class Files:
         self._attend = attend
         is_folder = isinstance(container, FolderContainer)
         self._workers = workers or (1 if is_folder else WORKERS)
-        self._seen: dict[tuple[str, str], tuple[File, ...]] = {}
+        self._seen: dict[tuple[str, str], list[File]] = {}
         self._kept = _KeptBytes(kept_size)
         self._zips: dict[Blob, ZipContent] = {}
         self.skipped: set[str] = set()
 
     @cached_property
-    def listing(self) -> Listing:
-        """The blobs that the rules match; they are listed when this is asked for first.
+    def listing(self) -> tuple[datetime, Sequence[Blob]]:
+        """When the blobs were listed, and those that the rules match, in order of reading.
+
+        They are listed when this is asked for first.
 
         Raises:
             TapError: If the container can't be listed.
@@ -150,42 +139,35 @@ class Files:
         at = self._now()
         found = self._container.list(self._rules.prefix, takes=self._takes)
         blobs = [blob for blob in found if self._takes(blob.name) and self._concerns(blob)]
-        return Listing(at, sorted(blobs, key=order))
+        return at, sorted(blobs, key=order)
 
-    def _takes(self, name: str) -> bool:
-        """Whether a name is not one that is skipped, and its folder may hold a match."""
-        skipped = skipped_part(name)
-        if skipped:
-            self.skipped.add(skipped)
-        return not skipped and (not name.endswith("/") or self._rules.enters(name))
+    @property
+    def blobs(self) -> Sequence[Blob]:
+        """The blobs of :attr:`listing`."""
+        return self.listing[1]
 
     def check(self) -> None:
-        """Make sure that there is any file to look at.
+        """Make sure that any file matches.
 
         Raises:
             SettingsError: ``NO_FILES``, with what is there instead.
             TapError: If the container can't be listed.
         """
-        if self.listing.blobs:
+        if self.blobs:
             return
         pattern = self._rules.pattern
-        names: list[str] = []
-        for blob in self._container.list():
-            if not skipped_part(blob.name):
-                names.append(blob.name)
-            if len(names) == _EXAMPLES:
-                break
-        skipped = len(self.skipped)
+        names = (b.name for b in self._container.list() if not skipped_part(b.name))
+        reason = why_no_match(pattern, [*islice(names, _EXAMPLES)])
+        skipped = f", and {len(self.skipped)} are skipped for their names"
         raise SettingsError(
             Code.NO_FILES,
-            f"no file matches {pattern}"
-            + (f", and {skipped} are skipped for their names" if skipped else ""),
-            next_step=f"{why_no_match(pattern, names)}; correct archive_pattern or "
-            "container_url, or set no_files: accept",
+            f"no file matches {pattern}{skipped if self.skipped else ''}",
+            next_step=f"{reason}; correct archive_pattern or container_url, or set no_files: "
+            "accept",
             container=self._container.label,
         )
 
-    def of(self, blob: Blob) -> tuple[File, ...]:
+    def of(self, blob: Blob) -> Sequence[File]:
         """The files that a blob is or holds. May be called from several threads at once.
 
         Raises:
@@ -194,7 +176,7 @@ class Files:
         """
         key = (blob.name, blob.etag)
         if key not in self._seen:
-            self._seen[key] = tuple(self._look_at(blob))
+            self._seen[key] = self._look_at(blob)
         return self._seen[key]
 
     @property
@@ -202,15 +184,7 @@ class Files:
         """All files that were looked at so far."""
         return [file for files in self._seen.values() for file in files]
 
-    def each(self, blobs: Iterable[Blob]) -> Iterator[tuple[File, ...]]:
-        """The files of each blob, in the order of the blobs; some are looked at ahead."""
-        blobs = [*blobs]
-        with closing(self._of_each(blobs)) as found:
-            for files in found:
-                self._attend()
-                yield files
-
-    def in_order(self, blobs: Iterable[Blob]) -> Iterator[File]:
+    def in_order(self, blobs: Sequence[Blob]) -> Iterator[File]:
         """The files of all blobs, in the order in which they are read.
 
         All blobs are looked at before the first file is handed out, because only their members
@@ -222,8 +196,10 @@ class Files:
         found: list[File] = []
         failure: TapError | None = None
         try:
-            for files in self.each(blobs):
-                found += files
+            with closing(self._of_each(blobs)) as each:
+                for files in each:
+                    self._attend()
+                    found += files
         except TapError as error:
             failure = error
         yield from sorted(found, key=lambda file: file.order)
@@ -241,12 +217,9 @@ class Files:
         if file.problem is not None and file.stream is None:
             raise copy(file.problem)
         if file.member is None:
-            kept = self._kept.take(file.blob)
-            if kept is not None:
-                yield iter([kept] if kept else [])
-                return
-            with self._container.open(file.blob) as chunks:
+            with self._stored(file.blob) as chunks:
                 yield chunks
+            self._kept.drop(file.blob)
             return
         content = self._zip_of(file.blob)
         member = content.members[file.member]
@@ -261,16 +234,33 @@ class Files:
         while self._zips:
             self._close_one()
 
+    def _takes(self, name: str) -> bool:
+        """Whether a name is not one that is skipped, and its folder may hold a match."""
+        skipped = skipped_part(name)
+        if skipped:
+            self.skipped.add(skipped)
+        return not skipped and (not name.endswith("/") or self._rules.enters(name))
+
     def _concerns(self, blob: Blob) -> bool:
         """Whether a blob is looked at; what can't be listed may hold files that would be."""
         may_be_folder = not blob.etag and self._rules.enters(f"{blob.name.rstrip('/')}/")
         return may_be_folder or self._rules.looks_at(blob.name)
 
-    def _of_each(self, blobs: Sequence[Blob]) -> Generator[tuple[File, ...], None, None]:
+    def _of_each(self, blobs: Sequence[Blob]) -> Generator[Sequence[File]]:
         if self._workers == 1 or all((blob.name, blob.etag) in self._seen for blob in blobs):
             yield from map(self.of, blobs)
         else:
             yield from map_in_order(self.of, blobs, workers=self._workers)
+
+    @contextmanager
+    def _stored(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+        """The bytes of a blob: those that were kept, or the container's."""
+        kept = self._kept.get(blob)
+        if kept is not None:
+            yield iter([kept] if kept else [])
+            return
+        with self._container.open(blob) as chunks:
+            yield chunks
 
     def _zip_of(self, blob: Blob) -> ZipContent:
         """A zip file; a few are kept open, because their members may be read in turns."""
@@ -278,12 +268,8 @@ class Files:
         if content is None:
             if len(self._zips) == OPEN_ZIPS:
                 self._close_one()
-            kept = self._kept.look(blob)
-            if kept is not None:
-                content = ZipContent([kept]).__enter__()
-            else:
-                with self._container.open(blob) as chunks:
-                    content = ZipContent(chunks).__enter__()
+            with self._stored(blob) as chunks:
+                content = ZipContent(chunks).__enter__()
         self._zips[blob] = content
         return content
 
@@ -328,25 +314,25 @@ class Files:
         files = []
         with ZipContent(chunks) as content:
             self.skipped |= {f"{blob.name}/{name}" for name in content.skipped}
-            for member in enumerate(content.members):
+            for place, entry in enumerate(content.members):
                 problem = None
                 try:
-                    with content.open(member[1]) as opened:
+                    with content.open(entry) as opened:
                         found = self._recognised(blob, opened)
                 except DataError as error:
                     found, problem = self._nothing(blob), error
-                files.append(self._file(blob, found, member, problem=problem))
+                files.append(self._file(blob, found, place, entry, problem=problem))
         return files or [self._file(blob, _EMPTY_ZIP)]
 
     def _file(
         self,
         blob: Blob,
         found: Recognition,
-        member: tuple[int, ZipInfo] | None = None,
+        place: int | None = None,
+        entry: ZipInfo | None = None,
         *,
         problem: TapError | None = None,
     ) -> File:
-        place, entry = member or (None, None)
         problem = problem or found.problem
         if problem is None and found.reason:
             problem = DataError(
@@ -370,12 +356,13 @@ class Files:
 
 
 class _KeptBytes:
-    """The bytes of small blobs, until they are read or there are too many."""
+    """The bytes of small blobs, as many as fit; added to from several threads."""
 
     def __init__(self, size: int) -> None:
         self._free = size
         self._bytes: dict[Blob, bytes] = {}
         self._lock = Lock()
+        self.get = self._bytes.get
 
     def add(self, blob: Blob, data: bytes) -> None:
         with self._lock:
@@ -383,11 +370,6 @@ class _KeptBytes:
                 self._free -= len(data)
                 self._bytes[blob] = data
 
-    def look(self, blob: Blob) -> bytes | None:
-        return self._bytes.get(blob)
-
-    def take(self, blob: Blob) -> bytes | None:
+    def drop(self, blob: Blob) -> None:
         with self._lock:
-            data = self._bytes.pop(blob, None)
-            self._free += len(data or b"")
-            return data
+            self._free += len(self._bytes.pop(blob, b""))

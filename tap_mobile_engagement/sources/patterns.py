@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.settings import Settings
 
-_WILD = "*?["
-_SLASH_IN_BRACKETS = re.compile(r"\[[^\]]*/")
+_PARTS = re.compile(r"(?<![^/])\*\*/|\*\*|\*|\?|\[(?!!\])[^\]/]+\]|.", re.DOTALL)
+_STARS = {"**/": "(?:.*?/)??", "**": ".*?", "*": "[^/]*?"}
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,10 +46,8 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
     def data_type(self, name: str) -> str | None:
         """The name of the data type that a file is said to hold; None if nothing is said."""
-        for rule in self.types:
-            if matches(rule.pattern, name):
-                return rule.data_type
-        return None
+        said = (rule.data_type for rule in self.types if matches(rule.pattern, name))
+        return next(said, None)
 
     def enters(self, folder: str) -> bool:
         """Whether a file in that folder may be looked at; the name ends with a slash."""
@@ -58,9 +56,8 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def prefix(self) -> str:
         """What the names of all files that are looked at begin with, in any encoding."""
-        pattern = normalize("NFC", self.pattern)
-        ends = (i for i, char in enumerate(pattern) if char in _WILD or not char.isascii())
-        return pattern[: next(ends, None)]
+        found = re.match(r"[^*?\[\x80-\U0010ffff]*", normalize("NFC", self.pattern))
+        return found[0] if found else ""
 
     def to_state(self) -> Any:
         """The rules as a state holds them."""
@@ -85,25 +82,17 @@ def matches(pattern: str, name: str) -> bool:
 
 def may_match_in(pattern: str, folder: str) -> bool:
     """Whether a pattern can match any name in a folder, whose own name ends with a slash."""
-    if _SLASH_IN_BRACKETS.search(pattern):
-        return True
-    *wanted, _ = levels = pattern.split("/")
-    names = folder.rstrip("/").split("/")
+    levels, names = pattern.split("/"), folder.rstrip("/").split("/")
     for level, name in zip(levels, names, strict=False):
         if "**" in level:
             return True
         if not matches(level, name):
             return False
-    return len(names) <= len(wanted)
+    return len(names) < len(levels)
 
 
 def why_no_match(pattern: str, names: Sequence[str]) -> str:
-    """Why a pattern matches none of the names that are there, and what would.
-
-    Args:
-        pattern: The pattern.
-        names: Some of the names; none where there are none at all.
-    """
+    """Why a pattern matches none of these names, which may be none, and what would."""
     folded = pattern.casefold()
     for name in names:
         if matches(folded, name.casefold()):
@@ -133,10 +122,25 @@ def _what_never_matches(pattern: str) -> str:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    pattern = normalize("NFC", pattern)
-    parts = re.findall(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]|.", pattern, re.DOTALL)
+    """The regular expression of a pattern, whose time does not explode with long names.
+
+    What stands between two stars is found where it occurs first and never tried again, which
+    loses no match: the second star stands for at least as much as the first. Only ``**``
+    before a narrow star needs more tries, so all up to the next ``**`` is found together.
+    """
+    groups = [[""]]  # each begins at a ``**``, and consists of pieces that begin at a star
+    for part in _PARTS.findall(normalize("NFC", pattern)):
+        if part.startswith("**"):
+            groups.append([_STARS[part]])
+        elif part == "*":
+            groups[-1].append(_STARS[part])
+        else:
+            groups[-1][-1] += _regex(part)
+    *early, last = groups
+    end = last.pop() if len(last) > 1 else ""
+    regex = "".join(f"(?>{_joined(group)})" for group in early) + _joined(last) + end
     try:
-        return re.compile("".join(map(_regex, parts)), re.DOTALL)
+        return re.compile(regex, re.DOTALL)
     except re.error as error:
         raise SettingsError(
             Code.BAD_SETTING,
@@ -145,19 +149,18 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         ) from None
 
 
+def _joined(pieces: Sequence[str]) -> str:
+    return pieces[0] + "".join(f"(?>{piece})" for piece in pieces[1:])
+
+
 def _regex(part: str) -> str:
-    match part:
-        case "**/":
-            return r"(?:.*/)?"
-        case "**":
-            return r".*"
-        case "*":
-            return r"[^/]*"
-        case "?":
-            return r"[^/]"
-        case _ if len(part) > 1:
-            negated = part[1] == "!"
-            chars = re.sub(r"[\\^\[&|~]", r"\\\g<0>", part[1 + negated : -1])
-            return f"[{'^/' if negated else ''}{chars}]"
-        case _:
-            return re.escape(part)
+    if part == "?":
+        return "[^/]"
+    if len(part) == 1:
+        return re.escape(part)
+    negated = part[1] == "!"
+    chars = [
+        f"{re.escape(first)}-{re.escape(last)}" if last else re.escape(first)
+        for first, last in re.findall("(.)(?:-(.))?", part[1 + negated : -1], re.DOTALL)
+    ]
+    return f"(?!/)[{'^' * negated}{''.join(chars)}]"

@@ -262,7 +262,7 @@ def test_no_log_of_any_library_holds_the_signature(
 def test_the_azure_sdk_is_not_loaded_before_it_is_needed() -> None:
     program = (
         "import sys, tap_mobile_engagement.tap, tap_mobile_engagement.containers as c; "
-        "import tap_mobile_engagement.sources.opening; "
+        "import tap_mobile_engagement.sources.archive; "
         "c.open_container('file:///'); "
         "assert 'azure.storage.blob' not in sys.modules; "
         "import tap_mobile_engagement.containers.azure; "

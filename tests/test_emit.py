@@ -20,7 +20,8 @@ from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import Block
 from tap_mobile_engagement.reading.decoding import ShapedReader
-from tap_mobile_engagement.reading.records import RecordReader, cut
+from tap_mobile_engagement.reading.layouts import cut
+from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.simulator import Options, Simulator
 
@@ -138,7 +139,7 @@ def test_documented_files_are_read_by_types(name: str, exported: Export) -> None
         for block in cut(each, reader.decode):
             assert isinstance(block, Block)
             assert block.decoded is not None
-            assert reader.columns(block.decoded)
+            assert reader.columns(block)
 
 
 ODD_EVENTS = {

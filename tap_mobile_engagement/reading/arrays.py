@@ -9,7 +9,6 @@ from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.cutting import (
     BLOCK_SIZE,
     COMMA,
-    FIRST_LOOK,
     OPENING,
     QUOTE,
     STRING,
@@ -17,16 +16,16 @@ from tap_mobile_engagement.reading.cutting import (
     WHITE,
     Block,
     Cutter,
-    is_array,
+    Span,
+    is_value,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_mobile_engagement.reading.cutting import Decode, Span
+    from tap_mobile_engagement.reading.cutting import Decode
 
 _BLANK = 64  # bytes; more white space than files have before an element
-_GUESSES = 3  # per block, before the exact scan; each costs a parse of the block
 _TAIL = 64 * 1024  # bytes that may stand behind the array of a wrapper
 _END = ord("]")
 
@@ -61,96 +60,51 @@ def cut_array(
 
     Yields:
         All elements in order, each in exactly one block. What stands between two commas and is
-        no element is an unsound block.
+        no element is a block that is not sound.
 
     Raises:
         DataError: ``BLOB_TRUNCATED`` where the content ends before array and object are closed;
             ``BLOB_CORRUPT`` where it is no array, or something follows it.
     """
-    return _ArrayCutter(chunks, decode, offset, block_size, is_wrapped=is_wrapped).blocks()
+    cutter = _ArrayCutter(chunks, decode, offset, block_size)
+    cutter.is_wrapped = is_wrapped
+    return cutter.blocks()
 
 
 class _ArrayCutter(Cutter):
     """One pass over an array, or over the one in a wrapper."""
 
-    def __init__(
-        self,
-        chunks: Iterable[bytes],
-        decode: Decode | None,
-        offset: int,
-        block_size: int,
-        *,
-        is_wrapped: bool,
-    ) -> None:
-        super().__init__(chunks, decode, offset, block_size)
-        self._is_wrapped = is_wrapped
+    _brackets = (b"[", b"]")
+    is_wrapped = False
 
     def _begin(self) -> None:
         """Find the array."""
         while not self._buffer:
             if not self._fill(1):
                 raise DataError(Code.BLOB_CORRUPT, "the content is empty", offset=0)
-            stripped = self._buffer.lstrip(WHITE)
-            self._offset += len(self._buffer) - len(stripped)
-            self._buffer = stripped
+            self._forget(len(self._buffer) - len(self._buffer.lstrip(WHITE)))
         if not self._buffer.startswith(b"["):
-            what = "the content is no JSON array"
-            raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset)
+            raise self._corrupt("the content is no JSON array")
 
-    def _guess(self) -> tuple[Block | None, int]:
-        if not self._between and self._is_first:
-            self._learn(_array_spans(self._buffer[:FIRST_LOOK])[0])
-        if not self._between:
-            return None, 0
-        to_comma = self._between.index(b",")
-        at = len(self._buffer)
-        for _ in range(_GUESSES):
-            at = self._buffer.rfind(self._between, 1, at)
-            if at < 0:
-                break
-            # Through a view, for slicing and adding would copy the block twice.
-            data = b"".join((memoryview(self._buffer)[: at + to_comma], b"]"))
-            decoded = self._decode(data) if self._decode else None
-            if decoded is not None or is_array(data):
-                return Block(data, self._offset, decoded=decoded), len(data)
-        return None, 0
-
-    def _last(self) -> tuple[Block | None, int]:
-        """The last elements with the array's end.
-
-        What begins with much white space may be empty, and is looked at more closely.
-        """
-        if self._is_wrapped:
+    def _last(self) -> Iterator[int]:
+        """Where the array ends; what begins with much white space is looked at closely."""
+        if self.is_wrapped:
             start = max(len(self._buffer) - _TAIL, 0)
             ending = _WRAPPER_ENDING.search(self._buffer, start)
-            data = self._buffer[: ending.start() + 1] if ending else b""
+            end = ending.start() if ending else 0
         else:
-            data = self._buffer.rstrip(WHITE)
-        is_blank = not data[1 : min(len(data) - 1, _BLANK)].strip(WHITE)
-        if is_blank or not data.endswith(b"]"):
-            return None, 0
-        decoded = self._decode(data) if self._decode else None
-        if decoded is None and not is_array(data):
-            return None, 0
-        return Block(data, self._offset, decoded=decoded), len(data)
+            end = len(self._buffer.rstrip(WHITE)) - 1
+        if self._buffer.startswith(b"]", end) and self._buffer[1:end][:_BLANK].strip(WHITE):
+            yield end
 
-    def _spans(self, *, has_more: bool) -> tuple[list[Span], int]:
+    def _spans(self, buffer: bytes, *, has_more: bool) -> tuple[list[Span], int]:
         del has_more
-        spans, closed = _array_spans(self._buffer)
-        if closed and self._is_first and len(spans) == 1:
-            start, end = spans[0]
-            if not self._buffer[start:end].strip(WHITE):
-                return [], closed  # an empty array
-        self._learn(spans)
-        return spans, closed
-
-    def _joined(self, spans: list[Span]) -> Block | None:
-        data = self._buffer[: spans[-1][1]] + b"]"
-        has_blanks = any(not self._buffer[start:end].strip(WHITE) for start, end in spans)
-        return None if has_blanks or not is_array(data) else Block(data, self._offset)
-
-    def _behind(self, end: int) -> int:
-        return end + 1  # a comma
+        ends, closed = _element_ends(buffer)
+        starts = [1, *(end + 1 for end in ends)]
+        if closed and self._is_first and len(ends) == 1 and not buffer[1:closed].strip(WHITE):
+            return [], closed  # an empty array
+        pairs = zip(starts, ends, strict=False)
+        return [Span(a, b, is_value(buffer[a:b])) for a, b in pairs], closed
 
     def _learn(self, spans: list[Span]) -> None:
         """Remember the text between the last element found and the one before it.
@@ -160,52 +114,50 @@ class _ArrayCutter(Cutter):
         """
         if len(spans) < 2:  # noqa: PLR2004
             return
-        (start, end), (following, _) = spans[-2:]
+        start, end, _ = spans[-2]
         ending = _ENDING.search(self._buffer, max(start, end - 256), end)
-        beginning = _BEGINNING.match(self._buffer, following)
+        beginning = _BEGINNING.match(self._buffer, end + 1)
         if ending and beginning:
             self._between = self._buffer[ending.start() : beginning.end()]
+            self._to_end = end - ending.start()
 
     def _finish(self, closed: int) -> None:
         """Check the bracket that closes the array, and what follows it."""
         if not closed:
             raise self._truncated("the content ends before its array is closed")
-        if self._buffer[closed] != _END:
-            what = "the brackets don't match: a brace closes the array"
-            raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset + closed)
-        self._offset += closed + 1
-        self._buffer = self._buffer[closed + 1 :]
-        if self._is_wrapped:
-            while self._fill(len(self._buffer) + 1) and len(self._buffer) <= _TAIL:
-                pass
-            if _WRAPPER_ENDING.fullmatch(b"]" + self._buffer):
-                return
-            if not self._buffer.rstrip(WHITE).endswith(b"}"):
-                raise self._truncated("the content ends before its object is closed")
-            what = "something else than plain members follows the array in its object"
-            raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset)
-        while True:
-            stripped = self._buffer.lstrip(WHITE)
-            if stripped:
-                offset = self._offset + len(self._buffer) - len(stripped)
-                what = "something follows the end of the array"
-                raise DataError(Code.BLOB_CORRUPT, what, offset=offset)
-            self._offset += len(self._buffer)
-            self._buffer = b""
-            if not self._fill(1):
-                return
+        is_brace = self._buffer[closed] != _END
+        self._forget(closed)
+        if is_brace:
+            raise self._corrupt("the brackets don't match: a brace closes the array")
+        self._forget(1)
+        while self.is_wrapped and self._fill(len(self._buffer) + 1):
+            if len(self._buffer) > _TAIL:
+                break
+        if self.is_wrapped and _WRAPPER_ENDING.fullmatch(b"]" + self._buffer):
+            return
+        if self.is_wrapped and not self._buffer.rstrip(WHITE).endswith(b"}"):
+            raise self._truncated("the content ends before its object is closed")
+        if self.is_wrapped:
+            raise self._corrupt("something else than plain members follows its array")
+        while self._buffer or self._fill(1):
+            self._forget(len(self._buffer) - len(self._buffer.lstrip(WHITE)))
+            if self._buffer:
+                raise self._corrupt("something follows the end of the array")
+
+    def _corrupt(self, what: str) -> DataError:
+        return DataError(Code.BLOB_CORRUPT, what, offset=self._offset)
 
 
-def _array_spans(buffer: bytes) -> tuple[list[Span], int]:
+def _element_ends(buffer: bytes) -> tuple[list[int], int]:
     """Find the whole elements of an array by its strings and brackets alone.
 
     Returns:
-        Where the elements begin and end that a comma or the array's end follows; and where
-        the array is closed, 0 if that is not in the buffer.
+        Where the elements end that a comma or the array's end follows, and where the array is
+        closed: 0 if that is not in the buffer.
     """
-    spans = []
-    depth = start = 0
-    for token in TOKENS.finditer(buffer):
+    ends = []
+    depth = 1
+    for token in TOKENS.finditer(buffer, 1):
         at = token.start()
         byte = buffer[at]
         if byte == QUOTE:
@@ -213,15 +165,12 @@ def _array_spans(buffer: bytes) -> tuple[list[Span], int]:
                 break  # the rest of this string is still to come
         elif byte == COMMA:
             if depth == 1:
-                spans.append((start, at))
-                start = at + 1
+                ends.append(at)
         elif byte in OPENING:
             depth += 1
-            if depth == 1:
-                start = at + 1
         else:
             depth -= 1
             if depth == 0:
-                spans.append((start, at))
-                return spans, at
-    return spans, 0
+                ends.append(at)
+                return ends, at
+    return ends, 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 from binascii import hexlify
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from io import BytesIO
 from itertools import chain, repeat
 from operator import itemgetter
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import xxhash
 
+from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.reading.elements import number
 from tap_mobile_engagement.reading.occurrences import Occurrences
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.columns import Column, Columns
 
+_STRUCTS = {
+    each.name: msgspec.defstruct(each.name, [field.name for field in each.fields], gc=False)
+    for each in (*DATA_TYPES, *LISTED_TYPES)
+}
 _canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 _decode = msgspec.json.Decoder(float_hook=number).decode
 _hexadecimal_ids = Layout("32s").iter_unpack
@@ -76,7 +80,7 @@ class Batch:
         self.count = len(columns.values[0])
         # One call encodes all records, and what reads lines takes them apart: it looks for the
         # ends with `memchr`, where `bytes.split` goes byte by byte.
-        records = [*map(_struct_of(origin.data_type), *columns.values)]
+        records = [*map(_STRUCTS[origin.data_type.name], *columns.values)]
         lines = BytesIO(_canonical.encode_lines(records)).readlines()
         self.rows = [*map(_between_brace_and_newline, lines)]
         self.unknown: list[bytes] | None = None
@@ -126,7 +130,7 @@ class RecordIds:
 
     def begin(self) -> None:
         """Begin with the rows of another file."""
-        self._occurrences.end_run()
+        self._occurrences.begin()
 
     def of(self, contents: list[bytes], columns: Columns) -> list[bytes]:
         """The ids of some items, as 32 hex digits each.
@@ -136,19 +140,13 @@ class RecordIds:
             columns: Their values.
         """
         digests = [*map(xxhash.xxh3_128_digest, contents, repeat(self._seed))]
-        if columns.sizes is None or len({*digests}) < len(digests):
+        is_apart = columns.starts is not None and not columns.is_part
+        if not is_apart or len({*digests}) < len(digests):
             keys = columns.values[self._key_at]
-            for place, count in self._occurrences.of(digests, keys, columns.sizes):
+            for place, count in [*self._occurrences.of(digests, keys, columns.starts)]:
                 content = b"%b#%d" % (contents[place], count)
                 digests[place] = xxhash.xxh3_128_digest(content, self._seed)
         return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
-
-
-@lru_cache(maxsize=64)
-def _struct_of(data_type: DataType) -> type[msgspec.Struct]:
-    """A Struct of an item's own fields."""
-    names = [field.name for field in data_type.fields]
-    return msgspec.defstruct(data_type.name, names, gc=False)
 
 
 def _with_unknown(
@@ -170,7 +168,7 @@ def _contents_by_floats(data_type: DataType, columns: Columns) -> list[bytes]:
     So the id of an item is what it always was, though its record keeps all digits now.
     """
     values = ([*map(_floats, column)] for column in columns.values)
-    records = map(_struct_of(data_type), *values)
+    records = map(_STRUCTS[data_type.name], *values)
     rows = [_canonical.encode(record)[1:] for record in records]
     if columns.unknown is None:
         return rows

@@ -1,8 +1,8 @@
 """Columns of source values to columns of record values.
 
 The same values as by :mod:`.values`, but checked and changed a column at a time: one call of a
-built-in over a list costs a tenth of a Python function called for each value. A column with a
-value that is none raises :class:`BadValue`; its items are then read one by one, for the reason.
+built-in over a list costs a tenth of a Python function called for each value. A column that is
+not regular is read value by value.
 """
 
 from __future__ import annotations
@@ -10,24 +10,26 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from gc import is_tracked
 from io import BytesIO
-from operator import itemgetter
 from secrets import randbits
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from tap_mobile_engagement.datatypes import Kind
 from tap_mobile_engagement.reading import values
 from tap_mobile_engagement.reading.elements import NUL, common_float
-from tap_mobile_engagement.reading.values import MAX_DEPTH, BadValue, check_depth
+from tap_mobile_engagement.reading.values import MAX_DEPTH, READERS, BadValue, check_nested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tap_mobile_engagement.datatypes import DataType, Field
 
     Column = Sequence[Any]
 
+_NONE = type(None)
+_OBJECTS = {dict, _NONE}
 _MAX_INTEGER = (1 << 63) - 1
 
 # What a time looks like once every digit is a 0; with 0, 3, 6 or 9 fraction digits and a Z it
@@ -56,165 +58,6 @@ _EARLIEST, _LATEST = 10**11, 4 * 10**12
 _SPARE_ZEROS = "000Z"  # ends a fraction that has more digits than it needs
 
 
-def times(column: Column) -> Column:
-    """Times in their normal form: checked in bulk, rewritten only where one is not normal.
-
-    Raises:
-        BadValue: If one is no time, or stands for none.
-    """
-    present = [value for value in column if value is not None] if None in column else column
-    if not present:
-        return column
-    try:
-        together = "\n".join(present)
-    except TypeError:
-        return _milliseconds(column)
-    shapes = together.translate(_DIGITS)
-    usual, _, _ = shapes.partition("\n")
-    if usual not in _NORMAL or shapes != "\n".join([usual] * len(present)):
-        present = _rewritten(present, shapes.split("\n"))
-        together = "\n".join(present)
-    try:  # no month 13, no day 31 in June
-        msgspec.convert(present, list[datetime])
-    except msgspec.ValidationError:
-        raise BadValue("no possible time") from None
-    if _SPARE_ZEROS in together:
-        for _ in range(3):  # of up to nine digits
-            together = together.replace(f".{_SPARE_ZEROS}", "Z").replace(_SPARE_ZEROS, "Z")
-        present = together.split("\n")
-    if len(present) == len(column):
-        return present
-    found = iter(present)
-    return [None if value is None else next(found) for value in column]
-
-
-def _rewritten(column: Column, shapes: Sequence[str]) -> Column:
-    """Texts of different shapes as times, nearly in their normal form.
-
-    Raises:
-        BadValue: If one is no time, or stands for none.
-    """
-    if len(shapes) != len(column):
-        raise BadValue("a time of several lines")
-    endings = [*map(_ENDINGS.get, shapes)]
-    if None not in endings:
-        pairs = zip(column, endings, strict=True)
-        return (
-            "\n".join([v[: e[0]] + e[1] for v, e in pairs if e]).replace(" ", "T").split("\n")
-        )
-    if _WITH_OFFSET.issuperset(shapes):
-        try:
-            moments = msgspec.convert(column, list[datetime])
-            return _written([moment.astimezone(UTC) for moment in moments])
-        except (msgspec.ValidationError, OverflowError):
-            raise BadValue("no possible time") from None
-    found = [values.time(value) for value in column]
-    if None in found:
-        raise BadValue("no time")
-    return found
-
-
-def _milliseconds(column: Column) -> Column:
-    """Milliseconds since 1970, and whatever else is among them."""
-    if set(map(type, column)) == {int} and min(column) > _EARLIEST and max(column) < _LATEST:
-        seconds = [value / 1000 for value in column]
-        return _written(msgspec.convert(seconds, list[datetime], strict=False))
-    return [None if value is None else values.time(value) for value in column]
-
-
-def _written(moments: list[datetime]) -> Column:
-    """Moments in UTC in their normal form; one call writes all of them."""
-    return times(msgspec.json.encode(moments).decode()[2:-2].split('","'))
-
-
-def integers(column: Column) -> Column:
-    """Integers of at most 64 bits."""
-    kinds = set(map(type, column))
-    if kinds <= {int, type(None)}:
-        present = column if kinds == {int} else [v for v in column if v is not None]
-        if not present or (min(present) >= -_MAX_INTEGER - 1 and max(present) <= _MAX_INTEGER):
-            return column
-    return [None if value is None else values.integer(value) for value in column]
-
-
-def booleans(column: Column) -> Column:
-    """True or false."""
-    if set(map(type, column)) <= {bool, type(None)}:
-        return column
-    return [None if value is None else values.boolean(value) for value in column]
-
-
-def flags(column: Column) -> Column:
-    """Lists of texts."""
-    if set(map(type, column)) <= {list, type(None)}:
-        return column
-    return [None if value is None else values.flags(value) for value in column]
-
-
-_between_texts = randbits(62)
-_decode_texts = msgspec.json.Decoder(
-    list[dict[str, Any] | int | None], float_hook=common_float
-).decode
-
-
-def _from_text(column: Column) -> Column:
-    """Objects out of JSON texts, all decoded at once.
-
-    A number that no text can know stands between them, so that none can reach into another.
-    """
-    if not {*map(type, column)} <= {str, type(None)}:
-        raise BadValue("an object in another form")
-    texts = ["null" if value is None else value or "{}" for value in column]
-    data = f"[{f',{_between_texts},'.join(texts)}]".encode("utf-8", "surrogatepass")
-    if NUL in data:
-        raise BadValue("a character for no target")
-    try:
-        found = _decode_texts(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        raise BadValue("no object") from None
-    if len(found) != 2 * len(texts) - 1 or found[1::2].count(_between_texts) != len(texts) - 1:
-        raise BadValue("no object")
-    objects = found[::2]
-    if int in set(map(type, objects)):
-        raise BadValue("no object")
-    return objects
-
-
-def check_depths(column: Iterable[Any]) -> None:
-    """Refuse values that are nested too deep.
-
-    Raises:
-        BadValue: If one is.
-    """
-    found = [*column]
-    try:
-        lines = BytesIO(_encode_lines(found)).readlines()
-        if max(map(len, lines), default=0) > 2 * MAX_DEPTH:
-            for value in found:
-                check_depth(value)
-    except RecursionError:
-        raise BadValue(values.TOO_DEEP) from None
-
-
-_encode_lines = msgspec.json.Encoder().encode_lines
-
-
-def check_nulls(column: Column) -> None:
-    """Refuse a column with a text that may stand for null, which only its kind tells.
-
-    Raises:
-        BadValue: If there is one.
-    """
-    texts = {value.strip() for value in column if isinstance(value, str)}
-    if not texts.isdisjoint((*values.NO_IDS, "null")):
-        raise BadValue("a text that may stand for null")
-
-
-def filled(column: Column, other: Column) -> Column:
-    """A column, with the values of another where it has none."""
-    return [theirs if own is None else own for own, theirs in zip(column, other, strict=True)]
-
-
 class Columns(NamedTuple):
     """The values of some items, by field.
 
@@ -222,14 +65,18 @@ class Columns(NamedTuple):
         values: For each field of the data type a column.
         unknown: For each item its unknown fields; None where no item has any.
         group_unknown: The same of the groups around them.
-        sizes: How many items each group has; None where items are not grouped.
+        starts: Where a group begins among the items; None where items are not grouped.
+        is_part: Whether more of the last group may come in another block.
+        elements: How many elements hold the items.
         has_decimals: Whether there may be decimals that no float can hold.
     """
 
     values: Sequence[Column]
     unknown: Column | None = None
     group_unknown: Column | None = None
-    sizes: list[int] | None = None
+    starts: Sequence[int] | None = None
+    is_part: bool = False
+    elements: int = 1
     has_decimals: bool = False
 
 
@@ -249,8 +96,9 @@ def normalised(
     """
     read: list[Column] = []
     for place, (field, column) in enumerate(zip(data_type.fields, columns, strict=True)):
+        normal: Column
         if column is None:
-            normal: Column = [None] * count
+            normal = [None] * count
         else:
             match field.kind:
                 case Kind.TEXT:
@@ -260,14 +108,14 @@ def normalised(
                     if not values.NO_IDS.isdisjoint(column):
                         normal = [None if v in values.NO_IDS else v for v in column]
                 case Kind.OBJECT:
-                    normal = column if {*map(type, column)} <= _OBJECTS else _from_text(column)
+                    normal = column if {*map(type, column)} <= _OBJECTS else _from_texts(column)
                     # A dictionary of scalars is not tracked by the garbage collector of most
                     # versions of Python: the cheapest proof that nothing is nested in it.
                     nested = [*filter(is_tracked, normal)]
                     if nested:
                         check_depths(nested)
-                case _:
-                    normal = _NORMALISERS[field.kind](column)
+                case kind:
+                    normal = _NORMALISERS[kind](column) or _one_by_one(kind, column)
         is_certain = place in certain and normal is column
         if not (field.nullable or is_certain) and None in normal:
             raise BadValue(f"{field.name} is missing")
@@ -275,34 +123,183 @@ def normalised(
     return read
 
 
-_OBJECTS = {dict, type(None)}
-_NORMALISERS: dict[Kind, Callable[[Column], Column]] = {
-    Kind.TIME: times,
-    Kind.INTEGER: integers,
-    Kind.BOOLEAN: booleans,
-    Kind.FLAGS: flags,
+def _one_by_one(kind: Kind, column: Column) -> Column:
+    read = READERS[kind]
+    return [None if value is None else read(value) for value in column]
+
+
+# Each normalises a regular column; None where it is not one.
+
+
+def _times(column: Column) -> Column | None:
+    """Times in their normal form: checked in bulk, rewritten only where one is not normal."""
+    present: Column | None
+    present = [value for value in column if value is not None] if None in column else column
+    if not present:
+        return column
+    try:
+        together = "\n".join(present)
+    except TypeError:
+        return _milliseconds(column)
+    shapes = together.translate(_DIGITS)
+    usual, _, _ = shapes.partition("\n")
+    if usual not in _NORMAL or shapes != "\n".join([usual] * len(present)):
+        present = _rewritten(present, shapes.split("\n"))
+        if present is None:
+            return None
+        together = "\n".join(present)
+    try:  # no month 13, no day 31 in June
+        msgspec.convert(present, list[datetime])
+    except msgspec.ValidationError:
+        return None
+    if _SPARE_ZEROS in together:
+        for _ in range(3):  # of up to nine digits
+            together = together.replace(f".{_SPARE_ZEROS}", "Z").replace(_SPARE_ZEROS, "Z")
+        present = together.split("\n")
+    if len(present) == len(column):
+        return present
+    found = iter(present)
+    return [None if value is None else next(found) for value in column]
+
+
+def _rewritten(column: Column, shapes: Sequence[str]) -> Column | None:
+    """Texts of different shapes as times, nearly in their normal form."""
+    if len(shapes) != len(column):  # a time of several lines
+        return None
+    endings = [*map(_ENDINGS.get, shapes)]
+    if None not in endings:
+        pairs = zip(column, endings, strict=True)
+        joined = "\n".join([v[: e[0]] + e[1] for v, e in pairs if e])
+        return joined.replace(" ", "T").split("\n")
+    if _WITH_OFFSET.issuperset(shapes):
+        try:
+            moments = msgspec.convert(column, list[datetime])
+            return _written([moment.astimezone(UTC) for moment in moments])
+        except (msgspec.ValidationError, OverflowError):
+            return None
+    return None
+
+
+def _milliseconds(column: Column) -> Column | None:
+    if {*map(type, column)} == {int} and min(column) > _EARLIEST and max(column) < _LATEST:
+        seconds = [value / 1000 for value in column]
+        return _written(msgspec.convert(seconds, list[datetime], strict=False))
+    return None
+
+
+def _written(moments: list[datetime]) -> Column | None:
+    """Moments in UTC in their normal form; one call writes all of them."""
+    return _times(msgspec.json.encode(moments).decode()[2:-2].split('","'))
+
+
+def _integers(column: Column) -> Column | None:
+    kinds = {*map(type, column)}
+    if not kinds <= {int, _NONE}:
+        return None
+    present = column if kinds == {int} else [v for v in column if v is not None]
+    if present and (min(present) < -_MAX_INTEGER - 1 or max(present) > _MAX_INTEGER):
+        return None
+    return column
+
+
+def _booleans(column: Column) -> Column | None:
+    return column if {*map(type, column)} <= {bool, _NONE} else None
+
+
+def _flags(column: Column) -> Column | None:
+    return column if {*map(type, column)} <= {list, _NONE} else None
+
+
+_between_texts = randbits(62)
+_decode_texts = msgspec.json.Decoder(
+    list[dict[str, Any] | int | None], float_hook=common_float
+).decode
+
+
+def _from_texts(column: Column) -> Column:
+    """Objects out of JSON texts, all decoded at once.
+
+    A number that no text can know stands between them, so that none can reach into another.
+
+    Raises:
+        BadValue: If one is none, or has decimals that no float can hold: items with such are
+            read by themselves.
+    """
+    if not {*map(type, column)} <= {str, _NONE}:
+        raise BadValue("an object in another form")
+    texts = ["null" if value is None else value or "{}" for value in column]
+    data = f"[{f',{_between_texts},'.join(texts)}]".encode("utf-8", "surrogatepass")
+    try:
+        found = _decode_texts(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise BadValue("no object") from None
+    objects, between = found[::2], found[1::2]
+    is_apart = len(objects) == len(texts) and between == [_between_texts] * (len(texts) - 1)
+    if NUL in data or not is_apart or int in {*map(type, objects)}:
+        raise BadValue("no object")
+    return objects
+
+
+_NORMALISERS: dict[Kind, Callable[[Column], Column | None]] = {
+    Kind.TIME: _times,
+    Kind.INTEGER: _integers,
+    Kind.BOOLEAN: _booleans,
+    Kind.FLAGS: _flags,
 }
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
-_first_character = itemgetter(slice(1))
+def check_depths(column: list[Any]) -> None:
+    """Refuse values that are nested too deep.
+
+    Raises:
+        BadValue: If one is.
+    """
+    try:
+        # What has few bytes can't have many levels.
+        if max(map(len, BytesIO(_encode_lines(column))), default=0) > 2 * MAX_DEPTH:
+            for value in column:
+                check_nested(value)
+    except RecursionError:
+        raise BadValue(values.TOO_DEEP) from None
+
+
+def filled(column: Column, other: Column) -> Column:
+    """A column, with the values of another where it has none.
+
+    Raises:
+        BadValue: If a text of the column may stand for null, which only its kind tells.
+    """
+    texts = {value.strip() for value in column if isinstance(value, str)}
+    if not texts.isdisjoint((*values.NO_IDS, "null")):
+        raise BadValue("a text that may stand for null")
+    return [theirs if own is None else own for own, theirs in zip(column, other, strict=True)]
+
+
 _PAIR_SEPARATORS = (";", "|", "&", ",")
 
 
-def column_of_cells(field: Field, cells: Column) -> Column:
-    """Cells of CSV as values: an empty one is a field that is not there, where it need not be.
+def column_of_cells(field: Field | None, cells: Sequence[str]) -> Column:
+    """Cells of CSV as source values: an empty one is what ``""`` would be in JSON.
 
-    Objects may also be given as ``key=value`` pairs, which is an assumption.
+    Where that may be missing, it is. Objects may also be given as ``key=value`` pairs, which is
+    an assumption.
+
+    Args:
+        field: The field; None for a column that is not known.
+        cells: The cells.
     """
+    if field is None:
+        return [cell or UNSET for cell in cells]
+    column: Column = cells
     if field.nullable and "" in cells:
-        cells = [cell or None for cell in cells]
-    if field.kind is Kind.OBJECT:
-        beginnings = {*map(_first_character, filter(None, cells))}
-        if not beginnings <= {"{"}:
-            cells = [cell and pairs(cell) for cell in cells]
-    return cells
+        column = [cell or None for cell in cells]
+    if field.kind is Kind.OBJECT and not {cell[:1] for cell in cells} <= {"", "{"}:
+        column = [cell and _pairs(cell) for cell in column]
+    return column
 
 
-def pairs(cell: str) -> object:
+def _pairs(cell: str) -> object:
     """An object given as ``key=value`` pairs; any other text as it is."""
     if "=" not in cell or cell.lstrip().startswith("{"):
         return cell

@@ -1,41 +1,33 @@
 """Cut JSON text of any size into blocks of whole elements: what every layout shares.
 
 An export file is one array, maybe gigabytes on one line (:mod:`.arrays`); other writers put
-objects one after another (:mod:`.objects`). Either is taken in blocks of bytes; a block is cut
-behind its last whole element, and what follows the cut begins the next block. So memory is
-bounded by the block size and the largest single element.
+objects one after another (:mod:`.objects`). Either is taken in blocks of bytes; what follows
+the last whole element of a block begins the next one. So memory is bounded by the block size
+and the largest single element.
 
-Where to cut is guessed fast and judged exactly. The text between two elements (``]},{`` say)
-is learned from the file itself; its last occurrence in the block is the guess. A prefix that,
-closed with ``]``, parses as an array was cut right, for a cut inside an element leaves a
-bracket or a string open. What is going to decode the blocks anyway may be that judge, so that
-each is parsed once. When no guess is right, a scanner that follows only strings and brackets
-finds the elements one by one; so one element with bad syntax inside is handed on as such, and
-does not take the rest of the file with it.
+Where to cut is guessed fast and judged exactly. The text between two elements (``]},{`` say) is
+learned from the file itself, and its last occurrence is the guess. What stands before it and
+parses was cut right, because a cut inside an element leaves a bracket or a string open. What
+decodes the blocks anyway is that judge, so that each is parsed once. Where no guess is right,
+elements are found one by one; so one broken element does not take the others with it.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.names import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    Decode = Callable[[bytes], tuple[list[Any], list[Any]] | None]
-    """Decodes a JSON array: its elements, and more that is the decoder's own affair.
-
-    None where it is none, or not of the kind that is wanted.
-    """
-
-    Span = tuple[int, int]
-    """Where an element begins and ends, as positions in a buffer."""
+    Decode = Callable[[bytes], Any]
+    """Decodes the data of a block; None where it is not valid, or not of the kind wanted."""
 
 BLOCK_SIZE = 64 * 1024
 """Bytes to take at a time: larger blocks cost page faults, smaller ones calls."""
@@ -57,12 +49,21 @@ TOKENS = re.compile(STRING + rb'|["\[\]{},]', re.DOTALL)
 
 QUOTE = ord('"')
 COMMA = ord(",")
-LIST = ord("[")
+BRACE = ord("{")
 OPENING = frozenset(b"[{")
 
-_IN_LIST = 2  # levels, in the list of a group
+_GUESSES = 3  # per block; each costs a parse of the block
 
-_raw_values = msgspec.json.Decoder(list[msgspec.Raw])
+_raw = msgspec.json.Decoder(msgspec.Raw)
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Span(NamedTuple):
+    """Where an element stands in a buffer, and whether it is valid JSON."""
+
+    start: int
+    end: int
+    is_sound: bool
 
 
 @dataclass(slots=True)
@@ -70,10 +71,10 @@ class Block:
     """Some whole elements, one after another, as they stand in the file.
 
     Attributes:
-        data: A JSON array of just these elements.
+        data: A JSON array of just these elements, or objects without commas between them. Where
+            the block is not sound: the text of one element, or what stands in its place.
         offset: Where ``data`` stands in the uncompressed content, in bytes.
-        sound: Whether it is valid JSON. An unsound block holds exactly one element, or what
-            stands in the place of one.
+        sound: Whether it is valid JSON.
         decoded: What the reader's ``decode`` made of ``data``, if it was asked already.
     """
 
@@ -84,24 +85,46 @@ class Block:
 
     def elements(self) -> list[msgspec.Raw]:
         """The elements of a sound block, undecoded."""
-        return _raw_values.decode(self.data)
+        return _elements(self.data)
 
     def pieces(self) -> list[Block]:
         """The elements of a sound block, each a block of its own."""
         blocks = []
-        position = 1
+        position = 0
         for raw in self.elements():
             element = bytes(raw)
-            position = self.data.index(element, position)
+            position = self.data.index(element, position or self.data.startswith(b"["))
             blocks.append(Block(b"[%b]" % element, self.offset + position - 1))
             position += len(element)
         return blocks
 
-    @classmethod
-    def joined(cls, blocks: list[Block]) -> Block:
-        """One block of some sound ones."""
-        data = b"[%b]" % b",".join([block.data[1:-1] for block in blocks])
-        return cls(data, blocks[0].offset)
+    @staticmethod
+    def joined(pieces: list[Block]) -> Block:
+        """One block of some pieces."""
+        data = b"[%b]" % b",".join([piece.data[1:-1] for piece in pieces])
+        return Block(data, pieces[0].offset)
+
+
+def _elements(data: bytes) -> list[msgspec.Raw]:
+    return _raws.decode(data) if data.startswith(b"[") else _raw.decode_lines(data)
+
+
+def is_sound(data: bytes) -> bool:
+    """Whether a text is a JSON array, or JSON objects one after another, by its syntax."""
+    try:
+        elements = _elements(data)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return data.startswith(b"[") or all(memoryview(each)[0] == BRACE for each in elements)
+
+
+def is_value(text: bytes) -> bool:
+    """Whether a text is one JSON value, by its syntax."""
+    try:
+        _raw.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 class Buffered:
@@ -138,64 +161,9 @@ class Buffered:
         self._buffer = b"".join(parts)
         return length >= wanted
 
-
-class Cutter(Buffered):
-    """One pass over JSON text, and what was learned of it so far.
-
-    The buffer always begins with a ``[``: the array's own at first, later one that stands
-    before the next element.
-    """
-
-    def __init__(
-        self, chunks: Iterable[bytes], decode: Decode | None, offset: int, block_size: int
-    ) -> None:
-        super().__init__(chunks, offset, block_size)
-        self._decode = decode
-        self._between = b""  # the text between two elements, as it was last seen
-        self._is_first = True  # whether the buffer begins where the content does
-
-    def blocks(self) -> Iterator[Block]:
-        """All blocks, in order."""
-        self._begin()
-        wanted = len(self._buffer) + 1
-        while True:
-            has_more = self._fill(wanted)
-            block, end = self._guess() if has_more else self._last()
-            if block is None:
-                spans, closed = self._spans(has_more=has_more)
-                yield from self._judged(spans)
-                end = self._behind(spans[-1][1]) if spans else 0
-                if closed or not (has_more or spans):
-                    self._finish(closed)
-                    return
-            else:
-                yield block
-                if not has_more:
-                    return
-            if end:  # forget the elements before it
-                self._buffer = b"[" + self._buffer[end:]
-                self._offset += end - 1
-                self._is_first = False
-                wanted = len(self._buffer) + 1
-            elif len(self._buffer) > MAX_ELEMENT_SIZE:
-                what = f"a single element has more than {MAX_ELEMENT_SIZE} bytes"
-                raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset + 1)
-            else:
-                # An element larger than the buffer: doubling keeps the cost linear.
-                wanted = min(len(self._buffer) * 2, MAX_ELEMENT_SIZE + 1)
-
-    def _judged(self, spans: list[Span]) -> Iterator[Block]:
-        """Hand out scanned elements: together where all are sound, else one by one."""
-        if not spans:
-            return
-        block = self._joined(spans)
-        if block is not None:
-            yield block
-            return
-        for start, end in spans:
-            data = b"[%b]" % self._buffer[start:end]
-            is_sound = holds(data, 1)
-            yield Block(data, self._offset + start - 1, sound=is_sound)
+    def _forget(self, size: int) -> None:
+        self._buffer = self._buffer[size:]
+        self._offset += size
 
     def _truncated(self, what: str) -> DataError:
         return DataError(
@@ -205,88 +173,111 @@ class Cutter(Buffered):
             offset=self._offset + len(self._buffer),
         )
 
+
+class Cutter(Buffered):
+    """One pass over JSON text, and what was learned of it so far.
+
+    The buffer begins with the byte before the next element where there is one: the array's
+    bracket or a comma.
+    """
+
+    _brackets = (b"", b"")  # that make valid JSON of elements and what is between them
+
+    def __init__(
+        self, chunks: Iterable[bytes], decode: Decode | None, offset: int, block_size: int
+    ) -> None:
+        super().__init__(chunks, offset, block_size)
+        self._decode = decode
+        self._between = b""  # the text between two elements, as it was last seen
+        self._to_end = 0  # bytes of it that belong to the first one
+        self._is_first = True  # whether the buffer begins where the content does
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks, in order."""
+        self._begin()
+        wanted = len(self._buffer) + 1
+        while True:
+            has_more = self._fill(wanted)
+            start = len(self._brackets[0])
+            for end in self._guesses() if has_more else self._last():
+                block = self._block(start, end)
+                if block is not None:
+                    yield block
+                    break
+            else:
+                spans, closed = self._spans(self._buffer, has_more=has_more)
+                self._learn(spans)
+                yield from self._judged(spans)
+                end = spans[-1].end if spans else 0
+                if closed or not (has_more or spans):
+                    self._finish(closed)
+                    return
+                block = None
+            if block is not None and not has_more:
+                return
+            if end:
+                self._buffer = self._buffer[end:]
+                self._offset += end
+                self._is_first = False
+                wanted = len(self._buffer) + 1
+            elif len(self._buffer) > MAX_ELEMENT_SIZE:
+                what = f"a single element has more than {MAX_ELEMENT_SIZE} bytes"
+                raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset + start)
+            else:
+                # An element larger than the buffer: doubling keeps the cost linear.
+                wanted = min(len(self._buffer) * 2, MAX_ELEMENT_SIZE + 1)
+
+    def _guesses(self) -> Iterator[int]:
+        """Where the last whole element may end."""
+        if not self._between and self._is_first:
+            self._learn(self._spans(self._buffer[:FIRST_LOOK], has_more=True)[0])
+        at = len(self._buffer)
+        for _ in range(_GUESSES if self._between else 0):
+            at = self._buffer.rfind(self._between, 1, at)
+            if at < 0:
+                break
+            yield at + self._to_end
+
+    def _block(self, start: int, end: int) -> Block | None:
+        """The elements of a part of the buffer; None if it is not valid."""
+        opening, closing = self._brackets
+        # Through a view, for slicing and adding would copy the block twice.
+        data = b"".join((opening, memoryview(self._buffer)[start:end], closing))
+        decoded = self._decode(data) if self._decode else None
+        if decoded is None and not is_sound(data):
+            return None
+        return Block(data, self._offset + start - len(opening), decoded=decoded)
+
+    def _judged(self, spans: list[Span]) -> Iterator[Block]:
+        """Hand out scanned elements: sound ones that follow each other together."""
+        for sound, run in groupby(spans, key=lambda span: span.is_sound):
+            some = [*run]
+            together = self._block(some[0].start, some[-1].end) if sound else None
+            if together is not None:
+                yield together
+                continue
+            for start, end, _ in some:
+                block = self._block(start, end) if sound else None
+                text = self._buffer[start:end]
+                yield block or Block(text, self._offset + start, sound=False)
+
     # What arrays and objects one after another do each in their own way.
 
     def _begin(self) -> None:
         """Prepare the buffer, before anything else."""
 
-    def _guess(self) -> tuple[Block | None, int]:
-        """All whole elements of the buffer, and where they end; None if no guess is right."""
+    def _last(self) -> Iterator[int]:
+        """Where the last element ends, if all that is left ends as it should."""
         raise NotImplementedError
 
-    def _last(self) -> tuple[Block | None, int]:
-        """The same of the last elements of the content, with its end."""
+    def _spans(self, buffer: bytes, *, has_more: bool) -> tuple[list[Span], int]:
+        """The whole elements of a buffer, and where they are closed: 0 if they are not."""
         raise NotImplementedError
 
-    def _spans(self, *, has_more: bool) -> tuple[list[Span], int]:
-        """The whole elements of the buffer, one by one, and where they end: 0 if not there."""
-        raise NotImplementedError
-
-    def _joined(self, spans: list[Span]) -> Block | None:
-        """Scanned elements as one block; None if they are not all sound."""
-        raise NotImplementedError
-
-    def _behind(self, end: int) -> int:
-        """Where the next element begins, behind one that ends there."""
+    def _learn(self, spans: list[Span]) -> None:
+        """Remember the text between the last two elements."""
         raise NotImplementedError
 
     def _finish(self, closed: int) -> None:
         """Make sure that the content ends as it should."""
         raise NotImplementedError
-
-
-def is_array(data: bytes) -> bool:
-    """Whether a text is a JSON array, by its syntax."""
-    try:
-        _raw_values.decode(data)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
-
-
-def holds(array: bytes, count: int) -> bool:
-    """Whether it is an array with that count of values."""
-    try:
-        return len(_raw_values.decode(array)) == count
-    except (msgspec.DecodeError, RecursionError):
-        return False
-
-
-def split_group(
-    element: bytes, list_names: Collection[str]
-) -> tuple[bytes, list[bytes]] | None:
-    """The items of a group that can't be decoded as a whole.
-
-    Args:
-        element: The group, as text.
-        list_names: Plain names of lists that hold a group's items.
-
-    Returns:
-        The group with empty lists, and its items, as texts; None if it is no such group.
-    """
-    depth = start = begin = taken = 0
-    name = group = b""
-    items: list[bytes] = []
-    for token in TOKENS.finditer(element):
-        at = token.start()
-        byte = element[at]
-        if byte == QUOTE:
-            name = token[0] if depth == 1 else name
-        elif byte == COMMA:
-            if begin and depth == _IN_LIST:
-                items.append(element[start:at])
-                start = at + 1
-        elif byte in OPENING:
-            depth += 1
-            text = name[1:-1].decode("utf-8", "replace")
-            if depth == _IN_LIST and byte == LIST and plain(text) in list_names:
-                begin = start = at + 1
-        else:
-            depth -= 1
-            if begin and depth == 1:
-                items.append(element[start:at])
-                group += element[taken:begin]
-                taken, begin = at, 0
-    if begin or not taken:
-        return None
-    return group + element[taken:], [item for item in items if item.strip(WHITE)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from gc import is_tracked
-from itertools import chain, repeat
+from itertools import accumulate, chain, repeat
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from tap_mobile_engagement.datatypes import Kind
 from tap_mobile_engagement.reading.columns import (
     Columns,
     check_depths,
-    check_nulls,
     filled,
     normalised,
 )
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.columns import Column
+    from tap_mobile_engagement.reading.cutting import Block
     from tap_mobile_engagement.reading.shapes import Names
 
 # What a value may be in JSON, by kind; what else it may be is read by itself.
@@ -42,6 +42,9 @@ _TYPES: dict[Kind, Any] = {
     Kind.FLAGS: list[str] | str,
 }
 
+
+LARGE = 1 << 20
+"""Bytes of a block beyond which a group is cut between its items before it is decoded."""
 
 Decoded = tuple[list[Any], list[Any]]
 """Decoded elements, and all items that were decoded for them."""
@@ -74,50 +77,53 @@ class ShapedReader:
         self._types = _types_for(shape, get_ident())
         return True
 
-    def decode(self, array: bytes) -> Decoded | None:
-        """The elements of a JSON array; None if it is none, or if they are not of the shape."""
+    def decode(self, data: bytes) -> Decoded | None:
+        """The elements of a block; None if it is not valid, too large, or of another shape."""
         types = self._types
         types.made.clear()
+        if len(data) > LARGE:
+            return None
+        decode = types.decode if data.startswith(b"[") else types.decode_objects
         try:
-            elements = types.decode(array)
+            elements = decode(data)
         except (msgspec.DecodeError, ValueError, RecursionError):
             return None
-        if b"\\" in array and NUL in array:
+        if b"\\" in data and NUL in data:
             return None
         return elements, types.made.copy()
 
-    def columns(self, decoded: Decoded) -> Columns:
-        """The values of decoded elements, as a record has them.
+    def columns(self, block: Block) -> Columns | None:
+        """The values of a block's items, as a record has them.
 
-        Args:
-            decoded: What :meth:`decode` made last.
-
-        Raises:
-            BadValue: If an item is no record, or has to be read by itself.
+        None if an item is no record, or has to be read by itself.
         """
+        decoded = block.sound and (block.decoded or self.decode(block.data))
+        if not decoded:
+            return None
         elements, items = decoded
         types = self._types
         values: list[Column | None] = [None] * len(self._data_type.fields)
-        unknown = types.items.read(items, values)
-        certain = types.items.certain
-        if types.group is None:
-            return Columns(normalised(self._data_type, values, certain, len(items)), unknown)
-        sizes = [len(group.items or ()) for group in elements]
-        if sum(sizes) != len(items):
-            raise BadValue("a group has its list twice")
-        shared: list[Column | None] = [None] * len(values)
-        group_unknown = types.group.read(elements, shared)
-        for place, column in enumerate(shared):
-            if column is not None:
-                spread = [*chain.from_iterable(map(repeat, column, sizes))]
-                own = values[place]
-                if own is not None:
-                    check_nulls(own)
-                values[place] = spread if own is None else filled(own, spread)
-        if group_unknown is not None:
-            group_unknown = [*chain.from_iterable(map(repeat, group_unknown, sizes))]
-        columns = normalised(self._data_type, values, certain, len(items))
-        return Columns(columns, unknown, group_unknown, sizes)
+        group_unknown = starts = None
+        try:
+            unknown = types.items.read(items, values)
+            if types.group is not None:
+                sizes = [len(group.items or ()) for group in elements]
+                if sum(sizes) != len(items):
+                    return None  # a group has its list twice
+                starts = [*accumulate(sizes[:-1], initial=0)]
+                shared: list[Column | None] = [None] * len(values)
+                group_unknown = types.group.read(elements, shared)
+                if group_unknown is not None:
+                    group_unknown = [*chain.from_iterable(map(repeat, group_unknown, sizes))]
+                for place, column in enumerate(shared):
+                    if column is not None:
+                        said = [*chain.from_iterable(map(repeat, column, sizes))]
+                        own = values[place]
+                        values[place] = said if own is None else filled(own, said)
+            columns = normalised(self._data_type, values, types.items.certain, len(items))
+        except BadValue:
+            return None
+        return Columns(columns, unknown, group_unknown, starts, elements=len(elements))
 
 
 class _Types:
@@ -129,6 +135,7 @@ class _Types:
         made: All items that were decoded. A group's list that stands twice is decoded twice,
             though the group keeps the last: so its items are not lost unseen.
         decode: Decodes an array.
+        decode_objects: Decodes objects one after another.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -143,8 +150,10 @@ class _Types:
             list_of_items = (shape.list_name, element)
             self.group = _Level(shape.group, data_type, every, items=list_of_items)
             element = self.group.struct
-        decoder = msgspec.json.Decoder(list[element], float_hook=common_float)  # type: ignore[valid-type]
-        self.decode: Callable[[bytes], list[Any]] = decoder.decode
+        elements = msgspec.json.Decoder(list[element], float_hook=common_float)  # type: ignore[valid-type]
+        self.decode: Callable[[bytes], list[Any]] = elements.decode
+        objects = msgspec.json.Decoder(element, float_hook=common_float)
+        self.decode_objects: Callable[[bytes], list[Any]] = objects.decode_lines
 
 
 @lru_cache(maxsize=64)
@@ -239,7 +248,7 @@ class _Level:
                 unknown[name] = [UNSET if value is None else value for value in inner]
         for name, column in zip(self._unknown, rest[len(self._parents) :], strict=False):
             if column.count(UNSET) < len(column):
-                check_depths(filter(is_tracked, column))
+                check_depths([*filter(is_tracked, column)])
                 unknown[name] = column
         return unknown_column(unknown) if unknown else None
 

@@ -2,8 +2,7 @@
 
 What devices send is not always what JSON allows, or what a target can take: an emoji cut in
 half is a lone surrogate, a text may hold U+0000, raw control characters or bytes that are no
-UTF-8. U+FFFD replaces such a character, as Unicode recommends; raw control characters stay. A
-number that JSON can't express (NaN, 1e400) has no such stand-in: its item is a bad record.
+UTF-8. U+FFFD replaces such a character, as Unicode recommends; raw control characters stay.
 """
 
 from __future__ import annotations
@@ -13,12 +12,9 @@ import math
 import re
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 NUL = b"\\u0000"
 """How U+0000 stands in JSON text; a strict decoder takes it, most targets do not."""
@@ -31,27 +27,18 @@ _NOT_FOR_TARGETS = re.compile("[\0\ud800-\udfff]")
 
 
 class NotANumber:
-    """Stands for a number that JSON can't express, so that writing its item fails.
-
-    Args:
-        text: The number as it stands in the file.
-    """
+    """Stands for a number that JSON can't express: its item is a bad record."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def __repr__(self) -> str:
-        """The number as it stands in the file, for people."""
+        """The number as it stands in the file."""
         return self._text
 
 
 class Decoded(NamedTuple):
-    """A decoded element.
-
-    Attributes:
-        value: What it holds.
-        repaired: Whether characters had to be replaced in it.
-    """
+    """A decoded element, and whether characters had to be replaced in it."""
 
     value: Any
     repaired: bool
@@ -99,38 +86,6 @@ def decode_element(data: bytes) -> Decoded:
     else:
         if NUL not in data:
             return Decoded(value, repaired=False)
-    return Decoded(*repaired(value))
-
-
-def decode_repeating(data: bytes, names: Collection[str]) -> Decoded:
-    """Decode an element in which a list stands twice: the lists of one name as one.
-
-    Args:
-        data: The element.
-        names: Names of the lists.
-
-    Raises:
-        ValueError: As above.
-        RecursionError: As above.
-    """
-
-    def joined(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in members:
-            before = found.get(name)
-            if name in names and isinstance(before, list) and isinstance(value, list | None):
-                value = before + (value or [])  # noqa: PLW2901
-            found[name] = value
-        return found
-
-    text = data.decode("utf-8", errors="surrogateescape")
-    value = json.loads(
-        text,
-        strict=False,
-        parse_constant=NotANumber,
-        parse_float=number,
-        object_pairs_hook=joined,
-    )
     return Decoded(*repaired(value))
 
 

@@ -1,38 +1,32 @@
-"""One element by itself: un-nesting, names of fields, kinds of values.
+"""Elements one by one: un-nesting, names of fields, kinds of values.
 
 What this makes of an item defines what the item's record is, whatever form the file has. Whole
-blocks are read by the types of :mod:`.shapes`, with the same outcome.
+blocks are read by the types of :mod:`.decoding`, with the same outcome.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
+from tap_mobile_engagement.reading.columns import Columns
 from tap_mobile_engagement.reading.names import field_names, list_names, plain
-from tap_mobile_engagement.reading.values import READERS, TOO_DEEP, BadValue, check_depth
+from tap_mobile_engagement.reading.values import READERS, BadValue, check_nested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.columns import Column
 
-_canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
+    Object = dict[str, Any]
 
 
-class Leaf(NamedTuple):
-    """One leaf item.
-
-    Attributes:
-        values: Its own fields, in the order of the data type's.
-        unknown: Fields of the item that the data type does not name; None where there are none.
-        group_unknown: The same of the group around it.
-    """
+class _Item(NamedTuple):
+    """The values of an item, by field; its unknown fields, and those of the group around it."""
 
     values: list[Any]
-    unknown: dict[str, Any] | None
-    group_unknown: dict[str, Any] | None
+    unknown: Object | None
+    group_unknown: Object | None = None
 
 
 class ItemReader:
@@ -48,26 +42,44 @@ class ItemReader:
         self._data_type = data_type
         self._names = field_names(data_type)
         self._readers = [READERS[field.kind] for field in data_type.fields]
-        self._list_names = list_names(data_type)
-        self._required = [
-            (index, field.name)
-            for index, field in enumerate(data_type.fields)
-            if not field.nullable
-        ]
         self._reject = reject
 
-    def is_group(self, element: Any) -> bool:
-        """Whether an element is a group of items, rather than a single one."""
-        return isinstance(element, dict) and bool(self.lists_of(element))
+    def columns(self, elements: Iterable[Any]) -> Columns | None:
+        """The values of the items of decoded elements; None where they have none."""
+        items: list[_Item] = []
+        starts = []
+        for element in elements:
+            if isinstance(element, dict) and self.lists_of(element):
+                starts.append(len(items))
+            items += self._items(element)
+        if not items:
+            return None
+        return Columns(
+            [*map(list, zip(*(item.values for item in items), strict=True))],
+            _present([item.unknown for item in items]),
+            _present([item.group_unknown for item in items]),
+            starts or None,
+            has_decimals=True,
+        )
 
-    def leaves(self, element: Any) -> Iterator[Leaf]:
-        """The leaf items of a decoded element."""
+    def lists_of(self, element: Object) -> list[str]:
+        """The names of a group's lists, mostly one; none where the element is a single item."""
+        wanted = plain(self._data_type.group_list or "")
+        known = list_names(self._data_type)
+        return [
+            name
+            for name, value in element.items()
+            if (wanted and plain(name) == wanted)
+            or (plain(name) in known and isinstance(value, list))
+        ]
+
+    def _items(self, element: Any) -> Iterator[_Item]:
         if not isinstance(element, dict):
             self._reject("an element has to be an object", element)
             return
         lists = self.lists_of(element)
         if not lists:
-            yield from self._leaf(element, {}, None, None)
+            yield from self._item(element, {}, None)
             return
         group = {key: value for key, value in element.items() if key not in lists}
         items: list[Any] = []
@@ -76,110 +88,79 @@ class ItemReader:
                 self._reject(f"{self._data_type.group_list} has to be a list", element)
                 return
             items += element[name] or []
-        shared: list[Any] | None
+        shared: _Item | None
         try:
-            shared, unknown = self._read(group)
+            shared = self._read(group)
         except BadValue:
-            shared, unknown = None, None  # each item tells whether it needs the bad value
+            shared = None  # each item tells whether it needs the bad value
         for item in items:
-            yield from self._leaf(item, group, shared, unknown)
+            yield from self._item(item, group, shared)
 
-    def lists_of(self, element: dict[str, Any]) -> list[str]:
-        """The names of a group's lists, mostly one; none where the element is a single item."""
-        wanted = plain(self._data_type.group_list or "")
-        names = [(key, plain(key)) for key in element]
-        return [
-            key
-            for key, name in names
-            if (wanted and name == wanted)
-            or (name in self._list_names and isinstance(element[key], list))
-        ]
-
-    def _leaf(
-        self,
-        item: Any,
-        group: dict[str, Any],
-        shared: list[Any] | None,
-        group_unknown: dict[str, Any] | None,
-    ) -> Iterator[Leaf]:
+    def _item(self, item: Any, group: Object, shared: _Item | None) -> Iterator[_Item]:
+        """The item as a record has it, unless it is none."""
         if not isinstance(item, dict):
             self._reject("an item has to be an object", item)
             return
         try:
-            values, unknown = self._read(item)
-            if shared is None and group:
-                needed = {k: v for k, v in group.items() if self._lacks(values, k)}
-                shared, group_unknown = self._read(needed)
-            if shared:  # what the group says once for all of its items; an item's word wins
-                pairs = zip(values, shared, strict=True)
-                values = [theirs if own is None else own for own, theirs in pairs]
+            values, unknown, _ = self._read(item)
+            if shared is None:
+                shared = self._read({k: v for k, v in group.items() if self._lacks(values, k)})
+            # What the group says once for all of its items; an item's own word wins.
+            pairs = zip(values, shared.values, strict=True)
+            values = [theirs if own is None else own for own, theirs in pairs]
             self._check(values)
         except BadValue as bad:
             self._reject(str(bad), {**group, **item})
-            return
-        yield Leaf(values, unknown, group_unknown)
+        else:
+            yield _Item(values, unknown, shared.unknown)
+
+    def _check(self, values: list[Any]) -> None:
+        for field, value in zip(self._data_type.fields, values, strict=True):
+            if value is None and not field.nullable:
+                raise BadValue(f"{field.name} is missing")
 
     def _lacks(self, values: list[Any], name: str) -> bool:
         """Whether a group's field is unknown, or one that an item has no value for."""
-        index = self._names.index(name)
-        return index is None or values[index] is None
+        place = self._names.index(name)
+        return place is None or values[place] is None
 
-    def _check(self, values: list[Any]) -> None:
-        """Refuse values of which no record can be made."""
-        for index, name in self._required:
-            if values[index] is None:
-                raise BadValue(f"{name} is missing")
-        _check_json(values)
-
-    def _read(self, item: dict[str, Any]) -> tuple[list[Any], dict[str, Any] | None]:
+    def _read(self, item: Object) -> _Item:
         """The values of all fields, None where the item has none; and what is not a field.
 
         Raises:
             BadValue: If a field can't hold its value, or nothing could be written of it.
         """
         values: list[Any] = [None] * len(self._readers)
-        unknown: dict[str, Any] = {}
+        unknown: Object = {}
         self._read_into(values, unknown, item, "")
-        if unknown:
-            check_depth(unknown)
-            _check_json(unknown)
-        return values, unknown or None
+        check_nested(unknown)
+        return _Item(values, unknown or None)
 
-    def _read_into(
-        self, values: list[Any], unknown: dict[str, Any], item: dict[str, Any], parent: str
-    ) -> None:
+    def _read_into(self, values: list[Any], unknown: Object, item: Object, parent: str) -> None:
         for key, value in item.items():
-            index = self._names.index(key, parent)
-            if index is not None and values[index] is None:
+            place = self._names.index(key, parent)
+            if place is not None and values[place] is None:
                 if value is not None:
-                    values[index] = self._value(index, value)
-            elif not parent and plain(key) in self._names.parents and key not in unknown:
-                if isinstance(value, dict):
-                    rest: dict[str, Any] = {}
-                    self._read_into(values, rest, value, plain(key))
-                    if rest:
-                        unknown[key] = rest
-                elif value is not None:
-                    unknown[key] = value
+                    values[place] = self._value(place, value)
+            elif (
+                not parent
+                and isinstance(value, dict | None)
+                and plain(key) in self._names.parents
+                and key not in unknown
+            ):
+                rest: Object = {}
+                self._read_into(values, rest, value or {}, plain(key))
+                if rest:
+                    unknown[key] = rest
             else:
                 unknown[key] = value
 
-    def _value(self, index: int, value: Any) -> Any:
+    def _value(self, place: int, value: Any) -> Any:
         try:
-            return self._readers[index](value)
+            return self._readers[place](value)
         except BadValue as bad:
-            raise BadValue(f"{self._data_type.fields[index].name}: {bad}") from None
+            raise BadValue(f"{self._data_type.fields[place].name}: {bad}") from None
 
 
-def _check_json(value: Any) -> None:
-    """Refuse what can't be written as JSON.
-
-    Raises:
-        BadValue: If it holds a number that JSON has not, or is nested too deep.
-    """
-    try:
-        _canonical(value)
-    except RecursionError:
-        raise BadValue(TOO_DEEP) from None
-    except (TypeError, ValueError) as error:
-        raise BadValue(f"it can't be written as JSON: {error}") from None
+def _present(column: list[Object | None]) -> Column | None:
+    return column if any(column) else None

@@ -1,4 +1,4 @@
-"""How the elements of a content are laid out: told by its head."""
+"""How the elements of a content are laid out, told by its head; and how to cut each layout."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.datatypes import DATA_TYPES
-from tap_mobile_engagement.reading.cutting import STRING
-from tap_mobile_engagement.reading.names import FIELD_NAMES, list_names, plain
-from tap_mobile_engagement.reading.tables import Header, header_of
+from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.arrays import cut_array
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, STRING
+from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, list_names, plain
+from tap_mobile_engagement.reading.objects import cut_objects
+from tap_mobile_engagement.reading.signatures import fitting
+from tap_mobile_engagement.reading.tables import Header, cut_rows, header_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tap_mobile_engagement.reading.content import Content
+    from tap_mobile_engagement.reading.cutting import Block, Decode
+    from tap_mobile_engagement.reading.tables import Rows
 
 
 class Format(StrEnum):
@@ -44,6 +52,47 @@ class Layout:
     header: Header | None = None
 
 
+def cut(
+    content: Content, decode: Decode | None = None, block_size: int = BLOCK_SIZE
+) -> Iterator[Block] | Iterator[Rows]:
+    """Cut a content into blocks, whatever its layout.
+
+    Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark.
+
+    Args:
+        content: The content.
+        decode: How blocks of JSON are going to be decoded; it then judges the cuts.
+        block_size: Bytes to take at a time.
+
+    Raises:
+        DataError: ``BLOB_TRUNCATED``, ``BLOB_CORRUPT`` or ``BLOB_UNRECOGNISED``, with the
+            offset, where the damage is.
+    """
+    layout = layout_of(content.head)
+    chunks = content.chunks(layout.array_at)
+    offset = content.offset + layout.array_at
+    if layout.header is not None:
+        return cut_rows(chunks, layout.header, offset=offset, block_size=block_size)
+    match layout.format:
+        case Format.ARRAY | Format.WRAPPER as found:
+            return cut_array(
+                chunks,
+                decode=decode,
+                offset=offset,
+                is_wrapped=found is Format.WRAPPER,
+                block_size=block_size,
+            )
+        case Format.OBJECTS | Format.EMPTY:
+            return cut_objects(chunks, decode=decode, offset=offset, block_size=block_size)
+        case _:
+            raise DataError(
+                Code.BLOB_UNRECOGNISED,
+                "the file is neither JSON nor CSV with a header of known fields",
+                next_step="Look at the file: is it an export of Mobile Engagement?",
+                offset=0,
+            )
+
+
 def layout_of(head: bytes) -> Layout:
     """Tell the layout of a content by its head, without white space before it."""
     if not head:
@@ -65,6 +114,7 @@ _OBJECT_IN_A_LINE = re.compile(rb'[\r\n]\{\s{0,64}"')
 _TOKENS = re.compile(STRING + rb'|["\[\]{},:]', re.DOTALL)
 _EMPTY_ARRAY = re.compile(rb"\[\s*\]")
 _ARRAY_OF_OBJECTS = re.compile(rb"\[\s*(?=\{)")
+_VALUE = re.compile(rb"\s*")
 
 # Names that only an element has. An object with one of them before its array wraps nothing.
 _ELEMENT_KEYS = frozenset({"deviceid", "sessionid", "jobid"})
@@ -74,36 +124,42 @@ _USUAL_GROUP_KEY = "device_id"  # by which items may be grouped that are documen
 def _wrapper(head: bytes) -> Layout | None:
     """The layout if the first object wraps an array of elements; None if it is an element.
 
-    It wraps one if the first array that it holds consists of objects, unless the object looks
-    like a group of items: with the id of a group before the list, or with items that lack it.
-    An empty array is wrapped if neither its name nor one before it is that of a field.
+    It wraps the first array that consists of objects, or the only array if that is empty. It
+    is an element if it has the id of one, if the array's objects lack what the object would
+    say for them as a group, or if it has the fields of an item and they have not.
     """
-    arrays: list[tuple[list[str], str, int]] = []
-    before: list[str] = []
+    arrays: dict[str, int] = {}
+    names: set[str] = set()
+    wrapped = ""
     for name, at in _members(head, 0):
-        before.append(plain(name))
+        names.add(plain(name))
         if head.startswith(b"[", at):
-            arrays.append(([*before], name, at))
-            if _ARRAY_OF_OBJECTS.match(head, at):
-                break
-    if not arrays:
+            arrays[name] = at
+            if not wrapped and _ARRAY_OF_OBJECTS.match(head, at):
+                wrapped = name
+    if not arrays or _ELEMENT_KEYS & names:
         return None
-    before, name, at = arrays[-1]
+    name = wrapped or next(iter(arrays))
+    at = arrays[name]
     wrapper = Layout(Format.WRAPPER, array_at=at, array_name=name)
-    if _ELEMENT_KEYS & {*before}:
-        return None
     first = _ARRAY_OF_OBJECTS.match(head, at)
     if not first:
         is_empty = len(arrays) == 1 and _EMPTY_ARRAY.match(head, at)
-        return wrapper if is_empty and before[-1] not in FIELD_NAMES else None
-    names = {plain(inner) for inner, _ in _members(head, first.end())}
-    is_items = any(
-        before[-1] in list_names(data_type)
+        return wrapper if is_empty and not fitting(names) else None
+    inner = {plain(name) for name, _ in _members(head, first.end())}
+    if inner & ALL_LIST_NAMES or not fitting(names) or fitting(inner):
+        return None if _are_items(plain(name), inner) else wrapper
+    return None
+
+
+def _are_items(list_name: str, names: set[str]) -> bool:
+    """Whether objects with such names in such a list are the items of a group."""
+    return any(
+        list_name in list_names(data_type)
         and plain(data_type.group_key or _USUAL_GROUP_KEY) not in names
         and not names & list_names(data_type)
         for data_type in DATA_TYPES
     )
-    return None if is_items else wrapper
 
 
 def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:
@@ -125,6 +181,3 @@ def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:
                 yield text, _VALUE.match(head, token.end()).end()  # type: ignore[union-attr]
             case string if depth == 1 and len(string) > 1:
                 text = string[1:-1].decode("utf-8", "replace")
-
-
-_VALUE = re.compile(rb"\s*")

@@ -23,6 +23,11 @@ def plain(name: str) -> str:
     return _plain(name) if len(name) <= _LONGEST else name
 
 
+def names_of(field: Field) -> list[str]:
+    """The plain names of a field: that in the files first, that in records last."""
+    return [*map(_plain, (*field.sources, field.name))]
+
+
 @lru_cache(maxsize=64)
 def list_names(data_type: DataType) -> frozenset[str]:
     """The plain names of a list that holds a group's items, or all elements of a file.
@@ -31,21 +36,20 @@ def list_names(data_type: DataType) -> frozenset[str]:
     the service's export type are taken, which is an assumption. A name that is also a field of
     the data type (tags) does not count.
     """
-    names = {data_type.name, data_type.group_list or "", data_type.export_type or ""}
-    names |= {f"{data_type.export_type}s"} if data_type.export_type else set()
+    names = {data_type.name, data_type.group_list or ""}
+    if data_type.export_type:
+        names |= {data_type.export_type, f"{data_type.export_type}s"}
     fields = {name for field in data_type.fields for name in names_of(field)[:-1]}
     return frozenset(map(_plain, filter(None, names))) - fields
-
-
-def names_of(field: Field) -> list[str]:
-    """The plain names of a field: that in the files first, that in records last."""
-    return [*map(_plain, (*field.sources, field.name))]
 
 
 FIELD_NAMES = frozenset(
     name for data_type in DATA_TYPES for field in data_type.fields for name in names_of(field)
 )
 """The plain names of all fields of all data types."""
+
+ALL_LIST_NAMES = frozenset(name for each in DATA_TYPES for name in list_names(each))
+"""The plain names of lists of items or elements, of all data types."""
 
 
 class FieldNames:
@@ -56,12 +60,12 @@ class FieldNames:
     """
 
     def __init__(self, data_type: DataType) -> None:
-        self._indexes = {
-            name: index
-            for index, field in reversed([*enumerate(data_type.fields)])
+        self._places = {
+            name: place
+            for place, field in reversed([*enumerate(data_type.fields)])
             for name in reversed(names_of(field))
         }
-        self.parents = {name.split(".")[0] for name in self._indexes if "." in name}
+        self.parents = {name.split(".")[0] for name in self._places if "." in name}
 
     def index(self, name: str, parent: str = "") -> int | None:
         """The place of a field among the data type's fields; None for an unknown name.
@@ -70,10 +74,7 @@ class FieldNames:
             name: Its name in the file.
             parent: The name of the object that holds it.
         """
-        return self._indexes.get(plain(f"{parent}.{name}" if parent else name))
+        return self._places.get(plain(f"{parent}.{name}" if parent else name))
 
 
-@lru_cache(maxsize=64)
-def field_names(data_type: DataType) -> FieldNames:
-    """The names of a data type's fields."""
-    return FieldNames(data_type)
+field_names = lru_cache(maxsize=64)(FieldNames)

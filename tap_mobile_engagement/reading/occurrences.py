@@ -3,79 +3,65 @@
 from __future__ import annotations
 
 import sqlite3
-from itertools import chain, repeat
+from itertools import compress, count, pairwise, repeat
+from operator import ne
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MOST_IN_MEMORY = 100_000
-"""Digests of one group of flat rows that stay in memory; more go to a file."""
+"""Digests of one group that stay in memory; more go to a file."""
 
 
 class Occurrences:
-    """Numbers identical items of one group.
+    """Numbers identical items of one group, known by their digests.
 
-    Items are known by their digests. A group that the file nests is whole in one block. Rows of
-    a file that does not nest them are of one group while they follow each other with the same
-    group key, in as many blocks as it takes.
+    Rows of a file that does not nest them are of one group while they follow each other with
+    the same group key, in as many blocks as it takes.
     """
 
     def __init__(self) -> None:
-        self.end_run()
+        self.begin()
 
-    def end_run(self) -> None:
-        """Let the next flat row be the first of its group."""
+    def begin(self) -> None:
+        """Let the next item be the first of its group."""
         self._key: object = self  # equal to no key
-        self._seen: _Seen = _Seen()
+        self._seen = _Seen()
 
     def of(
-        self, digests: Sequence[bytes], keys: Sequence[object], sizes: Sequence[int] | None
+        self, digests: Sequence[bytes], keys: Sequence[object], starts: Sequence[int] | None
     ) -> Iterator[tuple[int, int]]:
         """The places of repeated items, each with the count of those before it in its group.
 
         Args:
             digests: The digests of some items.
             keys: The key of each item's group.
-            sizes: How many items each nested group has; None for flat rows.
+            starts: Where nested groups begin among the items; None for flat rows.
         """
-        if sizes is None:
-            yield from self._flat(digests, keys).items()
+        if starts is None:
+            starts = [] if keys[0] == self._key else [0]
+            starts += compress(count(1), map(ne, keys, keys[1:]))
+            self._key = keys[-1]
+        else:
+            self._key = self
+        continued = digests[: starts[0]] if starts else digests
+        if len({*digests}) == len(digests) and self._seen.has_none_of(continued):
+            if starts:
+                self._seen = _Seen()
+            self._seen.add(digests[starts[-1] :] if starts else digests)
             return
-        self.end_run()
-        counts: dict[tuple[int, bytes], int] = {}
-        groups = chain.from_iterable(map(repeat, range(len(sizes)), sizes))
-        for place, item in enumerate(zip(groups, digests, strict=True)):
-            count = counts.get(item, 0)
-            counts[item] = count + 1
-            if count:
-                yield place, count
-
-    def _flat(self, digests: Sequence[bytes], keys: Sequence[object]) -> dict[int, int]:
-        if keys[0] != self._key:
-            self.end_run()
-        last = keys[-1]
-        if len(set(digests)) == len(digests) and self._seen.has_none_of(digests):
-            if keys.count(last) < len(keys):
-                self.end_run()
-                start = next(n for n in range(len(keys) - 1, -1, -1) if keys[n] != last) + 1
-                digests = digests[start:]
-            self._key = last
-            self._seen.add(digests)
-            return {}
-        found: dict[int, int] = {}
-        for place, (digest, key) in enumerate(zip(digests, keys, strict=True)):
-            if key != self._key:
-                self.end_run()
-                self._key = key
-            count = self._seen.count(digest)
-            if count:
-                found[place] = count
-        return found
+        for number, (start, end) in enumerate(pairwise([0, *starts, len(digests)])):
+            if number:  # before the first start the last group continues
+                self._seen = _Seen()
+            for place in range(start, end):
+                before = self._seen.count(digests[place])
+                if before:
+                    yield place, before
 
 
 class _Seen:
-    """Digests of the rows of one group and their counts, beyond some number in a file."""
+    """Digests of the items of one group and their counts, beyond some number in a file."""
 
     def __init__(self) -> None:
         self._counts: dict[bytes, int] = {}
@@ -94,10 +80,8 @@ class _Seen:
         """How often a digest was seen before; and take note of it."""
         before = self._counts.get(digest, 0)
         if not before and self._file is not None:
-            row = self._file.execute(
-                "SELECT n FROM seen WHERE digest = ?", (digest,)
-            ).fetchone()
-            before = row[0] if row else 0
+            query = "SELECT n FROM seen WHERE digest = ?"
+            (before,) = self._file.execute(query, (digest,)).fetchone() or (0,)
         self._counts[digest] = before + 1
         self._spill()
         return before

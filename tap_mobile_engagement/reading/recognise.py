@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import Code, DataError
@@ -19,8 +20,9 @@ from tap_mobile_engagement.reading.content import (
 )
 from tap_mobile_engagement.reading.cutting import TOKENS, WHITE, Block
 from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.layouts import Format, layout_of
-from tap_mobile_engagement.reading.records import cut
+from tap_mobile_engagement.reading.groups import split_group
+from tap_mobile_engagement.reading.layouts import Format, cut, layout_of
+from tap_mobile_engagement.reading.names import ALL_LIST_NAMES
 from tap_mobile_engagement.reading.signatures import SAMPLE, Verdict, verdict_on
 
 if TYPE_CHECKING:
@@ -116,20 +118,17 @@ def recognise_all(
 
 def _recognised(content: Content, data_type: DataType | None) -> Recognition:
     layout = layout_of(content.head)
-    first = _First(content)
     problem = None
     if layout.format is Format.UNKNOWN:
         verdict = Verdict(None, _kind_of(content.head))
     else:
-        elements, problem = first.elements()
+        elements, problem = _first_elements(content)
         if layout.header is not None:
-            verdict = verdict_on([dict.fromkeys(layout.header.names, "")])
-        elif elements:
+            elements = [dict.fromkeys(layout.header.names, "")]
+        if elements:
             verdict = verdict_on(elements, layout.array_name)
-        elif problem is not None:
-            verdict = Verdict(None, problem.what)
         else:
-            verdict = Verdict(None)
+            verdict = Verdict(None, problem.what if problem else "")
     known = data_type if data_type and layout.format is not Format.EMPTY else verdict.data_type
     return Recognition(
         content.compression,
@@ -142,64 +141,60 @@ def _recognised(content: Content, data_type: DataType | None) -> Recognition:
     )
 
 
-class _First:
-    """The first elements of a content.
+def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
+    """Some elements, of the last one maybe a part; and the damage that was met."""
+    first = _First(content)
+    found: list[Any] = []
+    problem = None
+    broken = b""
+    try:
+        for block in cut(replace(content, rest=first.rest())):
+            if not isinstance(block, Block) or len(found) >= SAMPLE:
+                break
+            for text in block.elements() if block.sound else [block.data]:
+                found += _decoded(bytes(text))
+            broken = broken if block.sound else block.data
+    except DataError as error:
+        problem = None if first.is_cut else error
+    if not found and (first.is_cut or problem):
+        found = _part_of_first(first.taken[layout_of(content.head).array_at :])
+    if not found and broken and problem is None:
+        problem = DataError(Code.BLOB_CORRUPT, "an element of it is no JSON", offset=0)
+    return [element for element in found if isinstance(element, dict)] or found, problem
 
-    Args:
-        content: The content; not more of it is taken than is needed.
-    """
+
+class _First:
+    """The first bytes of a content: not more are taken than are needed."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
-        self._taken = content.head
-        self._is_cut = False  # whether there is more of the content than was taken
+        self.taken = content.head
+        self.is_cut = False  # whether there is more of the content than was taken
 
-    def elements(self) -> tuple[list[Any], DataError | None]:
-        """Some elements, of the last one maybe a part; and the damage that was met."""
-        content = replace(self._content, rest=self._rest())
-        found: list[Any] = []
-        problem = None
-        has_unsound = False
-        try:
-            for block in cut(content):
-                if not isinstance(block, Block):
-                    break
-                if block.sound:
-                    found += _decoded(block)
-                else:
-                    has_unsound = True
-                    found += _decoded_one(block.data[1:-1])
-                if len(found) >= SAMPLE:
-                    break
-        except DataError as error:
-            problem = None if self._is_cut else error
-        if not found and (self._is_cut or problem):
-            found = _part_of_first(self._taken[layout_of(self._content.head).array_at :])
-        if not found and has_unsound and problem is None:
-            problem = DataError(Code.BLOB_CORRUPT, "an element of it is no JSON", offset=0)
-        objects = [element for element in found if isinstance(element, dict)]
-        return objects or found, problem
-
-    def _rest(self) -> Iterator[bytes]:
+    def rest(self) -> Iterator[bytes]:
         for chunk in self._content.rest:
-            if len(self._taken) >= _MOST_BYTES:
-                self._is_cut = True
+            if len(self.taken) >= _MOST_BYTES:
+                self.is_cut = True
                 return
-            self._taken += chunk
+            self.taken += chunk
             yield chunk
 
 
-def _decoded(block: Block) -> Iterator[Any]:
-    for raw in block.elements():
-        yield from _decoded_one(bytes(raw))
-
-
-def _decoded_one(element: bytes) -> list[Any]:
-    """An element, also one with odd characters; none if it can't be read and tells nothing."""
+def _decoded(element: bytes) -> list[Any]:
+    """An element, also one with odd characters or broken items; none if it tells nothing."""
     try:
         return [decode_element(element).value]
     except (ValueError, RecursionError):
+        group = split_group(element, ALL_LIST_NAMES)
+    if group is None or group.shell == element:
         return []
+    shell = _decoded(group.shell)
+    for block in islice(group.items(), 1) if shell else ():
+        texts = block.elements() if block.sound else [block.data]
+        shell[0][group.lists[0][0]] = [
+            item for text in texts[:SAMPLE] for item in _decoded(bytes(text))
+        ]
+    return shell
 
 
 def _part_of_first(text: bytes) -> list[Any]:

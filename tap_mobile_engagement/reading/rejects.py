@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from tap_mobile_engagement.errors import Code, DataError, SettingsError
-from tap_mobile_engagement.reading.values import check_depth
+from tap_mobile_engagement.reading.values import BadValue, check_nested
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -86,10 +86,12 @@ class BadRecords:
     def _write(self, reason: str, item: Any, blob: str | None, offset: int) -> None:
         letter = {"stream": self._stream, "blob": blob, "offset": offset, "reason": reason}
         try:
-            check_depth(item, _SHOWN_DEPTH)
+            check_nested(item, _SHOWN_DEPTH, numbers=False)
             line = msgspec.json.encode({**letter, "data": item}, enc_hook=repr)
-        except (TypeError, ValueError, RecursionError):
-            line = msgspec.json.encode({**letter, "data": _as_text(item)})
+        except BadValue:
+            line = msgspec.json.encode({**letter, "data": "(nested too deep to be shown)"})
+        except (TypeError, ValueError):
+            line = msgspec.json.encode({**letter, "data": ascii(item)[:_EXCERPT]})
         try:
             if self._file is None:
                 assert self._path is not None  # noqa: S101  (for the type checker)
@@ -134,12 +136,3 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
-
-
-def _as_text(item: Any) -> str:
-    """The beginning of what JSON can't express, as far as it can be shown at all."""
-    try:
-        check_depth(item, _SHOWN_DEPTH)
-    except (ValueError, RecursionError):
-        return "(nested too deep to be shown)"
-    return ascii(item)[:_EXCERPT]

@@ -10,7 +10,7 @@ from tap_mobile_engagement.datatypes import DATA_TYPES, DataType
 from tap_mobile_engagement.reading.names import list_names, names_of, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 SAMPLE = 20
 """How many elements decide, and how many items of each group."""
@@ -42,6 +42,7 @@ class _Signature:
     known: frozenset[str]
     required: frozenset[str]
     group_key: str
+    lists: frozenset[str]
 
 
 def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
@@ -57,44 +58,34 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
         hint: A list's name that was found around them; it decides between equals.
     """
     names: dict[str, str] = {}  # as they are written, by their plain form
-    candidates = _SIGNATURES
-    first = [*islice(elements, SAMPLE)]
-    if not all(isinstance(element, dict) for element in first):
-        return Verdict(None, "its elements are no objects")
-    for element in {_names_in(element): element for element in first}.values():
+    candidates: Collection[_Signature] = _SIGNATURES
+    for element in islice(elements, SAMPLE):
+        if not isinstance(element, dict):
+            return Verdict(None, "its elements are no objects")
         lists = {plain(key) for key, value in element.items() if _may_be_items(value)}
-        groups = [s for s in candidates if lists & list_names(s.data_type)]
+        groups = [signature for signature in candidates if lists & signature.lists]
         candidates = groups or candidates
-        names |= _fields(element, groups)
-    grouped = candidates is not _SIGNATURES
-    if grouped and not any(_is_item_field(name, candidates) for name in names):
-        fitting = [s for s in candidates if s.group_key in names]  # groups without an item
+        names |= _fields(element, frozenset().union(*(each.lists for each in groups)))
+    item_fields = {name for s in candidates for name in s.required - {s.group_key}}
+    if candidates is not _SIGNATURES and item_fields.isdisjoint(names):
+        found = [s for s in candidates if s.group_key in names]  # groups without an item
     else:
-        fitting = _best(candidates, names.keys())
-    if len(fitting) > 1:
-        fitting = [s for s in fitting if plain(hint) in list_names(s.data_type)] or fitting
-    if len(fitting) == 1:
-        return Verdict(fitting[0].data_type)
-    if fitting:
-        found = tuple(s.data_type for s in fitting)
-        both = " and ".join(data_type.name for data_type in found)
+        found = _best(candidates, names)
+    if len(found) > 1:
+        found = [s for s in found if plain(hint) in s.lists] or found
+    if len(found) == 1:
+        return Verdict(found[0].data_type)
+    if found:
+        both = " and ".join(s.data_type.name for s in found)
         reason = f"its fields fit {both} alike; archive_types can say which"
-        return Verdict(None, reason, found)
+        return Verdict(None, reason, tuple(s.data_type for s in found))
     shown = ", ".join([*names.values()][:_SHOWN])
     return Verdict(None, f"its fields ({shown or 'none'}) are not those of an export")
 
 
-def _names_in(element: dict[str, Any]) -> tuple[object, ...]:
-    """All names in an element, also of items; the same ones tell the same."""
-    inner = (
-        tuple(value)
-        if isinstance(value, dict)
-        else frozenset(tuple(item) for item in value[:SAMPLE] if isinstance(item, dict))
-        if isinstance(value, list)
-        else None
-        for value in element.values()
-    )
-    return (*element, *inner)
+def fitting(names: Collection[str]) -> bool:
+    """Whether an object with such plain names may be an item of some data type."""
+    return bool(_best(_SIGNATURES, names))
 
 
 def _may_be_items(value: Any) -> bool:
@@ -102,28 +93,23 @@ def _may_be_items(value: Any) -> bool:
     return isinstance(value, list) and (not value or any(isinstance(i, dict) for i in value))
 
 
-def _fields(element: dict[str, Any], groups: list[_Signature]) -> dict[str, str]:
+def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:
     """The names of an element's fields and of those of its items, by their plain form.
 
     Of an object that is known to hold fields, those are named as well, by their path.
     """
     names: dict[str, str] = {}
-    lists = {name for signature in groups for name in list_names(signature.data_type)}
     for key, value in element.items():
         name = plain(key)
         if name in lists and isinstance(value, list):
             items = (item for item in value[:SAMPLE] if isinstance(item, dict))
             for item in {tuple(item): item for item in items}.values():
-                names |= _fields(item, [])
+                names |= _fields(item, frozenset())
             continue
         names[name] = key
         if name in _PARENTS and isinstance(value, dict):
             names |= {f"{name}.{plain(inner)}": f"{key}.{inner}" for inner in value}
     return names
-
-
-def _is_item_field(name: str, candidates: Iterable[_Signature]) -> bool:
-    return any(name in s.required and name != s.group_key for s in candidates)
 
 
 def _best(candidates: Iterable[_Signature], names: Iterable[str]) -> list[_Signature]:
@@ -146,6 +132,7 @@ def _signature(data_type: DataType) -> _Signature:
         frozenset(known | {name.split(".")[0] for name in known if "." in name}),
         frozenset(names_of(field)[0] for field in data_type.fields if not field.nullable),
         names_of(key)[0] if key else "deviceid",
+        list_names(data_type),
     )
 
 

@@ -227,14 +227,14 @@ class _TableCutter(Buffered):
                 if not any(self._is_row(lines, other) for other in others):
                     if has_more:
                         return
-                    raise self._truncated(len(self._buffer))
+                    raise self._truncated("the content ends within a row")
                 count = 1  # a quote has no partner, for there are rows in the lines behind it
             text = "".join(lines[at : at + count])
             at += count
             size = len(text.encode("utf-8", "surrogateescape"))
             is_cut_off = at == len(lines) and not has_more and not text.endswith(("\n", "\r"))
             if row is not None and is_cut_off and len(row) < len(self._names):
-                raise self._truncated(len(self._buffer))
+                raise self._truncated("the content ends within a row")
             yield self._block(row, text, offset), size
             offset += size
 
@@ -274,14 +274,6 @@ class _TableCutter(Buffered):
     def _corrupt(self, what: str) -> DataError:
         return DataError(
             Code.BLOB_CORRUPT, f"the content is no sound CSV: {what}", offset=self._offset
-        )
-
-    def _truncated(self, size: int) -> DataError:
-        return DataError(
-            Code.BLOB_TRUNCATED,
-            "the content ends within a row",
-            next_step="Copy or export the file again",
-            offset=self._offset + size,
         )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.datatypes import Kind
-from tap_mobile_engagement.reading.elements import decode_element
+from tap_mobile_engagement.reading.elements import NotANumber, decode_element
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +48,10 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
 def time(value: Any) -> str | None:
-    """A date-time in UTC as RFC 3339 with Z, with 0, 3, 6 or 9 fraction digits.
+    """A date-time in UTC as RFC 3339 with Z and 0, 3, 6 or 9 fraction digits; null if empty.
 
     A time without a zone is taken as UTC, an integer of 9 or 10 digits as seconds since 1970:
-    both are assumptions. Any other integer is milliseconds, as the devices API gives them. An
-    empty text is no time.
+    both are assumptions. Any other integer is milliseconds, as the devices API gives them.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -139,11 +138,7 @@ def boolean(value: Any) -> bool:
 def mapping(value: Any) -> dict[str, Any] | None:
     """An object, or JSON text that holds one; null where that text says null.
 
-    An empty list or text is an empty object: some writers know no other. Keys are sorted at
-    every depth, so that equal objects are emitted alike.
-
-    Raises:
-        BadValue: If it is something else, or nested too deep.
+    An empty list or text is an empty object: some writers know no other.
     """
     if isinstance(value, str):
         value = _from_json(value) if value.strip() else {}
@@ -153,26 +148,24 @@ def mapping(value: Any) -> dict[str, Any] | None:
         return {}
     if not isinstance(value, dict):
         raise BadValue(f"an object can't be {_type_of(value)}")
-    return _sorted(value, MAX_DEPTH)  # type: ignore[no-any-return]
+    check_nested(value)
+    return value
 
 
-def _sorted(value: Any, levels: int) -> Any:
-    if not isinstance(value, dict | list):
-        return value
-    if not levels:
-        raise BadValue(TOO_DEEP)
-    if isinstance(value, dict):
-        return {key: _sorted(value[key], levels - 1) for key in sorted(value)}
-    return [_sorted(item, levels - 1) for item in value]
-
-
-def check_depth(value: Any, levels: int = MAX_DEPTH) -> None:
-    """Refuse what is nested too deep.
+def check_nested(value: Any, levels: int = MAX_DEPTH, *, numbers: bool = True) -> None:
+    """Refuse what is nested too deep, and ``numbers`` that JSON can't express.
 
     Raises:
-        BadValue: If it has more levels of objects and lists than that.
+        BadValue: If it has more levels of objects and lists, or holds such a number.
     """
-    _sorted(value, levels)
+    if isinstance(value, dict | list):
+        if not levels:
+            raise BadValue(TOO_DEEP)
+        for inner in value.values() if isinstance(value, dict) else value:
+            if not isinstance(inner, str):
+                check_nested(inner, levels - 1, numbers=numbers)
+    elif numbers and isinstance(value, NotANumber):
+        raise BadValue(f"it can't be written as JSON: {value}")
 
 
 def flags(value: Any) -> list[str]:
@@ -190,7 +183,6 @@ def _split(text: str) -> list[str]:
 
 
 def _from_json(text: str) -> Any:
-    """What JSON text holds, by the same rules as for the file around it."""
     try:
         return decode_element(text.encode(errors="surrogatepass")).value
     except ValueError:

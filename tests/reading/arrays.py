@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.reading.content import contents
-from tap_mobile_engagement.reading.records import cut
+from tap_mobile_engagement.reading.layouts import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -102,5 +102,5 @@ def texts(blocks: Iterable[Block]) -> list[bytes]:
     return [
         text
         for block in blocks
-        for text in (map(bytes, block.elements()) if block.sound else [block.data[1:-1]])
+        for text in (map(bytes, block.elements()) if block.sound else [block.data])
     ]

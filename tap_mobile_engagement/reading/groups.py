@@ -1,0 +1,74 @@
+"""Take the text of one element apart: a group and its items, each by itself."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from tap_mobile_engagement.reading.arrays import cut_array
+from tap_mobile_engagement.reading.cutting import OPENING, QUOTE, TOKENS
+from tap_mobile_engagement.reading.names import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from tap_mobile_engagement.reading.cutting import Block
+
+_COMMA = ord(",")
+_LIST = ord("[")
+_IN_LIST = 2  # levels, in the list of a group
+
+
+class Group(NamedTuple):
+    """The text of a group: with its lists empty, and its lists by name."""
+
+    shell: bytes
+    place: int  # of the first list's items in the shell
+    lists: list[tuple[str, bytes]]
+
+    def with_items(self, items: bytes) -> bytes:
+        """The text of the group with just these items."""
+        return b"[%b%b%b]" % (self.shell[: self.place], items, self.shell[self.place :])
+
+    def items(self) -> Iterator[Block]:
+        """The items of all lists, in blocks."""
+        return chain.from_iterable(cut_array([each]) for _, each in self.lists)
+
+
+def split_group(element: bytes, list_names: Collection[str]) -> Group | None:
+    """A group of items, by its strings and brackets alone; None if the element is none.
+
+    Args:
+        element: The text of the element, which need not be valid.
+        list_names: Plain names of lists that hold a group's items.
+    """
+    depth = begin = taken = place = 0
+    token_before = shell = b""
+    name = ""
+    lists: list[tuple[str, bytes]] = []
+    for token in TOKENS.finditer(element):
+        at = token.start()
+        byte = element[at]
+        if byte == QUOTE:
+            token_before = token[0] if depth == 1 else token_before
+        elif byte in OPENING:
+            depth += 1
+            if depth == _IN_LIST and byte == _LIST:
+                name = _text(token_before)
+                begin = at + 1 if plain(name) in list_names else 0
+        elif byte != _COMMA:
+            depth -= 1
+            if begin and depth == 1:
+                lists.append((name, element[begin - 1 : at + 1]))
+                shell += element[taken:begin]
+                place = place or len(shell)
+                taken, begin = at, 0
+    return None if begin or not lists else Group(shell + element[taken:], place, lists)
+
+
+def _text(name: bytes) -> str:
+    try:
+        return str(json.loads(name.decode("utf-8", "replace"), strict=False))
+    except ValueError:
+        return ""

@@ -163,6 +163,16 @@ def test_workflows_and_templates_are_yaml_with_a_name(path: Path) -> None:
     assert content.get("name") or path.name in {"config.yml", "dependabot.yml"}
 
 
+@pytest.mark.parametrize("path", [*PAGES, *WORKFLOWS], ids=lambda path: path.name)
+def test_the_package_is_installed_from_where_it_is(path: Path) -> None:
+    # (with the tap installed, its name and an extra are enough: pip keeps the tap)
+    by_name = r"pip install .*(?<![/\w-])tap-mobile-engagement(?![\[/\w-])"
+
+    assert re.findall(by_name, text_of(path)) == []
+    if path in WORKFLOWS:
+        assert "engagement[simulator]'" not in text_of(path)
+
+
 def test_variables_that_the_docs_show_are_settings() -> None:
     known = {setting.name.upper() for setting in SETTINGS}
     for path in (*PAGES, *WORKFLOWS, ROOT / ".env.example"):
@@ -265,6 +275,10 @@ def test_targets_are_set_up_to_be_fast_wherever_they_are_shown() -> None:
     assert values["target-postgres"]["use_copy"] is True
     for target in ("target-postgres", "target-snowflake"):
         assert values[target]["validate_records"] is False
+    workflow = yaml.safe_load(text_of(ROOT / "examples/ci/.github/workflows/sync.yml"))
+    env = workflow["jobs"]["meltano"]["env"]
+    assert env["TARGET_POSTGRES_USE_COPY"] == "true"
+    assert env["TARGET_POSTGRES_VALIDATE_RECORDS"] == "false"
     shown = [ROOT / "docs" / f"{page}.md" for page in ("start", "meltano", "performance")]
     for path in (*shown, ROOT / "hub" / "tap-mobile-engagement.yml"):
         said = " ".join(text_of(path).replace('"', "").split())

@@ -1,4 +1,4 @@
-"""Left-over export files into a real PostgreSQL, with no API at all.
+"""Export files into a real PostgreSQL, with no API at all.
 
 The simulator writes export files of all ten data types into a folder, in several forms, mixed
 with files that are none. ``meltano run tap-mobile-engagement target-postgres`` reads them; then

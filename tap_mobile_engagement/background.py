@@ -1,7 +1,7 @@
 """Work in other threads, whose results are waited for until the run is stopped.
 
-A network can stall for minutes, and nothing ends a system call of another thread. So what
-talks to the network runs in a daemon thread, and whoever needs the outcome waits for it here.
+A network can stall for minutes, and no other thread can end its system call. So what talks to
+the network runs in a daemon thread, and the caller waits here for the outcome.
 """
 
 from __future__ import annotations
@@ -33,16 +33,20 @@ _FIRST_BYTES = 256 * 1024  # fetched before the reader has taken any: it may wan
 _SLICE = 0.1  # seconds; how long a stop may go unnoticed
 
 
-def interruptible(call: Callable[[], Result], clock: Clock, *, grace: float = 0.0) -> Result:
+def interruptible(
+    call: Callable[[], Result], clock: Clock, *, grace: float = 0.0, limit: float = 0.0
+) -> Result:
     """What a call returns; a stop of the run ends the wait for it, not the call.
 
     Args:
         call: Is made in a thread of its own.
         clock: Tells of a stop.
         grace: Seconds by which the call is waited for beyond a stop.
+        limit: Seconds by which it is waited for in all; 0 for any time.
 
     Raises:
         RunStopped: If the run is stopped, before or meanwhile.
+        TimeoutError: If it takes longer than the limit.
         BaseException: What the call raised.
     """
     clock.check()
@@ -57,12 +61,16 @@ def interruptible(call: Callable[[], Result], clock: Clock, *, grace: float = 0.
         done.set()
 
     threading.Thread(target=run, name="request", daemon=True).start()
-    given_up_at: float | None = None
+    began = time.monotonic()
+    stopped_at: float | None = None
     while not done.wait(_SLICE):
+        now = time.monotonic()
         if clock.stop.is_set():
-            given_up_at = given_up_at or time.monotonic() + grace
-            if time.monotonic() >= given_up_at:
+            stopped_at = stopped_at or now
+            if now >= stopped_at + grace:
                 raise RunStopped
+        if limit and now >= began + limit:
+            raise TimeoutError(f"no end after {limit:.0f} s")
     return outcome.result()
 
 
@@ -71,14 +79,8 @@ def map_in_order(
 ) -> Iterator[Result]:
     """Apply a function to items in threads, and yield the results in the items' order.
 
-    No more than ``AHEAD`` items per worker are taken before their results are asked for, so
-    memory is bounded however long the items are. When one fails, or the caller stops reading,
-    what has not begun is dropped.
-
-    Args:
-        function: Called in a thread, with one item.
-        items: Read in the calling thread.
-        workers: Threads; at least one.
+    No more than ``AHEAD`` items per worker are taken ahead. When one fails, or the caller
+    stops reading, what has not begun is dropped.
 
     Raises:
         BaseException: What the function raised, in the place of the result.
@@ -110,21 +112,21 @@ def fetched_ahead(
     queue = _ChunkQueue(clock, budget)
 
     def run() -> None:
+        error: BaseException | None = None
         try:
             with closing(fetch()) as chunks:
                 for chunk in chunks:
                     if not queue.put(chunk):
                         return
-        except BaseException as error:  # noqa: BLE001  (raised again where it is read)
-            queue.end(error)
-        else:
-            queue.end()
+        except BaseException as raised:  # noqa: BLE001  (raised again where it is read)
+            error = raised
+        queue.end(error)
 
     threading.Thread(target=run, name="download", daemon=True).start()
     try:
         yield queue.taken()
     finally:
-        queue.leave()
+        queue.end()
 
 
 class _ChunkQueue:
@@ -137,18 +139,17 @@ class _ChunkQueue:
         self._chunks: deque[bytes] = deque()
         self._size = 0  # of the chunks that wait
         self._taken = 0  # bytes that the reader has had
-        self._is_over = False
-        self._is_left = False  # by the reader
+        self._is_over = False  # all is fetched, or the reader wants no more
         self._error: BaseException | None = None
 
     def put(self, chunk: bytes) -> bool:
-        """Wait for room and hand a chunk over; False if nobody reads any more."""
+        """Wait for room and hand a chunk over; False if the reader wants no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._has_room(len(chunk)) or self._is_left)
+            self._changed.wait_for(lambda: self._is_over or self._has_room(len(chunk)))
             self._chunks.append(chunk)
             self._size += len(chunk)
             self._changed.notify_all()
-            return not self._is_left
+            return not self._is_over
 
     def _has_room(self, size: int) -> bool:
         room = min(self._budget, _FIRST_BYTES + 4 * self._taken)
@@ -157,11 +158,6 @@ class _ChunkQueue:
     def end(self, error: BaseException | None = None) -> None:
         with self._changed:
             self._is_over, self._error = True, error
-            self._changed.notify_all()
-
-    def leave(self) -> None:
-        with self._changed:
-            self._is_left = True
             self._changed.notify_all()
 
     def taken(self) -> Iterator[bytes]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable  # noqa: TC003  (in an annotation of a class)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Protocol
 
 _SLICE = 0.1  # seconds; how long a stop may go unnoticed
 
@@ -17,8 +15,7 @@ _SLICE = 0.1  # seconds; how long a stop may go unnoticed
 class RunStopped(BaseException):
     """The run was asked to stop while it waited.
 
-    Not an ``Exception``, for it is no failure: code that records a stream's failure and goes
-    on with the next stream must not catch it (as with ``KeyboardInterrupt``).
+    Not an ``Exception``: code that records a stream's failure and continues must not catch it.
     """
 
 
@@ -26,7 +23,7 @@ class Stoppable(Protocol):
     """What can be waited on and told to stop; ``threading.Event`` fits as well."""
 
     def is_set(self) -> bool:
-        """Tell whether the run has been asked to stop."""
+        """Whether the run has been asked to stop."""
 
     def wait(self, timeout: float, /) -> bool:
         """Sleep for that many seconds, or until a stop; return whether there was one."""
@@ -39,8 +36,8 @@ class StopFlag:
     deadlock in a handler. This one only appends; sleepers look at it ten times a second.
 
     Attributes:
-        is_set: Tells whether the run has been asked to stop. It is asked before every block of
-            a file, so it is no method: those cost more to call.
+        is_set: Whether the run has been asked to stop. No method, because it is asked before
+            every block of a file, and methods cost more to call.
     """
 
     def __init__(self) -> None:
@@ -69,19 +66,15 @@ class Clock:
     """The clock and the stop flag of a run.
 
     Attributes:
-        clock: Returns the current time, aware, in UTC.
+        now: The current time, aware, in UTC.
         stop: Sleeps, and ends a sleep when the run is to stop.
     """
 
-    clock: Callable[[], datetime] = utc_now
+    now: Callable[[], datetime] = utc_now
     stop: Stoppable = field(default_factory=StopFlag)
 
-    def now(self) -> datetime:
-        """The current time, aware, in UTC."""
-        return self.clock()
-
     def check(self) -> None:
-        """Go on, unless the run is asked to stop.
+        """Continue, unless the run is asked to stop.
 
         Raises:
             RunStopped: If it is.

@@ -11,19 +11,20 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.helpers._util import load_json
 
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.settings import ALL_SETTINGS
+from tap_mobile_engagement.state import TaskEntry, Window  # noqa: TC001  (msgspec reads them)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -153,27 +154,8 @@ def warn_of_unknown(names: Iterable[str], known: Collection[str], kind: str) -> 
             log.warning("There is no %s %s: it counts for nothing%s", kind, name, hint)
 
 
+_MOST_CONTAINERS = 1_000_000  # of one data type and app in one run
 _STREAMS = {data_type.name: data_type for data_type in (*DATA_TYPES, *LISTED_TYPES)}
-
-
-class _DateRange(Struct):
-    start: date
-    end: date
-
-
-class _Task(Struct):
-    id: Annotated[str, Meta(pattern=r"^[\w-]+$")]
-    created: Annotated[datetime, Meta(tz=True)]
-    start: date | None = None
-    end: date | None = None
-    campaign_type: str | None = None
-    container: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.start is None) != (self.end is None):
-            raise ValueError("half a date range")
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise ValueError("an empty date range")
 
 
 class _Bookmark(Struct):
@@ -181,8 +163,10 @@ class _Bookmark(Struct):
 
     replication_key: Literal["exported_until"] | None = None
     replication_key_value: str | None = None
-    date_range: _DateRange | None = None
-    tasks: list[_Task] | None = None
+    date_range: Window | None = None
+    tasks: list[TaskEntry] | None = None
+    empty_range: Window | None = None
+    read_containers: list[tuple[str, int, int]] | None = None
     archive: dict[str, Any] | None = None
     progress_markers: dict[str, Any] | None = None
 
@@ -192,6 +176,9 @@ class _Bookmark(Struct):
                 datetime.fromisoformat(self.replication_key_value).astimezone(UTC)
             except (ValueError, OverflowError):
                 raise ValueError("a replication_key_value that is no date-time") from None
+        ranges = self.read_containers or ()
+        if any(not 0 < first <= last <= _MOST_CONTAINERS for _, first, last in ranges):
+            raise ValueError("read_containers that no run can have made")
 
 
 class _Partition(_Bookmark, kw_only=True):

@@ -46,10 +46,9 @@ class Schedule:
     """Pauses that grow from the first to the largest; ``Retry-After`` wins over both.
 
     Attributes:
-        first: Seconds of the first pause; also the least that a ``Retry-After`` can ask for,
-            so that no answer makes the tap spin.
+        first: Seconds of the first pause, and the least that a ``Retry-After`` can ask for.
         largest: Seconds that a pause grows to.
-        growth: By how much each pause is longer than the one before.
+        growth: By which factor each pause is longer than the one before.
 
     Raises:
         ValueError: If the numbers make no sense.
@@ -64,7 +63,7 @@ class Schedule:
             raise ValueError(f"no schedule: {self.first} to {self.largest} by {self.growth}")
 
     def pause(self, step: int, *, retry_after: float | None = None) -> float:
-        """Seconds to wait after so many pauses, or what the service asked for."""
+        """Seconds of the pause with that number, or what the service asked for."""
         if retry_after is not None:
             return max(retry_after, self.first)
         return min(self.first * self.growth ** min(step, _MOST_STEPS), self.largest)
@@ -80,7 +79,7 @@ class Retry:
     Attributes:
         tries: Requests in all, the first one included.
         schedule: Pauses between them.
-        patience: Seconds; a service that asks for a longer pause than this is not waited for.
+        patience: Seconds; a service that asks for a longer pause is not waited for.
     """
 
     tries: int = 8
@@ -101,18 +100,19 @@ class Retry:
         """
         tries = 0
 
-        def count(details: Details) -> None:
+        def counted() -> Result:
             nonlocal tries
-            tries = details["tries"]
+            tries += 1
+            return attempt()
 
         def pause(details: Details) -> None:
             passing = details["exception"]
             assert isinstance(passing, PassingError)  # noqa: S101  (nothing else is retried)
-            seconds = self.schedule.pause(details["tries"] - 1, retry_after=passing.retry_after)
+            seconds = self.schedule.pause(tries - 1, retry_after=passing.retry_after)
             log.warning("%s: %s; trying again in %.3g s", name, passing.reason, seconds)
             clock.pause(seconds)
 
-        # backoff itself sleeps for no time: its own sleep would not hear a stop.
+        # backoff itself sleeps for no time: a stop would not end its own sleep.
         retried = backoff.on_exception(
             backoff.constant,
             PassingError,
@@ -120,10 +120,9 @@ class Retry:
             jitter=None,
             max_tries=self.tries,
             giveup=lambda passing: (passing.retry_after or 0) > self.patience,
-            on_try=count,
             on_backoff=pause,
             logger=None,
-        )(attempt)
+        )(counted)
         try:
             return retried()
         except PassingError as passing:
@@ -132,7 +131,7 @@ class Retry:
 
 
 RETRY = Retry()
-"""For all requests that nobody waits for."""
+"""For all requests of a run."""
 
 RETRY_ONCE = Retry(tries=2)
-"""For requests where a person waits for the outcome."""
+"""For requests whose outcome a person waits for."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta, Struct
 
 from tap_mobile_engagement.errors import Code, DataError
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 REPLICATION_KEY = "exported_until"
 """The record field that bookmarks of historical streams are values of."""
 
-_CONTAINERS = "read_containers"
-_ONE_DAY = timedelta(days=1)
+MOST_EMPTY = 50
+"""Empty tasks that a state remembers one by one; older ones become one range."""
+
+TASK_ID = "[0-9A-Za-z][0-9A-Za-z._~-]{0,127}"
+"""Task ids are GUIDs as documented; what can't change the meaning of a URL is accepted."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,7 +40,7 @@ class Window:
             raise ValueError(f"an empty date window: {self.start} to {self.end}")
 
     def __str__(self) -> str:
-        """As in logs and state: ``2016-05-01/2016-05-08``, the end not included."""
+        """As in logs: ``2016-05-01/2016-05-08``."""
         return f"{self.start}/{self.end}"
 
     @property
@@ -46,7 +50,7 @@ class Window:
 
     @property
     def exported_until(self) -> str:
-        """Its end as a bookmark: RFC 3339, midnight UTC."""
+        """Its end as a bookmark."""
         return bookmark_at(self.end)
 
     def halves(self) -> tuple[Window, Window] | None:
@@ -58,10 +62,7 @@ class Window:
 
 
 def tile(start: date, end: date, days: int) -> Iterator[Window]:
-    """Cut ``[start, end)`` into windows of the given number of days, in order.
-
-    The last window is shorter where the range is not a multiple; an empty or reversed range
-    has no window.
+    """Cut ``[start, end)`` into windows of that many days; the last may be shorter.
 
     Raises:
         ValueError: If ``days`` is not positive.
@@ -80,35 +81,61 @@ def bookmark_at(day: date) -> str:
 
 
 def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> date:
-    """The day on which a run begins.
-
-    Args:
-        bookmark: What the state holds, RFC 3339; None on a first run.
-        start_date: The first day that the settings ask for; never passed backwards.
-        lookback_days: Days to export again for late data.
+    """The day on which a run begins: the bookmark's, less the lookback.
 
     Raises:
         DataError: ``BAD_STATE`` if the bookmark is not a date-time.
     """
     if bookmark is None:
         return start_date
-    reached = instant(bookmark)
-    # A bookmark within a day covers only the days before that one.
     try:
-        again_from = reached.date() - _ONE_DAY * lookback_days
+        again_from = instant(bookmark).date() - timedelta(days=lookback_days)
     except OverflowError:
         return start_date
     return max(start_date, again_from)
 
 
+class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a state remembers of an export task, enough to take it up again.
+
+    It carries the range that it was created for: it can't be resumed under another.
+
+    Attributes:
+        created: When the tap asked for it, by the *tap's* clock, UTC. Deadlines count from
+            there, in whichever run.
+        start: First day of its window; None for a snapshot without dates.
+        end: First day after its window, likewise.
+        container: Name of the task's own container; None where tasks share one.
+        empty: Whether it came out empty: its blobs are looked for once more.
+    """
+
+    id: Annotated[str, Meta(pattern=rf"^{TASK_ID}\Z")]
+    created: Annotated[datetime, Meta(tz=True)]
+    start: date | None = None
+    end: date | None = None
+    campaign_type: str | None = None
+    container: str | None = None
+    empty: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("half a date window")
+        _ = self.window  # refuses an empty one
+
+    @property
+    def window(self) -> Window | None:
+        """The window that it was created for."""
+        if self.start is None or self.end is None:
+            return None
+        return Window(self.start, self.end)
+
+
 class PartitionState:
     """The state of one partition: its bookmark, and the export tasks that are under way.
 
-    It wraps the dictionary that the SDK keeps, so what is changed here is in the next STATE
-    message. Other keys in it are left alone.
-
     Args:
-        values: The SDK's dictionary for one partition.
+        values: The SDK's dictionary for one partition, checked when it was loaded. What
+            changes in it is in the next STATE message; unknown keys stay.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -123,19 +150,16 @@ class PartitionState:
         """Note that all records of a window are out. The bookmark never goes back.
 
         Raises:
-            DataError: ``BAD_STATE`` if the bookmark that is there is not a date-time.
+            DataError: ``BAD_STATE`` if the present bookmark is not a date-time.
         """
         if self.advance_to(window.exported_until):
-            self._values["date_range"] = {
-                "start": window.start.isoformat(),
-                "end": window.end.isoformat(),
-            }
+            self._values["date_range"] = msgspec.to_builtins(window)
 
     def advance_to(self, bookmark: str) -> bool:
-        """Move the bookmark, unless it stands there or further on; tell whether it moved.
+        """Move the bookmark forward, never back; tell whether it moved.
 
         Raises:
-            DataError: ``BAD_STATE`` if the bookmark that is there is not a date-time.
+            DataError: ``BAD_STATE`` if the present bookmark is not a date-time.
         """
         reached = self.bookmark
         moves = reached is None or instant(bookmark) > instant(reached)
@@ -154,61 +178,69 @@ class PartitionState:
         self._values["archive"] = notes
 
     def note_container(self, name: str) -> None:
-        """Note that a task's own container was read, and may go once this state came back.
+        """Note that a task's own container was read: a later run may delete it.
 
-        Containers of a run are numbered, ``PREFIX-7``: a range of them is one entry, so that
-        the state stays small however many there are.
+        Containers of a run are numbered, ``PREFIX-7``, and a range of them is one entry.
         """
-        prefix, _, number = name.rpartition("-")
-        ranges = self._container_ranges()
-        if ranges and ranges[-1][0] == prefix and ranges[-1][2] + 1 == int(number):
-            ranges[-1][2] += 1
+        prefix, _, text = name.rpartition("-")
+        number = int(text)
+        ranges = self._values.setdefault("read_containers", [])
+        if ranges and (ranges[-1][0], ranges[-1][2] + 1) == (prefix, number):
+            ranges[-1][2] = number
         else:
-            ranges.append([prefix, int(number), int(number)])
-        self._values[_CONTAINERS] = ranges
+            ranges.append([prefix, number, number])
 
     def take_containers(self) -> list[str]:
-        """The containers that were read before this state came back; it forgets them.
-
-        Raises:
-            DataError: ``BAD_STATE`` where the entry can't be read.
-        """
-        ranges = self._container_ranges()
-        self._values.pop(_CONTAINERS, None)
+        """The containers that were read before this state came back; it forgets them."""
         return [
             f"{prefix}-{number}"
-            for prefix, first, last in ranges
+            for prefix, first, last in self._values.pop("read_containers", None) or []
             for number in range(first, last + 1)
         ]
 
-    def _container_ranges(self) -> list[Any]:
-        ranges = self._values.get(_CONTAINERS) or []
-        try:
-            return [[*entry] for entry in msgspec.convert(ranges, list[tuple[str, int, int]])]
-        except msgspec.ValidationError as error:
-            raise DataError(
-                Code.BAD_STATE,
-                f"the state names containers in a form that can't be read: {error}",
-                next_step=f"Remove {_CONTAINERS} from the state; those containers then stay",
-            ) from error
-
     @property
-    def tasks(self) -> list[dict[str, Any]]:
-        """The export tasks under way, as they stand in the state."""
-        return [*(self._values.get("tasks") or [])]
+    def tasks(self) -> list[TaskEntry]:
+        """The export tasks that are under way, or that came out empty."""
+        return msgspec.convert(self._values.get("tasks") or [], list[TaskEntry])
 
-    def remember_task(self, task: dict[str, Any]) -> None:
-        """Note a task that was created, so that another run picks it up; replaces its entry."""
-        others = [known for known in self.tasks if known["id"] != task["id"]]
-        self._values["tasks"] = [*others, task]
+    def remember_task(self, task: TaskEntry) -> None:
+        """Note a task that was created, so that another run picks it up; replaces its entry.
+
+        Of the empty ones beyond :data:`MOST_EMPTY`, the oldest join the empty range.
+        """
+        tasks = [known for known in self.tasks if known.id != task.id] + [task]
+        for oldest in [known for known in tasks if known.empty][:-MOST_EMPTY]:
+            tasks.remove(oldest)
+            if new := oldest.window:
+                known = self.empty_range or new
+                hull = Window(min(known.start, new.start), max(known.end, new.end))
+                self._values["empty_range"] = msgspec.to_builtins(hull)
+        self._values["tasks"] = msgspec.to_builtins(tasks)
 
     def forget_task(self, task_id: str) -> None:
         """Drop a task: its records are out, or its range has to be exported again."""
-        left = [known for known in self.tasks if known["id"] != task_id]
+        left = [known for known in self.tasks if known.id != task_id]
         if left:
-            self._values["tasks"] = left
+            self._values["tasks"] = msgspec.to_builtins(left)
         else:
             self._values.pop("tasks", None)
+
+    @property
+    def empty_range(self) -> Window | None:
+        """Days that came out empty, and that the next run exports once more as one range."""
+        return msgspec.convert(self._values.get("empty_range"), Window | None)
+
+    def settle_empty(self, window: Window) -> bool:
+        """Take days that were exported again off the empty range; False if it lacks them."""
+        known = self.empty_range
+        if known is None or not known.start <= window.start < known.end:
+            return False
+        if window.end < known.end:
+            left = Window(window.end, known.end)
+            self._values["empty_range"] = msgspec.to_builtins(left)
+        else:
+            del self._values["empty_range"]
+        return True
 
 
 def instant(bookmark: str) -> datetime:
@@ -224,10 +256,5 @@ def instant(bookmark: str) -> datetime:
         raise DataError(
             Code.BAD_STATE,
             f"the bookmark {bookmark!r} in the state is no date-time",
-            next_step="Mend replication_key_value in the state, or remove it to begin anew",
+            next_step="Correct replication_key_value in the state, or remove it to begin anew",
         ) from None
-
-
-def midnight(day: date) -> datetime:
-    """The beginning of that day in UTC."""
-    return datetime.combine(day, time(), tzinfo=UTC)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.inputs import checked_state
 from tap_mobile_engagement.state import (
+    MOST_EMPTY,
     PartitionState,
+    TaskEntry,
     Window,
     bookmark_at,
     first_day,
-    midnight,
     tile,
 )
 
@@ -103,7 +107,6 @@ def test_halves_are_the_window(window: Window) -> None:
 def test_a_window_as_logs_and_bookmarks_show_it() -> None:
     assert str(MAY) == "2016-05-01/2016-05-08"
     assert MAY.exported_until == "2016-05-08T00:00:00Z"
-    assert midnight(MAY.end) == datetime(2016, 5, 8, tzinfo=UTC)
     assert bookmark_at(date(33, 4, 3)) == "0033-04-03T00:00:00Z"
 
 
@@ -163,7 +166,7 @@ BAD_BOOKMARKS = [
 
 
 @pytest.mark.parametrize("bookmark", BAD_BOOKMARKS)
-def test_a_bookmark_that_is_none_says_what_to_mend(bookmark: Any) -> None:
+def test_a_bookmark_that_is_none_says_what_to_correct(bookmark: Any) -> None:
     with pytest.raises(DataError, match="replication_key_value") as caught:
         first_day(bookmark, start_date=MAY.start, lookback_days=3)
 
@@ -242,46 +245,144 @@ def test_a_bookmark_that_is_none_is_not_overwritten() -> None:
     assert values == {"replication_key_value": "soon"}
 
 
+CREATED = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def entry(task_id: str, window: Window | None = None, **more: Any) -> TaskEntry:
+    start, end = (window.start, window.end) if window else (None, None)
+    return TaskEntry(id=task_id, created=CREATED, start=start, end=end, **more)
+
+
 def test_tasks_are_remembered_and_forgotten_by_their_id() -> None:
     values: dict[str, Any] = {"other": 1}
     state = PartitionState(values)
 
-    state.remember_task({"id": "a", "start": "2016-05-01"})
-    state.remember_task({"id": "b"})
-    state.remember_task({"id": "a", "start": "2016-05-08"})
-    assert values["tasks"] == [{"id": "b"}, {"id": "a", "start": "2016-05-08"}]
+    state.remember_task(entry("a"))
+    state.remember_task(entry("b"))
+    state.remember_task(entry("a", MAY))
+    assert values["tasks"] == [
+        {"id": "b", "created": "2026-01-01T12:00:00Z"},
+        {
+            "id": "a",
+            "created": "2026-01-01T12:00:00Z",
+            "start": "2016-05-01",
+            "end": "2016-05-08",
+        },
+    ]
 
     state.forget_task("b")
     state.forget_task("unknown")
-    assert state.tasks == [{"id": "a", "start": "2016-05-08"}]
+    assert state.tasks == [entry("a", MAY)]
 
     state.forget_task("a")
     assert values == {"other": 1}
-
-
-def test_the_list_of_tasks_is_a_copy() -> None:
-    state = PartitionState({"tasks": [{"id": "a"}]})
-
-    state.tasks.clear()
-
-    assert state.tasks == [{"id": "a"}]
 
 
 def test_no_tasks_may_be_written_as_null() -> None:
     state = PartitionState({"tasks": None})
     assert state.tasks == []
 
-    state.remember_task({"id": "a"})
+    state.remember_task(entry("a"))
 
-    assert state.tasks == [{"id": "a"}]
+    assert state.tasks == [entry("a")]
 
 
 def test_a_window_and_its_task_do_not_touch_each_other() -> None:
     values: dict[str, Any] = {}
     state = PartitionState(values)
-    state.remember_task({"id": "a"})
+    state.remember_task(entry("a"))
 
     state.advance(MAY)
 
-    assert state.tasks == [{"id": "a"}]
+    assert state.tasks == [entry("a")]
     assert list(values) == ["tasks", "replication_key", "replication_key_value", "date_range"]
+
+
+def test_empty_tasks_beyond_a_bound_become_one_range() -> None:
+    # Given more empty ranges than a state remembers
+    values: dict[str, Any] = {}
+    state = PartitionState(values)
+    state.remember_task(entry("works", Window(date(2019, 1, 1), date(2019, 1, 8))))
+    windows = [*tile(date(2016, 1, 1), date(2018, 1, 1), 7)]
+    for number, window in enumerate(windows):
+        state.remember_task(entry(f"t{number}", window, empty=True))
+
+    # when they are counted, then the oldest are one range, and no day is lost.
+    kept = [task.window for task in state.tasks if task.empty]
+    assert kept == windows[-MOST_EMPTY:]
+    assert state.empty_range == Window(date(2016, 1, 1), windows[-MOST_EMPTY].start)
+    assert len(state.tasks) == MOST_EMPTY + 1
+    assert len(str(values)) < 150 * MOST_EMPTY
+
+    # And as it is exported again, in halves, it goes.
+    first, second = state.empty_range.halves() or (MAY, MAY)
+    assert not state.settle_empty(windows[-1])
+    assert state.settle_empty(first)
+    assert state.empty_range == second
+    assert state.settle_empty(second)
+    assert state.empty_range is None
+
+
+# What a state remembers of a task.
+
+ENTRIES = (
+    entry("t1", MAY),
+    entry("t2"),
+    entry("t3", MAY, campaign_type="Poll", container="tap-1", empty=True),
+)
+
+
+def state_with(**values: Any) -> dict[str, Any]:
+    partition = {"context": {"app_name": "shop"}, **values}
+    return {"bookmarks": {"events": {"partitions": [partition]}}}
+
+
+@pytest.mark.parametrize("task", ENTRIES)
+def test_a_task_survives_a_state(task: TaskEntry) -> None:
+    values: dict[str, Any] = {}
+    PartitionState(values).remember_task(task)
+    read = checked_state(msgspec.json.decode(msgspec.json.encode(state_with(**values))), "api")
+
+    assert PartitionState(read["bookmarks"]["events"]["partitions"][0]).tasks == [task]
+
+
+def test_what_a_later_version_added_is_ignored() -> None:
+    known = {**msgspec.to_builtins(ENTRIES[0]), "colour": "blue"}
+
+    assert PartitionState({"tasks": [known]}).tasks == [ENTRIES[0]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": ""},
+        {"id": "../x"},
+        {"id": "t1\n"},
+        {"created": "yesterday"},
+        {"created": "2026-01-01T12:00:00"},
+        {"start": None},
+        {"end": "2016-05-01"},
+        {"end": "2016-04-01"},
+        {"campaign_type": 4},
+    ],
+)
+def test_a_task_that_can_not_be_used_is_an_error_of_the_state(change: dict[str, Any]) -> None:
+    task = {**msgspec.to_builtins(ENTRIES[0]), **change}
+
+    with pytest.raises(DataError, match="BAD_STATE"):
+        checked_state(state_with(tasks=[task]), "api")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *product(["tasks"], ["t1", 5, [None], ["t1"], [{}], {"a": 1}]),
+        *product(["empty_range"], [5, {}, "2016-05-01", {"start": "2016-05-01"}]),
+        ("empty_range", {"start": "2016-05-08", "end": "2016-05-01"}),
+        *product(["read_containers"], [5, {"a": 1}, [["a", 1]], [["a", 1, 10**18]]]),
+        *product(["read_containers"], [[["a", -5, 5]], [["a", 7, 5]]]),
+    ],
+)
+def test_a_part_of_another_shape_is_an_error_of_the_state(name: str, value: Any) -> None:
+    with pytest.raises(DataError, match="BAD_STATE"):
+        checked_state(state_with(**{name: value}), "api")

@@ -3,42 +3,71 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
+import requests
+
+from tap_mobile_engagement.api.http import one_line
 from tap_mobile_engagement.errors import Code, DataError, SettingsError
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
-    import requests
-
-    from tap_mobile_engagement.api.transport import Transport
+    from tap_mobile_engagement.api.http import Transport
+    from tap_mobile_engagement.settings import Settings
 
 RESOURCE = "https://management.core.windows.net/"
 """What the token is for: the management service, as documented by Microsoft for this API."""
 
 RENEW_AHEAD = timedelta(minutes=5)
-"""A token is renewed so long before it expires; a short-lived one at half its life."""
+"""How long before its end a token is renewed; a short-lived one at half its life."""
 
 _UNKNOWN_LIFE = timedelta(minutes=10)  # of a token whose answer does not tell
 _LONGEST_LIFE = timedelta(days=1)  # that is believed
+_TOKEN = re.compile(r"[!-~]{1,65536}")  # what a header can hold
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class BearerAuth:
-    """Signs a request with a token, as ``requests`` wants it."""
+    """Signs a request with a token, as ``requests`` wants it, for one origin alone.
+
+    Attributes:
+        token: The token; a secret.
+        api_url: The service: the token is sent to its scheme, host and port.
+    """
 
     token: str = field(repr=False)
+    api_url: str
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header."""
+        """Add the header.
+
+        Raises:
+            DataError: ``BAD_ANSWER`` if the request goes to another origin.
+        """
+        # Both as requests has prepared them: what it will connect to.
+        api_url = requests.Request("GET", self.api_url).prepare().url
+        if _origin(request.url) != _origin(api_url):
+            host = one_line(urlsplit(request.url or "").netloc)
+            raise DataError(
+                Code.BAD_ANSWER,
+                f"the service links to another host, where no access token is sent: {host}",
+                next_step="Check that api_url is the name that the service gives itself",
+            )
         request.headers["Authorization"] = f"Bearer {self.token}"
         return request
+
+
+def _origin(url: str | None) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url or "")
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 class TokenProvider:
@@ -49,21 +78,17 @@ class TokenProvider:
     so that they never show in a log or an error.
     """
 
-    def __init__(
-        self,
-        *,
-        authority_url: str,
-        tenant_id: str,
-        client_id: str,
-        client_secret: str,
-        transport: Transport,
-    ) -> None:
-        register_secret(client_secret)
-        self._url = f"{authority_url.rstrip('/')}/{quote(tenant_id, safe='')}/oauth2/token"
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        register_secret(settings.client_secret)
+        authority, tenant = (
+            settings.authority_url.rstrip("/"),
+            quote(settings.tenant_id, safe=""),
+        )
+        self._url = f"{authority}/{tenant}/oauth2/token"
         form = {
             "grant_type": "client_credentials",
-            "client_id": client_id,
-            "client_secret": client_secret,
+            "client_id": settings.client_id,
+            "client_secret": settings.client_secret,
             "resource": RESOURCE,
         }
         self._form = urlencode(form).encode("ascii")
@@ -107,7 +132,7 @@ class TokenProvider:
             )
         content = answer.json()
         value = content.get("access_token") if isinstance(content, dict) else None
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
             raise DataError(
                 Code.BAD_ANSWER,
                 "the authority's answer holds no access_token",

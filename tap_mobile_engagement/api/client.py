@@ -1,4 +1,4 @@
-"""The verbs of the Mobile Engagement REST API that the tap uses."""
+"""The verbs of the Mobile Engagement REST API that the tap uses, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -6,33 +6,44 @@ import logging
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import msgspec
+import requests
 
-from tap_mobile_engagement.api import failures
-from tap_mobile_engagement.api.auth import BearerAuth
-from tap_mobile_engagement.api.paging import (
-    API_VERSION,
-    PageGuard,
-    path_segment,
-    resolve_link,
-)
+from tap_mobile_engagement.api.auth import BearerAuth, TokenProvider
+from tap_mobile_engagement.api.http import creation_uncertain, one_line
 from tap_mobile_engagement.api.tasks import ExportTask
-from tap_mobile_engagement.api.transport import AnswerLostError
 from tap_mobile_engagement.background import map_in_order
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.errors import (
+    Code,
+    DataError,
+    RetryLaterError,
+    SettingsError,
+    TapError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_mobile_engagement.api.answers import Answer
-    from tap_mobile_engagement.api.auth import TokenProvider
+    from tap_mobile_engagement.api.http import Answer, Transport
     from tap_mobile_engagement.api.tasks import PendingExport
-    from tap_mobile_engagement.api.transport import Transport
+    from tap_mobile_engagement.settings import Settings
+
+API_VERSION = "2014-12-01"
+"""The only version of the API (query parameter ``api-version``)."""
 
 TASK_PAGE = 40
 """Export tasks per page: the most that the service gives (``$top``)."""
+
+EMPTY_PAGES = 100
+"""Pages without an item in a row after which a list is taken for one without an end."""
+
+MOST_PAGES = 100_000
+"""Pages after which any list is; ten million devices have that many."""
+
+DETAIL_REQUESTS = 8
+"""Requests for device details that may be under way at once."""
 
 CAMPAIGN_KINDS = {
     "Announcement": "announcements",
@@ -43,9 +54,21 @@ CAMPAIGN_KINDS = {
 """What the campaigns list calls each campaign type of push feedback."""
 
 _TASKS = "devices/exportTasks"
-_JSON = {"Content-Type": "application/json"}
 
 log = logging.getLogger(__name__)
+
+
+class TaskRefusedError(RetryLaterError):
+    """The service takes no further export task at the moment; it surely created none."""
+
+    def __init__(self, said: str, retry_after: float | None = None, **where: object) -> None:
+        super().__init__(
+            Code.SERVICE_UNAVAILABLE,
+            f"the service takes no further export task now: {said}",
+            next_step="Run again later, or with fewer tasks at a time",
+            **where,
+        )
+        self.retry_after = retry_after
 
 
 class ServiceClient:
@@ -61,24 +84,15 @@ class ServiceClient:
     - DataError ``BAD_ANSWER``: it answered something else than the API's description says.
     """
 
-    def __init__(
-        self,
-        *,
-        api_url: str,
-        subscription_id: str,
-        resource_group: str,
-        app_collection: str,
-        auth: TokenProvider,
-        transport: Transport,
-    ) -> None:
-        self._api_url = api_url.rstrip("/")
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self._api_url = settings.api_url.rstrip("/")
         self._collection_url = (
-            f"{self._api_url}/subscriptions/{quote(subscription_id, safe='')}"
-            f"/resourceGroups/{quote(resource_group, safe='')}"
+            f"{self._api_url}/subscriptions/{quote(settings.subscription_id, safe='')}"
+            f"/resourceGroups/{quote(settings.resource_group, safe='')}"
             "/providers/Microsoft.MobileEngagement"
-            f"/appcollections/{quote(app_collection, safe='')}/apps"
+            f"/appcollections/{quote(settings.app_collection, safe='')}/apps"
         )
-        self._auth = auth
+        self._auth = TokenProvider(settings, transport)
         self._transport = transport
 
     def check_credentials(self) -> None:
@@ -100,32 +114,24 @@ class ServiceClient:
         """
         url = self._url(export.key.app, export.path)
         try:
-            answer = self._send("POST", url, body=msgspec.json.encode(body), repeatable=False)
-        except AnswerLostError as error:
-            raise failures.creation_uncertain(str(error)).at(**export.where) from error
-        if not answer.ok:
-            failure = failures.of_creation(answer, self._retry_after(answer))
-            raise failure.at(**export.where)
-        try:
-            return self._task(answer)
-        except DataError as error:
-            # It was accepted all the same: there is a task, whose id we can't read.
-            failure = failures.creation_uncertain(error.what).at(**answer.where)
-            raise failure.at(**export.where) from error
+            answer = self._send("POST", url, body=msgspec.json.encode(body))
+            if not answer.ok:
+                raise self._creation_failed(answer)
+            try:
+                return self._task(answer)
+            except DataError as error:
+                # It was accepted all the same: there is a task, whose id we can't read.
+                raise creation_uncertain(error.what).at(**answer.where) from error
+        except TapError as error:
+            raise error.at(**export.where) from error.__cause__
 
-    def get_task(self, app: str, task_id: str) -> ExportTask:
-        """Ask for a task.
-
-        Raises:
-            RetryLaterError: ``TASK_LOST`` if the service does not know it: not yet, or not
-                any more.
-        """
-        url = self._url(app, f"{_TASKS}/{path_segment(task_id)}")
-        answer = self._send("GET", url)
+    def get_task(self, app: str, task_id: str) -> ExportTask | None:
+        """Ask for a task; None if the service does not know it: not yet, or not any more."""
+        answer = self._send("GET", self._url(app, f"{_TASKS}/{path_segment(task_id)}"))
         if answer.status == HTTPStatus.NOT_FOUND:
-            raise failures.task_not_found(answer).at(app=app, task=task_id)
+            return None
         if not answer.ok:
-            raise failures.of_any(answer).at(app=app, task=task_id)
+            raise _refused(answer).at(app=app, task=task_id)
         return self._task(answer)
 
     def list_tasks(self, app: str) -> Iterator[Any]:
@@ -142,30 +148,38 @@ class ServiceClient:
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if not answer.ok:
-            raise failures.of_any(answer).at(app=app, device=device_id)
+            raise _refused(answer).at(app=app, device=device_id)
         return _object(answer)
 
-    def list_devices_with_details(self, app: str, *, workers: int = 8) -> Iterator[Any]:
+    def list_devices_with_details(
+        self, app: str, *, workers: int = DETAIL_REQUESTS
+    ) -> Iterator[Any]:
         """All devices, in the order of the list, each with its details.
 
         A device that disappears between the list and the request for its details, or that has
-        no id to ask for, is given as the list had it. So many requests for details may be under
-        way at a time as there are workers.
+        no id to ask for, is given as the list had it.
+
+        Args:
+            app: The app.
+            workers: Requests for details that may be under way at a time.
         """
         devices = self.list_devices(app)
         return map_in_order(partial(self._with_details, app), devices, workers=workers)
 
-    def list_campaigns(self, app: str, kind: str) -> Iterator[Any]:
-        """All push campaigns of a kind (a value of :data:`CAMPAIGN_KINDS`), as they come."""
-        return self._list(app, f"campaigns/{path_segment(kind)}")
+    def list_campaigns(self, app: str, campaign_type: str) -> Iterator[Any]:
+        """All push campaigns of a type, as they come, each with its type."""
+        kind = CAMPAIGN_KINDS[campaign_type]
+        for campaign in self._list(app, f"campaigns/{kind}"):
+            is_object = isinstance(campaign, dict)
+            yield {"campaignType": campaign_type, **campaign} if is_object else campaign
 
     def _with_details(self, app: str, listed: Any) -> Any:
         device_id = listed.get("deviceId") if isinstance(listed, dict) else None
-        if not isinstance(device_id, str) or device_id in {"", ".", ".."}:
+        if not isinstance(device_id, str) or not _is_segment(device_id):
             return listed  # reading it will say what is wrong
         device = self.get_device(app, device_id)
         if device is None:
-            log.info("app %s: device %s is gone since it was listed", app, device_id)
+            log.info("app %s: device %s is gone since it was listed", app, one_line(device_id))
         return {**listed, **(device or {})}
 
     def _url(self, app: str, path: str, query: Mapping[str, object] | None = None) -> str:
@@ -178,8 +192,8 @@ class ServiceClient:
     def _list(
         self, app: str, path: str, query: Mapping[str, object] | None = None
     ) -> Iterator[Any]:
-        url = self._url(app, path, query)
-        guard = PageGuard(url)
+        url = marked = self._url(app, path, query)
+        pages = empty_pages = 0
         while True:
             answer = self._get(app, url)
             page = _object(answer)
@@ -191,32 +205,41 @@ class ServiceClient:
             link = page.get("nextLink")
             if not link:
                 return
-            url = resolve_link(str(link), base=url, api_url=self._api_url)
-            guard.follow(url, items=len(items))
+            url = _resolved(str(link), base=url)
+            pages += 1
+            empty_pages = 0 if items else empty_pages + 1
+            if url == marked or pages >= MOST_PAGES or empty_pages >= EMPTY_PAGES:
+                what = f"the pages of a list lead in circles, or have no end: {pages} so far"
+                raise DataError(Code.BAD_ANSWER, what).at(app=app)
+            if not pages & (pages - 1):
+                marked = url  # a circle comes back to it before there are thrice as many pages
 
     def _get(self, app: str, url: str) -> Answer:
         answer = self._send("GET", url)
         if answer.ok:
             return answer
-        if answer.status == HTTPStatus.NOT_FOUND:
-            raise failures.app_not_found(answer).at(app=app)
-        raise failures.of_any(answer).at(app=app)
+        raise (_not_found(answer) or _refused(answer)).at(app=app)
 
-    def _send(
-        self, method: str, url: str, *, body: bytes | None = None, repeatable: bool = True
-    ) -> Answer:
+    def _send(self, method: str, url: str, *, body: bytes | None = None) -> Answer:
         """Send with a token; once more with another one where it is rejected.
 
-        A rejected request did nothing, so that holds for those not repeatable as well.
+        A rejected request did nothing, so that holds for a creation as well.
         """
-        headers = {"Accept": "application/json", **(_JSON if body is not None else {})}
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         send = partial(
-            self._transport.send, method, url, body=body, headers=headers, repeatable=repeatable
+            self._transport.send,
+            method,
+            url,
+            body=body,
+            headers=headers,
+            creates=method == "POST",
         )
         token = self._auth.token()
-        answer = send(sign=BearerAuth(token))
+        answer = send(sign=BearerAuth(token, self._api_url))
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            answer = send(sign=BearerAuth(self._auth.token(rejected=token)))
+            answer = send(sign=BearerAuth(self._auth.token(rejected=token), self._api_url))
         return answer
 
     def _task(self, answer: Answer) -> ExportTask:
@@ -225,9 +248,120 @@ class ServiceClient:
     def _retry_after(self, answer: Answer) -> float | None:
         return answer.retry_after(self._transport.timing.now())
 
+    def _creation_failed(self, answer: Answer) -> TapError:
+        """The error for a creation that did not succeed."""
+        match answer.status:
+            # Limits, or a conflict that passes: nothing was created.
+            case HTTPStatus.CONFLICT | HTTPStatus.TOO_MANY_REQUESTS:
+                retry_after = self._retry_after(answer)
+                return TaskRefusedError(answer.extract(), retry_after, **answer.where)
+            case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                return SettingsError(
+                    Code.TASK_TOO_LARGE,
+                    f"the service won't export so much at once: {answer.extract()}",
+                    next_step="Set a smaller window_days",
+                    **answer.where,
+                )
+            case status if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
+                # What broke down may have done so behind the creation.
+                return creation_uncertain(answer.extract()).at(**answer.where)
+            case _:
+                return _not_found(answer) or _refused(answer, rejected=Code.TASK_REJECTED)
+
+
+def path_segment(text: str) -> str:
+    """Quote a name or an id for a URL's path.
+
+    Raises:
+        DataError: ``BAD_ANSWER`` if it would be taken for a step in the path, not a name.
+    """
+    if not _is_segment(text):
+        what = f"{one_line(text)!r} can't be a name in the service's URLs"
+        raise DataError(Code.BAD_ANSWER, what)
+    return quote(text, safe="")
+
+
+def _is_segment(text: str) -> bool:
+    has_surrogates = any("\ud800" <= char <= "\udfff" for char in text)
+    return text not in {"", ".", ".."} and not has_surrogates
+
+
+def _resolved(link: str, *, base: str) -> str:
+    """The URL of a link, as requests would ask for it.
+
+    Whether the service writes links absolute or relative, and with the version or without, is
+    not documented; all are understood.
+
+    Raises:
+        DataError: ``BAD_ANSWER`` if it is no URL.
+    """
+    try:
+        url = requests.Request("GET", urljoin(base, link)).prepare().url or ""
+        parts = urlsplit(url)
+    except (requests.RequestException, ValueError):
+        what = f"the service links to what is no URL: {one_line(link)!r}"
+        raise DataError(Code.BAD_ANSWER, what) from None
+    if not any(name == "api-version" for name, _ in parse_qsl(parts.query)):
+        query = "&".join(part for part in (parts.query, f"api-version={API_VERSION}") if part)
+        parts = parts._replace(query=query)
+    return parts._replace(fragment="").geturl()
+
 
 def _object(answer: Answer) -> dict[str, Any]:
     content = answer.json()
     if not isinstance(content, dict):
         raise DataError(Code.BAD_ANSWER, "the answer is not a JSON object").at(**answer.where)
     return content
+
+
+def _not_found(answer: Answer) -> TapError | None:
+    """The error for a 404 where only the app can be what is not found."""
+    if answer.status != HTTPStatus.NOT_FOUND:
+        return None
+    return SettingsError(
+        Code.APP_NOT_FOUND,
+        f"the service does not know the app: {answer.extract()}",
+        next_step="Check app_names (resource names), app_collection, resource_group and"
+        " subscription_id",
+        **answer.where,
+    )
+
+
+def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
+    """The error for an answer that is an error for every verb.
+
+    Args:
+        answer: An answer that is not ``ok``.
+        rejected: The code where the service doesn't accept the request as such.
+    """
+    said = answer.extract()
+    kind: type[TapError] = SettingsError
+    match answer.status:
+        case HTTPStatus.UNAUTHORIZED:
+            code, what = Code.AUTH_FAILED, f"the service rejects the access token: {said}"
+            step = (
+                "Check tenant_id and client_id, and that the service principal may use this "
+                "subscription (a fresh token was rejected, too)"
+            )
+        case HTTPStatus.FORBIDDEN:
+            code, what = Code.ACCESS_DENIED, f"the service denies access: {said}"
+            step = (
+                "Give the service principal a role on the app, and check that the app is not "
+                "disabled"
+            )
+        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            kind, code = RetryLaterError, Code.SERVICE_UNAVAILABLE
+            what = f"the service failed: {said}"
+            step = "Run again later; the state tells where to continue"
+        case status if status >= HTTPStatus.BAD_REQUEST:
+            code, what = rejected, f"the service does not accept the request: {said}"
+            step = (
+                "Check the settings that name the app, its collection and subscription, the "
+                "dates and the container URL"
+            )
+        case _:
+            kind, code = DataError, Code.BAD_ANSWER
+            target = one_line(answer.headers.get("Location", "nowhere"))
+            what = f"the service redirects to {target!r}, where the access token is not sent"
+            step = "Check that api_url points to the service itself"
+    return kind(code, what, next_step=step, **answer.where)

@@ -18,32 +18,32 @@ from __future__ import annotations
 import re
 import secrets
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import islice
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.failures import task_lost
+from tap_mobile_engagement.api.policy import task_lost
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all
 from tap_mobile_engagement.sources.base import Check, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from tap_mobile_engagement.api.tasks import Key, PendingExport, TaskEntry
+    from tap_mobile_engagement.api.tasks import Key, PendingExport
     from tap_mobile_engagement.containers import Blob, Container
     from tap_mobile_engagement.containers.account import StorageAccount
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.recognise import Recognition
+    from tap_mobile_engagement.state import TaskEntry
 
 CONTAINER_PREFIX = "mobile-engagement-"
 """What the names of containers begin with that the tap makes."""
 
 OWN_CONTAINER = re.compile(rf"{CONTAINER_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,9}}")
-"""What a container is called that the tap made for one task; nothing else is ever deleted."""
+"""The name of a container that the tap made for one task; nothing else is ever deleted."""
 
 SAMPLED_BLOBS = 10
 """How many blobs a dry run looks at, at most, for all streams together."""
@@ -53,79 +53,66 @@ _SAS_LIFETIME_BEYOND_TASK = timedelta(days=1)
 _SHORTEST_ID = 8  # characters; a shorter one may be in a name by chance
 
 
-class TaskStorage(Protocol):
-    """Gives each task a place to write, and finds what it wrote."""
+class TaskStorage:
+    """Gives each task a place to write, and finds what it wrote.
 
-    one_at_a_time: frozenset[str]
-    """Data types of which two tasks could be mixed up if they ran at the same time."""
+    Attributes:
+        check: What has to hold before a task may write there.
+        one_at_a_time: Data types of which two tasks could be mixed up if they ran at the same
+            time.
+        one_app: Whether tasks of two apps could be mixed up.
+    """
 
-    one_app: bool
-    """Whether tasks of two apps could be mixed up."""
-
-    sas_ends: Mapping[str, datetime]
-    """When the SAS in each setting ends, aware, where it says so."""
-
-    @property
-    def checks(self) -> Sequence[Check]:
-        """What has to hold before a task may write there."""
+    check: Check
+    one_at_a_time: frozenset[str] = frozenset()
+    one_app = False
 
     def choose(self, export: PendingExport) -> None:
         """Set where the task of an export is to write, before it is created."""
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
-        """What a task that succeeded wrote, in order of arrival; none if nothing is there.
+        """What a task that succeeded wrote, in order of arrival.
 
         Raises:
             TapError: ``TASK_LOST`` or ``AMBIGUOUS_BLOBS``, or what keeps it from looking.
         """
+        raise NotImplementedError
 
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
-        """What is there by now of a task whose files were found before."""
+        """What exists by now of a task whose files were found before."""
+        raise NotImplementedError
 
     def delete_container(self, name: str) -> None:
-        """Delete a container that a task had for itself; if it is gone, that is fine."""
+        """Delete a container that a task had for itself; no error if it is gone already."""
+        raise task_lost(f"the container {name} is in an account that is not in the settings")
 
     def sample(self, data_type: DataType) -> Iterable[Part]:
-        """Some file of that data type that is there already, for a dry run."""
+        """Some file of that data type that exists already, for a dry run."""
+        del data_type  # only a state knows which container of an account holds what
+        return ()
 
 
-class SharedStorage:
+class SharedStorage(TaskStorage):
     """One container for all tasks.
 
     Args:
         container: The container, for reading.
         task_url: Its URL for the service; a secret.
         apps: How many apps have tasks that write there.
-        checks: What has to hold of the URLs themselves.
-        sas_ends: When the SAS in each setting ends, aware, where it says so.
     """
 
-    def __init__(
-        self,
-        container: Container,
-        task_url: str,
-        *,
-        apps: int = 1,
-        checks: Sequence[Check] = (),
-        sas_ends: Mapping[str, datetime] | None = None,
-    ) -> None:
+    def __init__(self, container: Container, task_url: str, *, apps: int = 1) -> None:
         self._container = container
         self._task_url = task_url
         self._only_names_count = apps > 1
-        self._url_checks = checks
         self._recognised: dict[tuple[str, str], Recognition] = {}
         # Names and ETags of blobs that are no task's, or a known one's. One set for all tasks.
         self._settled: set[tuple[str, str]] | None = None
         self._named: set[str] = set()  # blobs whose names say whose they are
         self._latest: dict[str, PendingExport] = {}  # by data type, the last one to write here
-        self.sas_ends = sas_ends or {}
+        self.check = Check("listing of the container", container.check)
         self.one_at_a_time = frozenset(BY_NAME)
         self.one_app = apps > 1
-
-    @property
-    def checks(self) -> Sequence[Check]:
-        """That its URLs allow what is needed, and that it can be listed."""
-        return (*self._url_checks, Check("listing of the container", self._container.check))
 
     def choose(self, export: PendingExport) -> None:
         """The container; before the first task, what is in it already is noted."""
@@ -152,7 +139,7 @@ class SharedStorage:
         if export.asked_at is None:
             self._settle_earlier(task, blobs, data_type)
             return ()
-        found = self._unsettled(blobs, data_type)
+        found = [blob for blob in self._unsettled(blobs) if self._may_hold(blob, data_type)]
         if found and self._only_names_count:
             raise SettingsError(
                 Code.AMBIGUOUS_BLOBS,
@@ -178,17 +165,15 @@ class SharedStorage:
             raise task_lost("nothing tells which files an export task of an earlier run wrote")
 
     def _settle(self, blobs: Iterable[Blob]) -> None:
-        settled = self._settled if self._settled is not None else set()
-        settled.update((blob.name, blob.etag) for blob in blobs)
+        self._settled = self._settled or set()
+        self._settled.update((blob.name, blob.etag) for blob in blobs)
 
-    def _unsettled(self, blobs: Iterable[Blob], data_type: DataType) -> list[Blob]:
-        settled = self._settled or set()
+    def _unsettled(self, blobs: Iterable[Blob]) -> list[Blob]:
+        settled = self._settled or ()
         return [
             blob
             for blob in blobs
-            if (blob.name, blob.etag) not in settled
-            and blob.name not in self._named
-            and self._may_hold(blob, data_type)
+            if (blob.name, blob.etag) not in settled and blob.name not in self._named
         ]
 
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
@@ -206,10 +191,6 @@ class SharedStorage:
         if not is_latest and any(found[blob.name] != blob.etag for blob in now):
             raise task_lost("the blobs of an export task were written over by a later one's")
         return _parts(self._container, now)
-
-    def delete_container(self, name: str) -> None:
-        """Never: the tap did not make it."""
-        raise task_lost(f"the container {name} is in an account that is not in the settings")
 
     def sample(self, data_type: DataType) -> Iterable[Part]:
         """The first of a handful of blobs that holds the data type."""
@@ -233,7 +214,7 @@ class SharedStorage:
         return found.data_type is data_type or (found.data_type is None and in_doubt)
 
 
-class AccountStorage:
+class AccountStorage(TaskStorage):
     """A container of its own for each task, in one storage account.
 
     Args:
@@ -241,20 +222,12 @@ class AccountStorage:
         task_timeout: How long a task may run; its SAS has to last longer.
     """
 
-    one_at_a_time: frozenset[str] = frozenset()
-    one_app = False
-    sas_ends: Mapping[str, datetime] = MappingProxyType({})  # each task gets a SAS of its own
-
     def __init__(self, account: StorageAccount, task_timeout: timedelta) -> None:
         self._account = account
         self._lifetime = task_timeout + _SAS_LIFETIME_BEYOND_TASK
         self._tokens: dict[Key, str] = {}
         self._numbers: Counter[Key] = Counter()
-
-    @property
-    def checks(self) -> Sequence[Check]:
-        """That the account can be used."""
-        return (Check("the storage account", self._list_containers),)
+        self.check = Check("the storage account", self._list_containers)
 
     def _list_containers(self) -> None:
         next(iter(self._account.list_containers(CONTAINER_PREFIX)), None)
@@ -295,11 +268,6 @@ class AccountStorage:
     def delete_container(self, name: str) -> None:
         """Delete a container that a task had for itself."""
         self._account.delete_container(name)
-
-    def sample(self, data_type: DataType) -> Iterable[Part]:
-        """None: a state alone knows which of its containers hold what."""
-        del data_type
-        return ()
 
 
 def _named_after(task_id: str, blobs: Iterable[Blob]) -> list[Blob]:

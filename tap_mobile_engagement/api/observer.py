@@ -1,23 +1,27 @@
-"""What happens to export tasks, told to everything that wants to know.
+"""What happens to export tasks: the one place that log, progress, warnings and timeline get.
 
-The runner and the source report here and know none of the observers: log lines, progress,
-warnings about a SAS, the timeline.
+The runner and the source report here, and know nothing of what is shown.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import timedelta
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.tasks import AT_WORK, TO_BE_DONE, Phase
+from tap_mobile_engagement.api.progress import new_progress
+from tap_mobile_engagement.api.sas_expiry import SasExpiry
+from tap_mobile_engagement.api.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
+    from tap_mobile_engagement.api.progress import Summary
     from tap_mobile_engagement.api.tasks import PendingExport
 
 log = logging.getLogger(__name__)
@@ -39,105 +43,57 @@ class What(Enum):
     READ = auto()
 
 
-class Event(NamedTuple):
-    """Something that happened to an export and its task.
-
-    Attributes:
-        what: What it was.
-        at: When.
-        export: The export.
-        task_id: The task; None if there was none.
-        detail: More of it, in words.
-    """
-
-    what: What
-    at: datetime
-    export: PendingExport
-    task_id: str | None
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How far a run has come.
-
-    Attributes:
-        read: How many exports have been read.
-        phases: How many others are in each phase.
-        bytes_read: Bytes of files read, as stored.
-        elapsed: Since the run began.
-        usual_time: What an export task took on average; None before the first has succeeded.
-        longest: How long one may take.
-        limit: How many tasks run at once.
-    """
-
-    read: int
-    phases: Mapping[Phase, int]
-    bytes_read: int
-    elapsed: timedelta
-    usual_time: timedelta | None
-    longest: timedelta
-    limit: int
-
-    @property
-    def running(self) -> int:
-        """Tasks that the service works on, or has just finished."""
-        return sum(self.phases[phase] for phase in AT_WORK)
-
-    @property
-    def to_be_done(self) -> int:
-        """Tasks that have not ended or have not been created yet."""
-        return sum(self.phases[phase] for phase in TO_BE_DONE)
-
-    @property
-    def total(self) -> int:
-        """All exports of the run."""
-        return self.read + sum(self.phases.values())
-
-    @property
-    def time_left(self) -> timedelta | None:
-        """How long the service will still need, if it continues like this."""
-        if self.usual_time is None:
-            return None
-        # On average, a task that runs has come half of its way.
-        to_come = self.phases[Phase.DUE] + self.running / 2
-        return self.usual_time * to_come / self.limit
-
-    @property
-    def rounds_take(self) -> timedelta:
-        """How long the tasks to be done take, one round after another, at worst."""
-        if self.usual_time is None:
-            # How many rounds of the longest time would be far too much; one has to fit.
-            return self.longest
-        rounds = -(-self.to_be_done // self.limit)
-        return min(self.usual_time, self.longest) * rounds
+_TASK = "app {app}: export task {task}"
+_UNKNOWN = "is in state {detail!r}, which is unknown; it is watched until its time is up"
+_EMPTY = (
+    "succeeded, but there is no content of it: its range counts as empty, and the next run "
+    "looks once more"
+)
+_LINES = {
+    What.CREATED: (logging.INFO, f"{_TASK} created: {{detail}}"),
+    What.RESUMED: (logging.INFO, "app {app}: taking up export task {task} ({data_type})"),
+    What.STATE: (logging.INFO, f"{_TASK} ({{data_type}}) is {{detail}}"),
+    What.UNKNOWN_STATE: (logging.WARNING, f"{_TASK} ({{data_type}}) {_UNKNOWN}"),
+    What.EMPTY: (logging.WARNING, f"{_TASK} ({{data_type}}) {_EMPTY}"),
+    What.FAILED: (logging.WARNING, "{detail}"),
+    What.REFUSED: (logging.INFO, "{detail}"),
+}
+_PHASES = {
+    What.CREATED: "queued",
+    What.RESUMED: "queued",
+    What.STARTED: "running",
+    What.SUCCEEDED: "waiting",
+    What.READING: "reading",
+    What.FAILED: "failed",
+    What.READ: "read",
+}
 
 
 class Observer:
-    """Is told of events and, now and then, how far the run has come."""
-
-    def happened(self, event: Event) -> None:
-        """Something happened to a task."""
-
-    def progressed(self, summary: Summary, now: datetime) -> None:
-        """The run has come so far."""
-
-    def close(self) -> None:
-        """The run is over."""
-
-
-class Observers:
-    """All observers as one; safe to use from several threads.
+    """Is told what happens, and shows it; safe to use from several threads.
 
     Args:
-        observers: Whom to tell.
         now: The clock.
+        sas_ends: When the SAS in each setting ends; None where it doesn't say.
+        timeline_path: The file for the picture of the run; None for no picture.
     """
 
-    def __init__(self, observers: Sequence[Observer], now: Callable[[], datetime]) -> None:
-        self._observers = observers
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        *,
+        sas_ends: Mapping[str, datetime | None] | None = None,
+        timeline_path: str | None = None,
+    ) -> None:
         self._now = now
+        self._began_at = now()
         self._lock = threading.Lock()
+        self._progress = new_progress()
+        self._sas_expiry = SasExpiry(sas_ends or {})
+        self._timeline = Timeline()
+        self._timeline_path = timeline_path
+        self._read = 0
+        self._bytes_read = 0
 
     def happened(
         self,
@@ -149,58 +105,44 @@ class Observers:
     ) -> None:
         """Something happened to an export's task, by default to the one that it has."""
         task_id = task_id or (export.task.id if export.task else None)
-        event = Event(what, self._now(), export, task_id, str(detail))
+        key, words = export.key, str(detail)
         with self._lock:
-            for observer in self._observers:
-                observer.happened(event)
+            if what in _LINES and (words or what is not What.FAILED):
+                level, line = _LINES[what]
+                places = {"app": key.app, "data_type": key.data_type}
+                log.log(level, "%s", line.format(task=task_id, detail=words, **places))
+            if what in _PHASES and task_id:
+                data_type, _, rest = str(export).partition(" ")
+                label = " ".join(part for part in (data_type, key.app, rest) if part)
+                self._timeline.begins(_PHASES[what], task_id, label, self._now())
+
+    def read(self, export: PendingExport, size: int) -> None:
+        """All records of an export are out, whose files had that many bytes."""
+        self._read += 1
+        self._bytes_read += size
+        self.happened(What.READ, export)
 
     def progressed(self, summary: Summary) -> None:
-        """The run has come so far."""
+        """The tasks have come so far."""
+        now = self._now()
+        elapsed = max(now - self._began_at, timedelta())
+        summary = replace(
+            summary, read=self._read, bytes_read=self._bytes_read, elapsed=elapsed
+        )
         with self._lock:
-            for observer in self._observers:
-                observer.progressed(summary, self._now())
+            self._progress.show(summary)
+            self._sas_expiry.progressed(summary, now)
 
     def close(self) -> None:
-        """The run is over."""
+        """The run is over. No picture is worth a failed run."""
         with self._lock:
-            for observer in self._observers:
-                observer.close()
-
-
-class LogLines(Observer):
-    """A line of the log for each event that matters to people."""
-
-    def happened(self, event: Event) -> None:
-        """Log it."""
-        key, detail = event.export.key, event.detail
-        task = f"app {key.app}: export task {event.task_id} ({key.data_type})"
-        match event.what:
-            case What.CREATED:
-                log.info("app %s: export task %s created: %s", key.app, event.task_id, detail)
-            case What.RESUMED:
-                log.info(
-                    "app %s: taking up export task %s (%s)",
-                    key.app,
-                    event.task_id,
-                    key.data_type,
-                )
-            case What.STATE:
-                log.info("%s is %s", task, detail)
-            case What.UNKNOWN_STATE:
+            self._progress.close()
+            if self._timeline_path is None:
+                return
+            try:
+                picture = self._timeline.svg(self._now())
+                Path(self._timeline_path).write_text(picture, encoding="utf-8")
+            except OSError as error:
                 log.warning(
-                    "%s is in state %r, which is unknown; it is watched until its time is up",
-                    task,
-                    detail,
+                    "The timeline could not be written to %s: %s", self._timeline_path, error
                 )
-            case What.EMPTY:
-                log.warning(
-                    "%s succeeded, but there is no content of it: its range counts as empty, "
-                    "and the next run looks once more",
-                    task,
-                )
-            case What.FAILED if detail:
-                log.warning("%s", detail)
-            case What.REFUSED:
-                log.info("%s", detail)
-            case _:
-                pass

@@ -2,8 +2,8 @@
 
 A :class:`Plan` holds all exports that are due, in the order in which they will be read, and
 keeps as many of them under way as it may. The runner asks for the next action, does it, reports
-what came of it, and asks again. A report about an export that is no longer in the plan, because
-its stream has failed meanwhile, is taken calmly.
+the outcome, and asks again. A report about an export that is no longer in the plan, because
+its stream has failed meanwhile, changes nothing.
 """
 
 from __future__ import annotations
@@ -11,49 +11,54 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api import failures
-from tap_mobile_engagement.api.observer import Summary
-from tap_mobile_engagement.api.policy import (
-    TASK_IS_OVER,
-    VISIBLE_WITHIN,
-    GiveUp,
-    Halve,
-    Intake,
-    TryAgain,
-    Verdict,
-    after_failure,
-    judge,
-    later,
-)
+from tap_mobile_engagement.api.policy import Intake, has_succeeded, later
+from tap_mobile_engagement.api.progress import Summary
 from tap_mobile_engagement.api.tasks import (
     AT_WORK,
     TO_BE_DONE,
-    Create,
-    FindBlobs,
     Key,
     Note,
     PendingExport,
     Phase,
-    Poll,
-    TaskEntry,
-    Wait,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code
+from tap_mobile_engagement.errors import Code, RetryLaterError
 from tap_mobile_engagement.retry import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tap_mobile_engagement.api.failures import TaskRefusedError
+    from tap_mobile_engagement.api.client import TaskRefusedError
     from tap_mobile_engagement.api.tasks import ExportTask
     from tap_mobile_engagement.errors import TapError
+    from tap_mobile_engagement.sources.base import Part
+    from tap_mobile_engagement.state import TaskEntry
 
 LOOK_AGAIN_FOR = timedelta(minutes=1)
 """How long after the success of a task its blobs are looked for, before it counts as empty."""
 
+TRIES_PER_WINDOW = 3
+"""Failed tasks of one window after which it is halved."""
+
+TASK_IS_OVER = frozenset(
+    {
+        Code.TASK_FAILED,
+        Code.TASK_TIMEOUT,
+        Code.TASK_LOST,
+        Code.UNKNOWN_TASK_STATE,
+        Code.AMBIGUOUS_BLOBS,
+    }
+)
+"""Failures that end a task: it is dropped from the state, and its range exported again.
+
+After any other failure (the service is down, say) the task may still succeed, and the state
+keeps it for the next run.
+"""
+
+_TRIED_AGAIN = frozenset({Code.TASK_FAILED, Code.TASK_LOST})
+_HALVED = _TRIED_AGAIN | {Code.TASK_TIMEOUT, Code.TASK_TOO_LARGE}
 _BLOB_PAUSES = Schedule(first=1, largest=20, growth=2)
 
 
@@ -83,10 +88,10 @@ class Plan:
     notes: deque[Note] = field(default_factory=deque)
     _exports: list[PendingExport] = field(default_factory=list)
     _apps: dict[str, int] = field(default_factory=dict)  # in the order of the settings
-    _reading: list[PendingExport] = field(default_factory=list)
+    _reading: PendingExport | None = None
     _intake: Intake = field(default_factory=Intake)
     _put_off: Counter[Key] = field(default_factory=Counter)  # refused with nothing under way
-    _done: int = 0  # how many tasks of this run have succeeded
+    _done: int = 0  # tasks of this run that have succeeded
     _time_of_done: timedelta = timedelta()  # how long they took, all together
 
     def add(self, exports: Iterable[PendingExport]) -> None:
@@ -95,81 +100,86 @@ class Plan:
             self._apps.setdefault(export.key.app, len(self._apps))
             self._exports.append(export)
 
-    def summary(self, *, read: int, bytes_read: int, elapsed: timedelta) -> Summary:
-        """How far the run has come."""
-        phases = dict.fromkeys(Phase, 0)
-        for export in self._exports:
-            phases[export.phase] += 1
+    def summary(self) -> Summary:
+        """How far the tasks have come."""
+        phases = Counter(export.phase for export in self._exports)
         usual = self._time_of_done / self._done if self._done else None
-        return Summary(read, phases, bytes_read, elapsed, usual, self.timeout, self.limit)
+        return Summary(phases, usual, self.timeout, self.limit)
 
     # What to do next.
 
-    def next_action(self, now: datetime) -> Create | Poll | FindBlobs | Wait:
-        """The most urgent action.
+    def next_action(self, now: datetime) -> PendingExport | datetime | None:
+        """The export with the most urgent action: create, poll or find blobs, by its phase.
 
-        First what lets the reader continue, then what fills the room that there is. Polls come
-        last, the one first that is due for longest: so with many tasks, or a service that
-        answers slowly, neither a new task nor another poll is put off for ever.
+        First what lets the reader continue, then what uses free room. Polls come last, the
+        most overdue one first: so with many tasks, or a service that answers slowly, neither
+        a new task nor a poll is put off for ever.
+
+        Returns:
+            The export; or when to ask again; None for not before something is reported.
         """
         polls = []
-        wake: datetime | None = None
+        wakes = []
         for export in self._exports:
             if export.phase not in {Phase.RUNNING, Phase.WRITTEN}:
                 continue
             if export.due_at and export.due_at > now:
-                wake = _earlier(wake, export.due_at)
+                wakes.append(export.due_at)
             elif export.phase is Phase.WRITTEN:
-                return FindBlobs(export)
+                return export
             else:
                 polls.append(export)
-        candidate, opens_at = self._next_to_create(now)
-        if candidate is not None:
+        candidate = self._next_to_create(now)
+        if isinstance(candidate, PendingExport):
             candidate.phase = Phase.CREATING
-            return Create(candidate)
+            return candidate
         if polls:
-            return Poll(min(polls, key=lambda each: each.due_at or now))
-        return Wait(_earlier(wake, opens_at))
+            return min(polls, key=lambda each: each.due_at or now)
+        return min([*wakes, candidate] if candidate else wakes, default=None)
 
-    def _next_to_create(self, now: datetime) -> tuple[PendingExport | None, datetime | None]:
+    def _next_to_create(self, now: datetime) -> PendingExport | datetime | None:
         """The first export that may have its task created now; or when one may."""
         running = sum(e.phase in {Phase.CREATING, Phase.RUNNING} for e in self._exports)
         if running >= self.limit:
-            return None, None
+            return None
         opens_at = self._intake.opens_at(running)
         if opens_at and now < opens_at:
-            return None, opens_at
-        candidates = []
-        wake: datetime | None = None
-        at_work = {e.key.data_type for e in self._exports if e.phase in AT_WORK}
-        unread = {e.key.data_type for e in self._exports if e.phase is Phase.READY}
-        unread |= {export.key.data_type for export in self._reading}
-        at_work |= unread & self.read_first
+            return opens_at
+        busy = {e.key.data_type for e in self._exports if self._is_in_the_way(e)}
+        if self._reading:
+            busy |= {self._reading.key.data_type} & self.read_first
         app = self._first_app() if self.one_app else None
+        candidates = []
+        wakes = []
         for export in self._exports:
             data_type = export.key.data_type
             if export.phase is not Phase.DUE or app not in {None, export.key.app}:
                 continue
-            if self._may_mix(data_type, at_work):
+            if self._may_mix(data_type, busy):
                 continue
             if export.due_at is None or export.due_at <= now:
                 candidates.append(export)
             else:
-                wake = _earlier(wake, export.due_at)
+                wakes.append(export.due_at)
             if data_type in self.one_at_a_time:
-                at_work.add(data_type)  # this is the first of them
-        # One export that alone is refused, time and again, must not keep the others from it.
-        by_turns = min(candidates, key=lambda each: self._put_off[each.key], default=None)
-        return by_turns, wake
+                busy.add(data_type)  # this is the first of them
+        if candidates:
+            # One export that alone is refused, again and again, must not keep the others back.
+            return min(candidates, key=lambda each: self._put_off[each.key])
+        return min(wakes, default=None)
+
+    def _is_in_the_way(self, export: PendingExport) -> bool:
+        is_unread = export.phase is Phase.READY and export.key.data_type in self.read_first
+        return export.phase in AT_WORK or is_unread
 
     def _first_app(self) -> str | None:
         """The first app with anything to be done."""
         apps = {export.key.app for export in self._exports if export.phase in TO_BE_DONE}
         return min(apps, key=self._apps.__getitem__, default=None)
 
-    def _may_mix(self, data_type: str, at_work: set[str]) -> bool:
+    def _may_mix(self, data_type: str, busy: set[str]) -> bool:
         """Whether a task of it could be mixed up with one of those that are at work."""
-        near = BY_NAME[data_type].alike & at_work
+        near = BY_NAME[data_type].alike & busy
         return bool(near if data_type in self.one_at_a_time else near & self.one_at_a_time)
 
     # What came of it.
@@ -184,7 +194,7 @@ class Plan:
     ) -> None:
         """Begin to poll a task: a new one after the first pause, an older one at once."""
         assert export.task is not None  # noqa: S101  (there is one to resume)
-        if export.task.empty:  # it has ended; what it may have written late is looked for
+        if export.is_second_look:  # it has ended; what it may have written late is looked for
             export.phase, export.written_at = Phase.WRITTEN, now - LOOK_AGAIN_FOR
             return
         export.phase = Phase.RUNNING
@@ -204,7 +214,7 @@ class Plan:
         export.task, export.asked_at = task, now
         self.notes.append(Note(export.key, task, is_over=False))
         self.resume(export, now, retry_after=retry_after)
-        self._intake = self._intake.taken()
+        self._intake = Intake()
         self._put_off.clear()
 
     def refused(
@@ -223,43 +233,39 @@ class Plan:
         )
         if not running:
             self._put_off[export.key] += 1
-        if intake.is_hopeless:
-            self._create_no_more(failures.service_given_up(refusal))
+        if intake.is_hopeless or intake.closed_until is None:
+            step = (
+                "No task of this run is under way that could be why: find out what else "
+                "exports, or run again later"
+            )
+            self._create_no_more(RetryLaterError(refusal.code, refusal.what, next_step=step))
             return None
-        assert intake.closed_until is not None  # noqa: S101  (it has just refused one)
         return intake.closed_until - now
 
-    def polled(
-        self, export: PendingExport, answer: ExportTask | None, now: datetime
-    ) -> Verdict:
-        """A task was asked about (None: a 404): judge it, and set the time of the next poll."""
+    def polled(self, export: PendingExport, answer: ExportTask | None, now: datetime) -> None:
+        """A task was asked about (None: a 404): set its phase, and the time of the next poll.
+
+        Raises:
+            RetryLaterError: As :func:`.policy.has_succeeded`.
+        """
         assert export.task is not None  # noqa: S101  (it was asked about)
-        deadline = later(export.task.created, self.timeout)
         export.polls += 1
-        export.misses = export.misses + 1 if answer is None else 0
+        export.misses = 0 if answer else export.misses + 1
         export.state = answer.state if answer else export.state
-        pause = self.schedule.pause(
-            export.polls, retry_after=answer.retry_after if answer else None
-        )
+        retry_after = answer.retry_after if answer else None
+        pause = self.schedule.pause(export.polls, retry_after=retry_after)
         export.due_at = later(now, timedelta(seconds=pause))
+        deadline = later(export.task.created, self.timeout)
         if now < deadline < export.due_at:
             # A poll at the deadline itself: a task that just made it is not given up.
             export.due_at = deadline
-        verdict = judge(
-            answer,
-            now=now,
-            deadline=deadline,
-            visible_by=later(export.task.created, VISIBLE_WITHIN),
-            misses=export.misses,
-        )
-        if verdict is Verdict.READY:
+        if has_succeeded(export, answer, now, self.timeout):
             export.phase, export.due_at, export.written_at = Phase.WRITTEN, None, now
             if export.asked_at is not None:
                 self._done += 1
                 self._time_of_done += now - export.asked_at
-        return verdict
 
-    def searched(self, export: PendingExport, parts: Sequence[Any], now: datetime) -> bool:
+    def searched(self, export: PendingExport, parts: Sequence[Part], now: datetime) -> bool:
         """Blobs were looked for; with none, look again for a while, then take it as empty.
 
         Returns:
@@ -272,14 +278,14 @@ class Plan:
             return False
         if self._is_written_over(export, parts):
             return True
-        if parts or not (export.task and export.task.empty):
+        if parts or not export.is_second_look:
             export.phase, export.parts = Phase.READY, parts
         else:
             self._forget_task(export)
             self._remove(export)
         return True
 
-    def _is_written_over(self, export: PendingExport, parts: Sequence[Any]) -> bool:
+    def _is_written_over(self, export: PendingExport, parts: Sequence[Part]) -> bool:
         """Whether a task wrote over blobs that are not read yet: both are exported again."""
         if export.key.data_type not in self.one_at_a_time:
             return False
@@ -299,8 +305,13 @@ class Plan:
         return now < _looked_for_until(export)
 
     def failed(self, export: PendingExport, error: TapError, now: datetime) -> None:
-        """A task failed, or could not be had: try again, halve, or give up."""
-        is_second_look = export.task is not None and export.task.empty
+        """A task failed, or there is none: try again, halve the range, or give up.
+
+        What failed or got lost is tried again a few times, and then in halves. What ran out of
+        time, or was refused as too large, would do so again: it is halved at once. An unknown
+        state says nothing about the range, and any other failure is not the task's.
+        """
+        is_second_look = export.is_second_look
         if error.code in TASK_IS_OVER:
             self._forget_task(export)
             if is_second_look:
@@ -308,21 +319,17 @@ class Plan:
         if export not in self._exports:
             return
         export.failures += 1
-        follow = after_failure(
-            error.code, export.window, export.failures, schedule=self.schedule
-        )
-        match follow:
-            case TryAgain(pause):
-                export.phase = Phase.DUE
-                export.due_at = now + timedelta(seconds=pause)
-            case Halve(first, second):
-                at = self._exports.index(export)
-                self._exports[at : at + 1] = [
-                    PendingExport(export.key, half, export.campaign_type)
-                    for half in (first, second)
-                ]
-            case GiveUp():
-                self._give_up(export, error)
+        halves = export.window.halves() if export.window else None
+        if error.code in _TRIED_AGAIN and export.failures < TRIES_PER_WINDOW:
+            pause = self.schedule.pause(export.failures - 1)
+            export.phase, export.due_at = Phase.DUE, later(now, timedelta(seconds=pause))
+        elif error.code in _HALVED and halves:
+            at = self._exports.index(export)
+            self._exports[at : at + 1] = [
+                PendingExport(export.key, half, export.campaign_type) for half in halves
+            ]
+        else:
+            self._give_up(export, error)
         if error.code is Code.AMBIGUOUS_BLOBS:
             self._create_no_more(error)
 
@@ -355,15 +362,11 @@ class Plan:
     def take(self, export: PendingExport) -> None:
         """The reader has it."""
         self._remove(export)
-        self._reading = [export]
+        self._reading = export
 
     def done_reading(self) -> None:
         """The reader has done with what it took, and wants more."""
-        self._reading = []
-
-    def _remove(self, export: PendingExport) -> None:
-        if export in self._exports:
-            self._exports.remove(export)
+        self._reading = None
 
     def abandon(self, key: Key) -> None:
         """The stream has ended: nothing more of it is created, polled or read.
@@ -371,15 +374,13 @@ class Plan:
         Its tasks stay in the state, so that the next run takes them up.
         """
         self._exports = [export for export in self._exports if export.key != key]
-        self._reading = []
+        self._reading = None
+
+    def _remove(self, export: PendingExport) -> None:
+        if export in self._exports:
+            self._exports.remove(export)
 
 
 def _looked_for_until(export: PendingExport) -> datetime:
     assert export.written_at is not None  # noqa: S101  (its phase is WRITTEN)
     return export.written_at + LOOK_AGAIN_FOR
-
-
-def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
-    if one is None or other is None:
-        return one or other
-    return min(one, other)

@@ -1,4 +1,4 @@
-"""The rules of an export task's life: states, deadlines, refusals, splitting.
+"""The rules of an export task's life: what an answer means, and what a refusal.
 
 No I/O, no clock: every function decides from its arguments alone.
 """
@@ -7,41 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
-from tap_mobile_engagement.api.tasks import ExportTask
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.api.http import one_line
+from tap_mobile_engagement.api.tasks import ExportTask, PendingExport, TaskState, known_state
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tap_mobile_engagement.retry import Schedule
-    from tap_mobile_engagement.state import Window
 
 VISIBLE_WITHIN = timedelta(minutes=2)
 """How long after its creation a task may still be unknown to the service (an assumption)."""
 
 MISSES_UNTIL_LOST = 3
-"""So many 404 answers in a row, and a task that should be visible is taken for lost."""
-
-TRIES_PER_WINDOW = 3
-"""So many failed tasks for one window, and it is halved."""
-
-TASK_IS_OVER = frozenset(
-    {
-        Code.TASK_FAILED,
-        Code.TASK_TIMEOUT,
-        Code.TASK_LOST,
-        Code.UNKNOWN_TASK_STATE,
-        Code.AMBIGUOUS_BLOBS,
-    }
-)
-"""Failures that end a task: it is dropped from the state, and its range exported again.
-
-After any other failure (the service is down, say) the task may go on well, and the state keeps
-it for the next run.
-"""
+"""404 answers in a row after which a task that should be visible is taken for lost."""
 
 CLOCK_SLACK = timedelta(minutes=15)
 """How much a service's creation times may be out of order among themselves (an assumption)."""
@@ -49,79 +30,78 @@ CLOCK_SLACK = timedelta(minutes=15)
 REFUSAL_LIMIT = timedelta(hours=1)
 """How long a service is asked that takes no task though none of ours is under way."""
 
+_AGAIN = "Run again: its range is then exported by another task"
 _ENDLESS = datetime.max.replace(tzinfo=UTC)
 
 
-class TaskState(StrEnum):
-    """The documented states of an export task (``exportState`` of the REST description)."""
-
-    QUEUED = "Queued"
-    STARTED = "Started"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-
-
-_STATES = {state.value.casefold(): state for state in TaskState}
-
-
-def known_state(text: str) -> TaskState | None:
-    """Read a state as the service wrote it, whatever its case; None where it is unknown."""
-    return _STATES.get(text.strip().casefold())
-
-
-class Verdict(StrEnum):
-    """What a look at an export task means."""
-
-    WAIT = "wait"
-    WAIT_UNKNOWN = "wait, though its state is unknown"
-    READY = "its files are written"
-    FAILED = "it failed"
-    TIMED_OUT = "its time is up"
-    UNKNOWN_TOO_LONG = "its time is up in an unknown state"
-    LOST = "the service does not know it any more"
-
-
-def judge(
-    task: ExportTask | None,
-    *,
-    now: datetime,
-    deadline: datetime,
-    visible_by: datetime,
-    misses: int,
-) -> Verdict:
-    """Decide what an answer about a task means; None for a 404, one of so many in a row.
+def has_succeeded(
+    export: PendingExport, answer: ExportTask | None, now: datetime, timeout: timedelta
+) -> bool:
+    """Decide what an answer about an export's task means; None is a 404.
 
     An end state counts however late it is seen: a task that finished while no run was there
-    to watch has finished. Until ``visible_by`` a task may be too new to be seen.
+    to watch has finished.
+
+    Raises:
+        RetryLaterError: ``TASK_FAILED``, ``TASK_TIMEOUT``, ``UNKNOWN_TASK_STATE`` (at the
+            deadline) or ``TASK_LOST``.
     """
-    if task is None:
-        lost = misses >= MISSES_UNTIL_LOST and now >= visible_by
-        return Verdict.LOST if lost else Verdict.WAIT
-    late = now >= deadline
-    match known_state(task.state):
-        case TaskState.QUEUED | TaskState.STARTED:
-            return Verdict.TIMED_OUT if late else Verdict.WAIT
+    assert export.task is not None  # noqa: S101  (it was asked about)
+    minutes = f"{timeout / timedelta(minutes=1):.0f} minutes"
+    is_late = now >= later(export.task.created, timeout)
+    if answer is None:
+        is_visible = now >= later(export.task.created, VISIBLE_WITHIN)
+        if export.misses >= MISSES_UNTIL_LOST and is_visible:
+            raise task_lost("the service does not know the export task any more", export)
+        return False
+    match known_state(answer.state):
         case TaskState.SUCCEEDED:
-            return Verdict.READY
+            return True
         case TaskState.FAILED:
-            return Verdict.FAILED
+            details = one_line(answer.error_details or "it does not say why")
+            what = f"the export task failed: {details}"
+            raise RetryLaterError(Code.TASK_FAILED, what, next_step=_AGAIN, **export.where)
+        case TaskState.QUEUED | TaskState.STARTED:
+            if is_late:
+                raise RetryLaterError(
+                    Code.TASK_TIMEOUT,
+                    f"the export task is still {answer.state.strip()} after {minutes}",
+                    next_step="Run again with a smaller window_days, or a larger "
+                    "task_timeout_minutes",
+                    **export.where,
+                )
+            return False
         case None:
-            return Verdict.UNKNOWN_TOO_LONG if late else Verdict.WAIT_UNKNOWN
+            if is_late:
+                raise RetryLaterError(
+                    Code.UNKNOWN_TASK_STATE,
+                    f"the export task is in state {one_line(answer.state)!r}, which is "
+                    f"unknown, and its {minutes} are up",
+                    next_step="Look up what the state means, then run again",
+                    **export.where,
+                )
+            return False
         case state:
             assert_never(state)
 
 
+def task_lost(what: str, export: PendingExport | None = None) -> RetryLaterError:
+    """The error for a task that is gone, or whose blobs are: its range is exported again."""
+    where = export.where if export else {}
+    return RetryLaterError(Code.TASK_LOST, what, next_step=_AGAIN, **where)
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Whether the service takes new tasks, by what it answered to those asked for so far.
+    """Whether the service takes new tasks, by its answers so far.
 
     Attributes:
         room: How many tasks it seems to allow at once; 0 where no bound is known.
         refusals: How often in a row it refused one though none of ours was under way.
         closed_until: Until then it is asked for none; None if it may be asked at any time.
         full_until: Until then it is asked for none beyond ``room``.
-        idle_since: Since when it refuses though no task of ours is under way; None if there
-            is one, which may well be why.
+        idle_since: Since when it refuses though no task of ours is under way, which would
+            explain it; None if there is one.
     """
 
     room: int = 0
@@ -132,18 +112,14 @@ class Intake:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether it has had its time: it is not asked again."""
+        """Whether its time is up: it is not asked again."""
         if self.closed_until is None or self.idle_since is None:
             return False
         return self.closed_until - self.idle_since > REFUSAL_LIMIT
 
     def opens_at(self, running: int) -> datetime | None:
-        """When it may be asked for a task beside so many that run; None for at any time."""
+        """When it may be asked for a task beside those that run; None for at any time."""
         return self.full_until if running >= self.room else self.closed_until
-
-    def taken(self) -> Intake:
-        """After it took a task: the way up is felt, one more at a time."""
-        return Intake(room=self.room + 1 if self.room else 0)
 
     def refused(
         self,
@@ -169,60 +145,14 @@ class Intake:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TryAgain:
-    """Make another task for the same range, after a pause of so many seconds."""
-
-    pause: float
-
-
-@dataclass(frozen=True, slots=True)
-class Halve:
-    """Export the range in two parts, the first one first; failures count from zero again."""
-
-    first: Window
-    second: Window
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Let the stream fail; what it committed before stays."""
-
-
-def after_failure(
-    code: Code,
-    window: Window | None,
-    failures: int,
-    *,
-    schedule: Schedule,
-) -> TryAgain | Halve | GiveUp:
-    """Decide what follows when a range could not be exported.
-
-    A task that failed or got lost is tried again, a few times, and then in halves. One that
-    ran out of time, or was refused as too large, would do so again: it is halved at once. An
-    unknown state says nothing about the range, and any other failure is none of the task's. A
-    snapshot (no window) can't be halved.
-    """
-    halves = window.halves() if window else None
-    match code:
-        case Code.TASK_FAILED | Code.TASK_LOST if failures < TRIES_PER_WINDOW:
-            return TryAgain(schedule.pause(failures - 1))
-        case Code.TASK_FAILED | Code.TASK_LOST | Code.TASK_TIMEOUT | Code.TASK_TOO_LARGE if (
-            halves
-        ):
-            return Halve(*halves)
-        case _:
-            return GiveUp()
-
-
 def find_orphan(
     listed: Iterable[Any], description: str, export_type: str | None, *, age: timedelta
 ) -> ExportTask | None:
     """Find the task that a request with a lost answer created.
 
-    The description decides, and nothing else could: any other task may be a stranger's, and
-    write to another container. Creation times only tell when to stop looking, and are compared
-    among themselves, because the service's clock may be far from ours.
+    Only the description decides: any other task may be a stranger's, and write to another
+    container. Creation times only tell when to stop looking, and are compared among
+    themselves, because the service's clock may be far from ours.
 
     Args:
         listed: What the service lists, newest first; read no further than needed.

@@ -8,58 +8,113 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.observer import Observer
-from tap_mobile_engagement.api.tasks import Phase
+from tap_mobile_engagement.api.tasks import AT_WORK, TO_BE_DONE, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+    from collections.abc import Callable, Mapping
 
     from rich.progress import TaskID
 
-    from tap_mobile_engagement.api.observer import Summary
-
 _FIRST_LINE = timedelta(seconds=30)
 _LAST_PAUSE = timedelta(minutes=30)
-_MEGABYTE = 1_000_000
 
 log = logging.getLogger(__name__)
 
 
-def line(summary: Summary) -> str:
-    """How far a run has come, as a line for the log."""
-    left = summary.time_left
-    phases = summary.phases
-    return (
-        f"Export tasks: {summary.read} of {summary.total} read "
-        f"({summary.bytes_read / _MEGABYTE:,.1f} MB), {summary.running} running, "
-        f"{phases[Phase.READY]} waiting to be read, {phases[Phase.DUE]} to come; "
-        f"{_short(summary.elapsed)} elapsed, "
-        + (f"about {_short(left)} left" if left is not None else "no estimate yet")
-    )
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How far a run has come.
+
+    Attributes:
+        phases: How many exports are in each phase, without those that were read.
+        usual_time: What an export task took on average; None before the first has succeeded.
+        longest: How long one may take.
+        limit: How many tasks run at once.
+        read: How many exports have been read.
+        bytes_read: Bytes of files read, as stored.
+        elapsed: Since the run began.
+    """
+
+    phases: Mapping[Phase, int]
+    usual_time: timedelta | None
+    longest: timedelta
+    limit: int
+    read: int = 0
+    bytes_read: int = 0
+    elapsed: timedelta = timedelta()
+
+    @property
+    def running(self) -> int:
+        """Tasks that the service works on, or has just finished."""
+        return sum(self.phases.get(phase, 0) for phase in AT_WORK)
+
+    @property
+    def to_be_done(self) -> int:
+        """Tasks that have not ended or have not been created yet."""
+        return sum(self.phases.get(phase, 0) for phase in TO_BE_DONE)
+
+    @property
+    def total(self) -> int:
+        """All exports of the run."""
+        return self.read + sum(self.phases.values())
+
+    @property
+    def rounds_take(self) -> timedelta:
+        """How long the tasks to be done take, one round after another, at worst."""
+        if self.usual_time is None:
+            return self.longest  # one round has to fit; more of them would be too careful
+        rounds = -(-self.to_be_done // self.limit)
+        return min(self.usual_time, self.longest) * rounds
+
+    def time_left(self, unknown: str) -> str:
+        """How long the service will still need at this pace, in words."""
+        if self.usual_time is None:
+            return unknown
+        # On average, a task that runs has come half of its way.
+        to_come = self.phases.get(Phase.DUE, 0) + self.running / 2
+        return f"about {_short(self.usual_time * to_come / self.limit)} left"
+
+    def __str__(self) -> str:
+        """The line for the log."""
+        ready, due = self.phases.get(Phase.READY, 0), self.phases.get(Phase.DUE, 0)
+        return (
+            f"Export tasks: {self.read} of {self.total} read "
+            f"({self.bytes_read / 1e6:,.1f} MB), {self.running} running, "
+            f"{ready} waiting to be read, {due} to come; "
+            f"{_short(self.elapsed)} elapsed, {self.time_left('no estimate yet')}"
+        )
 
 
-class ProgressLines(Observer):
+def _short(duration: timedelta) -> str:
+    minutes, seconds = divmod(int(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+class ProgressLines:
     """A line of the log at growing intervals."""
 
     def __init__(self) -> None:
         self._pause = _FIRST_LINE
         self._due_at = _FIRST_LINE
 
-    def progressed(self, summary: Summary, now: datetime) -> None:
+    def show(self, summary: Summary) -> None:
         """Log a line, if the last one is long enough ago."""
-        del now
         if summary.elapsed >= self._due_at:
-            log.info("%s", line(summary))
+            log.info("%s", summary)
             self._pause = min(self._pause * 2, _LAST_PAUSE)
             self._due_at = summary.elapsed + self._pause
 
+    def close(self) -> None:
+        """The run is over."""
 
-class LiveProgress(Observer):
+
+class LiveProgress:
     """A bar on the terminal, below the lines of the log.
 
     Raises:
@@ -67,21 +122,15 @@ class LiveProgress(Observer):
     """
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415  (an extra)
-        from rich.progress import (  # noqa: PLC0415
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-        from rich.progress import Progress as Bars  # noqa: PLC0415
+        from rich import progress as bars  # noqa: PLC0415  (an extra)
+        from rich.console import Console  # noqa: PLC0415
 
-        self._bars = Bars(
-            TextColumn("export tasks"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[words]}"),
-            TimeElapsedColumn(),
+        self._bars = bars.Progress(
+            bars.TextColumn("export tasks"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[words]}"),
+            bars.TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=False,  # messages go there
@@ -89,27 +138,24 @@ class LiveProgress(Observer):
         self._bar: TaskID | None = None
         self._restore: list[Callable[[], object]] = []
 
-    def progressed(self, summary: Summary, now: datetime) -> None:
+    def show(self, summary: Summary) -> None:
         """Move the bar."""
-        del now
-        left = summary.time_left
-        words = f"{summary.running} running, {summary.bytes_read / _MEGABYTE:,.1f} MB read"
-        if left is not None:
-            words += f", about {_short(left)} left"
+        words = f"{summary.running} running, {summary.bytes_read / 1e6:,.1f} MB read"
+        if left := summary.time_left(""):
+            words += f", {left}"
         if self._bar is None:
-            self._begin(words, summary.total)
-        assert self._bar is not None  # noqa: S101  (it was begun)
+            self._begin()
+            self._bar = self._bars.add_task("", words=words)
         self._bars.update(self._bar, completed=summary.read, total=summary.total, words=words)
 
-    def _begin(self, words: str, total: int) -> None:
+    def _begin(self) -> None:
         terminal = sys.stderr
         self._bars.start()
-        # The display stands in for standard error now; the log has to go through it.
+        # The display takes the place of standard error; the log has to go through it.
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream is terminal:
                 handler.setStream(sys.stderr)
                 self._restore.append(partial(handler.setStream, terminal))
-        self._bar = self._bars.add_task("", total=total, words=words)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -120,7 +166,7 @@ class LiveProgress(Observer):
         self._restore.clear()
 
 
-def new_progress() -> Observer:
+def new_progress() -> ProgressLines | LiveProgress:
     """The display that fits: live on a terminal, lines everywhere else."""
     if sys.stderr.isatty():
         try:
@@ -128,9 +174,3 @@ def new_progress() -> Observer:
         except ImportError:
             pass
     return ProgressLines()
-
-
-def _short(duration: timedelta) -> str:
-    minutes, seconds = divmod(int(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

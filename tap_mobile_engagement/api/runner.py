@@ -14,18 +14,15 @@ from itertools import count
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tap_mobile_engagement.api import failures
-from tap_mobile_engagement.api.failures import TaskRefusedError
+from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.observer import What
-from tap_mobile_engagement.api.policy import TaskState, Verdict, find_orphan, known_state
+from tap_mobile_engagement.api.policy import find_orphan, task_lost
 from tap_mobile_engagement.api.tasks import (
-    Create,
-    FindBlobs,
     Key,
     PendingExport,
     Phase,
-    Poll,
-    Wait,
+    TaskState,
+    known_state,
 )
 from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.datatypes import BY_NAME
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.api.client import ServiceClient
     from tap_mobile_engagement.api.destinations import TaskStorage
-    from tap_mobile_engagement.api.observer import Observers
+    from tap_mobile_engagement.api.observer import Observer
     from tap_mobile_engagement.api.plan import Plan
     from tap_mobile_engagement.api.tasks import ExportTask, Note
     from tap_mobile_engagement.clock import Clock
@@ -46,10 +43,10 @@ ORPHAN_GRACE = timedelta(minutes=1)
 """How long after a lost answer its task may take to be listed (an assumption)."""
 
 LOST_ANSWERS = 3
-"""So many creations in a row without an answer or a task, and no more is tried."""
+"""Creations in a row without an answer or a task after which no more is tried."""
 
-_THREAD_NAP = 0.5  # seconds; the thread looks up this often, in case it was closed
-_READER_NAP = 0.2  # seconds; the reader likewise, for a signal
+_THREAD_NAP = 0.5  # seconds; how long the thread may not notice that it was closed
+_READER_NAP = 0.2  # seconds; how long the reader may not notice a signal
 _FAREWELL = 2.0  # seconds; how long the end of a run waits for a request that is under way
 
 log = logging.getLogger(__name__)
@@ -67,7 +64,7 @@ class TaskRunner:
         storage: Where tasks write.
         export_format: What to ask for.
         clock: The clock and the stop flag.
-        observers: Are told what happens to each task.
+        observer: Is told what happens to each task.
         run_id: Names this run in the descriptions of tasks; a random one unless given.
     """
 
@@ -79,7 +76,7 @@ class TaskRunner:
         storage: TaskStorage,
         export_format: str,
         clock: Clock,
-        observers: Observers,
+        observer: Observer,
         run_id: str | None = None,
     ) -> None:
         self._plan = plan
@@ -87,12 +84,9 @@ class TaskRunner:
         self._storage = storage
         self._export_format = export_format
         self._clock = clock
-        self._observers = observers
+        self._observer = observer
         self._run_id = run_id or uuid4().hex
         self._numbers = count(1)
-        self._began_at = clock.now()
-        self._read = 0
-        self._bytes_read = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -129,9 +123,8 @@ class TaskRunner:
                 if export.phase is Phase.READY:
                     self._plan.take(export)
                     return export, time.monotonic() - started
-                if export.phase is Phase.FAILED:
+                if export.error is not None:
                     self._plan.abandon(key)
-                    assert export.error is not None  # noqa: S101  (its phase is FAILED)
                     raise export.error
                 self.start()
                 self._changed.wait(_READER_NAP)
@@ -143,12 +136,6 @@ class TaskRunner:
             notes = [*self._plan.notes]
             self._plan.notes.clear()
         return notes
-
-    def note_read(self, size: int) -> None:
-        """All records of an export are out, whose files had that many bytes."""
-        self._read += 1
-        self._bytes_read += size
-        self._report_progress()
 
     def abandon(self, key: Key) -> None:
         """The stream has failed: leave its tasks to the next run."""
@@ -177,7 +164,7 @@ class TaskRunner:
         """Do what the plan says until nothing is left to do."""
         try:
             for export in self._plan.to_resume:
-                self._observers.happened(What.RESUMED, export)
+                self._observer.happened(What.RESUMED, export)
                 with self._changed:
                     self._plan.resume(export, self._clock.now())
             while not self._closed:
@@ -185,14 +172,15 @@ class TaskRunner:
                     self._plan.one_at_a_time = self._storage.one_at_a_time
                     self._plan.one_app = self._storage.one_app
                     action = self._plan.next_action(self._clock.now())
-                self._report_progress()
-                if isinstance(action, Wait):
-                    if action.until is None:
-                        return
-                    left = (action.until - self._clock.now()).total_seconds()
-                    self._clock.pause(max(0.0, min(left, _THREAD_NAP)))
-                else:
+                    summary = self._plan.summary()
+                self._observer.progressed(summary)
+                if action is None:
+                    return
+                if isinstance(action, PendingExport):
                     self._do(action)
+                else:
+                    left = (action - self._clock.now()).total_seconds()
+                    self._clock.pause(max(0.0, min(left, _THREAD_NAP)))
         except RunStopped:
             pass  # the main thread stops by the same flag
         except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
@@ -200,26 +188,22 @@ class TaskRunner:
                 self._crash = error
                 self._changed.notify_all()
 
-    def _do(self, action: Create | Poll | FindBlobs) -> None:
-        export = action.export
-        task_id: str | None = None
+    def _do(self, export: PendingExport) -> None:
         try:
-            match action:
-                case Create():
-                    self._create(export)
-                case Poll():
-                    self.poll(export)
-                case FindBlobs():
-                    self._find_blobs(export)
+            if export.phase is Phase.CREATING:
+                self._create(export)
+            elif export.phase is Phase.RUNNING:
+                self.poll(export)
+            else:
+                self._find_blobs(export)
         except TapError as error:
             error.at(**export.where)
             task_id = export.task.id if export.task else None
             with self._changed:
                 self._plan.failed(export, error, self._clock.now())
-                is_final = export.phase is Phase.FAILED
                 self._changed.notify_all()
-            detail = "" if is_final else error
-            self._observers.happened(What.FAILED, export, task_id=task_id, detail=detail)
+            detail = "" if export.phase is Phase.FAILED else error
+            self._observer.happened(What.FAILED, export, task_id=task_id, detail=detail)
 
     def _create(self, export: PendingExport) -> None:
         self._storage.choose(export)
@@ -232,14 +216,14 @@ class TaskRunner:
             if pause is not None:
                 seconds = pause.total_seconds()
                 detail = f"{refusal.what}; fewer at a time, and none for {seconds:.0f} s"
-                self._observers.happened(What.REFUSED, export, detail=detail)
+                self._observer.happened(What.REFUSED, export, detail=detail)
 
     def submit(self, export: PendingExport) -> None:
         """Create the task of an export.
 
         Raises:
             TaskRefusedError: If the service takes no further task now.
-            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` if answers were lost time and again,
+            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` if answers were lost again and again,
                 and no task showed up.
             SettingsError: As :meth:`.ServiceClient.create_task`.
             RunStopped: If the run is stopped meanwhile.
@@ -269,7 +253,7 @@ class TaskRunner:
                         export, entry, self._clock.now(), retry_after=task.retry_after
                     )
                     self._changed.notify_all()  # for the reader to note it in the state
-                self._observers.happened(What.CREATED, export, detail=description)
+                self._observer.happened(What.CREATED, export, detail=description)
                 return
         raise lost[-1]
 
@@ -285,9 +269,7 @@ class TaskRunner:
                 self._client.list_tasks(app), description, export_type, age=now - asked_at
             )
             if orphan is not None:
-                log.info(
-                    "app %s: export task %s is the one whose answer was lost", app, orphan.id
-                )
+                log.info("app %s: the task whose answer was lost is %s", app, orphan.id)
                 return orphan
             if now >= asked_at + ORPHAN_GRACE:
                 break
@@ -295,13 +277,12 @@ class TaskRunner:
         log.info("app %s: no export task was created for %s", app, description)
         return None
 
-    def poll(self, export: PendingExport) -> Verdict:
-        """Ask once for the task of an export.
+    def poll(self, export: PendingExport) -> None:
+        """Ask once for the task of an export; its phase tells whether it has succeeded.
 
         Raises:
-            RetryLaterError: ``TASK_FAILED``, ``TASK_TIMEOUT``, ``UNKNOWN_TASK_STATE`` (at
-                the deadline) or ``TASK_LOST``; also ``SERVICE_UNAVAILABLE``, after which the
-                task is still worth waiting for.
+            RetryLaterError: As :func:`.policy.has_succeeded`; also ``SERVICE_UNAVAILABLE``,
+                after which the task is still worth waiting for.
             SettingsError: As every method of the client.
             RunStopped: If the run is stopped meanwhile.
         """
@@ -309,54 +290,40 @@ class TaskRunner:
         before = export.state
         try:
             answer = self._client.get_task(export.key.app, export.task.id)
+            with self._changed:
+                self._plan.polled(export, answer, self._clock.now())
         except TapError as error:
-            if error.code is not Code.TASK_LOST:
-                raise error.at(**export.where) from error.__cause__
-            answer = None
-        with self._changed:
-            verdict = self._plan.polled(export, answer, self._clock.now())
-        self._report_state(export, before, verdict)
-        if verdict in {Verdict.WAIT, Verdict.WAIT_UNKNOWN, Verdict.READY}:
-            return verdict
-        raise failures.task_ended(export, verdict, answer, timeout=self._plan.timeout)
+            raise error.at(**export.where) from error.__cause__
+        finally:
+            if export.state != before:
+                self._report_state(export, before)
 
-    def _report_state(self, export: PendingExport, before: str, verdict: Verdict) -> None:
-        if export.state == before:
-            return
+    def _report_state(self, export: PendingExport, before: str) -> None:
         state = known_state(export.state)
         if state is not None:
-            self._observers.happened(What.STATE, export, detail=export.state)
+            self._observer.happened(What.STATE, export, detail=state)
         elif not before or known_state(before) is not None:
-            self._observers.happened(What.UNKNOWN_STATE, export, detail=export.state)
+            self._observer.happened(What.UNKNOWN_STATE, export, detail=export.state)
         if state is TaskState.STARTED:
-            self._observers.happened(What.STARTED, export)
-        if verdict is Verdict.READY:
-            self._observers.happened(What.SUCCEEDED, export)
+            self._observer.happened(What.STARTED, export)
+        elif state is TaskState.SUCCEEDED:
+            self._observer.happened(What.SUCCEEDED, export)
 
     def _find_blobs(self, export: PendingExport) -> None:
         parts = self._storage.find(export)
-        self._plan.one_at_a_time = self._storage.one_at_a_time
         # A blob without a byte may be one that is still being written.
         found = parts if any(part.size for part in parts) else ()
-        is_second_look = export.task is not None and export.task.empty
+        is_second_look = export.is_second_look
         now = self._clock.now()
         is_earlier = export.asked_at is None and not is_second_look
         if not found and is_earlier and not self._plan.looks_again(export, now):
             # Its blobs may have been removed since it wrote them: never take that as empty.
-            raise failures.task_lost(
-                "an export task of an earlier run succeeded, but none of its blobs is there"
+            raise task_lost(
+                "an export task of an earlier run succeeded, but none of its blobs exists"
             )
         with self._changed:
+            self._plan.one_at_a_time = self._storage.one_at_a_time
             is_over = self._plan.searched(export, found, now)
             self._changed.notify_all()
         if is_over and not found and not is_second_look:
-            self._observers.happened(What.EMPTY, export)
-
-    def _report_progress(self) -> None:
-        with self._changed:
-            summary = self._plan.summary(
-                read=self._read,
-                bytes_read=self._bytes_read,
-                elapsed=max(self._clock.now() - self._began_at, timedelta()),
-            )
-        self._observers.progressed(summary)
+            self._observer.happened(What.EMPTY, export)

@@ -1,73 +1,65 @@
 """Warns in time when a SAS will not last as long as the work ahead.
 
 The service gives no estimate of how long an export task takes: minutes or hours. So before the
-first task has ended it is held against the longest time that a task may take, afterwards
-against the time that tasks have taken so far.
+first task has ended the SAS is compared with the longest time that a task may take, afterwards
+with the time that tasks have taken so far.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-
-from tap_mobile_engagement.api.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
-    from tap_mobile_engagement.api.observer import Summary
+    from tap_mobile_engagement.api.progress import Summary
 
 RUNNING_LOW = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """Remaining lives at which a warning is repeated as long as there is work, shortest first."""
 
-_LOOK_AGAIN = timedelta(minutes=1)
+_PAUSE = timedelta(minutes=1)  # between two looks
 
 log = logging.getLogger(__name__)
 
 
-class SasExpiry(Observer):
+class SasExpiry:
     """Warns before the SAS of a setting ends.
 
     Args:
-        ends: When each ends, aware, by name of the setting; without those that don't say.
+        ends: When each ends, aware, by name of the setting; None where it doesn't say.
     """
 
-    def __init__(self, ends: Mapping[str, datetime]) -> None:
-        self._ends = dict(ends)
-        self._warned: dict[str, list[timedelta]] = {setting: [] for setting in ends}
+    def __init__(self, ends: Mapping[str, datetime | None]) -> None:
+        self._ends = {setting: end for setting, end in ends.items() if end is not None}
+        self._lowest: dict[str, timedelta] = {}  # that was warned of
         self._forecast: set[tuple[str, bool]] = set()
         self._look_at: datetime | None = None
 
     def progressed(self, summary: Summary, now: datetime) -> None:
         """Log the warnings that are due; once a minute is enough."""
         if self._ends and (self._look_at is None or now >= self._look_at):
-            self._look_at = now + _LOOK_AGAIN
+            self._look_at = now + _PAUSE
             for warning in self.warnings(summary, now):
                 log.warning(warning)
 
     def warnings(self, summary: Summary, now: datetime) -> Iterator[str]:
-        """The warnings that are due now, each once.
-
-        Args:
-            summary: How far the run has come.
-            now: The time, aware.
-        """
+        """The warnings that are due now, each once."""
         if not summary.to_be_done:
             return
         for setting, end in self._ends.items():
             left = end - now
-            low = next((step for step in RUNNING_LOW if left <= step), None)
+            low = next((step for step in RUNNING_LOW if left <= step), timedelta.max)
             forecast = (setting, summary.usual_time is not None)
             is_short = left < summary.rounds_take and forecast not in self._forecast
-            is_lower = low is not None and low not in self._warned[setting]
+            is_lower = low < self._lowest.get(setting, timedelta.max)
             if is_short or is_lower:
                 yield _warning(setting, end, left, summary)
             if is_short:
                 self._forecast.add(forecast)
-            if low is not None:
-                self._warned[setting] += [step for step in RUNNING_LOW if step >= low]
+            if is_lower:
+                self._lowest[setting] = low
 
 
 def _warning(setting: str, end: datetime, left: timedelta, summary: Summary) -> str:

@@ -6,11 +6,10 @@ import logging
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.client import ServiceClient
 from tap_mobile_engagement.api.destinations import (
     OWN_CONTAINER,
@@ -18,15 +17,11 @@ from tap_mobile_engagement.api.destinations import (
     SharedStorage,
     TaskStorage,
 )
-from tap_mobile_engagement.api.listings import listing
-from tap_mobile_engagement.api.observer import LogLines, Observer, Observers, What
+from tap_mobile_engagement.api.http import Transport
+from tap_mobile_engagement.api.observer import Observer, What
 from tap_mobile_engagement.api.plan import Plan
-from tap_mobile_engagement.api.progress import new_progress
 from tap_mobile_engagement.api.runner import TaskRunner
-from tap_mobile_engagement.api.sas_expiry import SasExpiry
-from tap_mobile_engagement.api.tasks import Key, PendingExport, TaskEntry
-from tap_mobile_engagement.api.timeline import Timeline
-from tap_mobile_engagement.api.transport import Transport
+from tap_mobile_engagement.api.tasks import Key, PendingExport
 from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.containers.account import StorageAccount
 from tap_mobile_engagement.containers.urls import (
@@ -48,7 +43,7 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.settings import Settings
-    from tap_mobile_engagement.state import PartitionState
+    from tap_mobile_engagement.state import PartitionState, TaskEntry
 
 PUSH_FEEDBACK = "push_feedback"
 
@@ -62,22 +57,7 @@ def open_api(settings: Settings, clock: Clock) -> ApiSource:
         SettingsError: ``CONTAINER_URL_INVALID`` if a container URL is none; ``BAD_SETTING``
             likewise of the connection string. All else is found by the source's checks.
     """
-    transport = Transport(timing=clock)
-    auth = TokenProvider(
-        authority_url=settings.authority_url,
-        tenant_id=settings.tenant_id,
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        transport=transport,
-    )
-    client = ServiceClient(
-        api_url=settings.api_url,
-        subscription_id=settings.subscription_id,
-        resource_group=settings.resource_group,
-        app_collection=settings.app_collection,
-        auth=auth,
-        transport=transport,
-    )
+    client = ServiceClient(settings, Transport(timing=clock))
     return ApiSource(
         settings, client=client, storage=_open_storage(settings, clock), clock=clock
     )
@@ -87,34 +67,25 @@ def _open_storage(settings: Settings, clock: Clock) -> TaskStorage:
     if settings.storage_connection_string:
         account = StorageAccount(settings.storage_connection_string, clock=clock)
         return AccountStorage(account, timedelta(minutes=settings.task_timeout_minutes))
-    reading_url = settings.container_url
-    assert reading_url is not None  # noqa: S101  (the settings require one of the two)
-    task_url = settings.task_container_url
-    if task_url is None:
-        needs = {"container_url": (reading_url, READ_AND_LIST | WRITE_AND_LIST)}
-    else:
-        needs = {
-            "container_url": (reading_url, READ_AND_LIST),
-            "task_container_url": (task_url, WRITE_AND_LIST),
-        }
-
-    def check_rights(setting: str, url: str, rights: frozenset[str]) -> None:
-        check_container_url(url, needs=rights, now=clock.now(), setting=setting)
-
+    url = settings.container_url or ""
     return SharedStorage(
-        open_container(reading_url, clock),
-        service_url(task_url or reading_url),
+        open_container(url, clock),
+        service_url(settings.task_container_url or url),
         apps=len(settings.app_names),
-        checks=[
-            Check(f"the SAS in {setting}", partial(check_rights, setting, *need))
-            for setting, need in needs.items()
-        ],
-        sas_ends={
-            setting: end
-            for setting, (url, _) in needs.items()
-            if (end := sas_expiry(url)) is not None
-        },
     )
+
+
+def _urls_and_rights(settings: Settings) -> dict[str, tuple[str, frozenset[str]]]:
+    """The container URLs by their settings, and the rights that each has to give."""
+    if settings.storage_connection_string:
+        return {}  # each task gets a SAS of its own
+    url, task_url = settings.container_url or "", settings.task_container_url
+    if task_url is None:
+        return {"container_url": (url, READ_AND_LIST | WRITE_AND_LIST)}
+    return {
+        "container_url": (url, READ_AND_LIST),
+        "task_container_url": (task_url, WRITE_AND_LIST),
+    }
 
 
 def plan_windows(
@@ -158,6 +129,7 @@ class ApiSource:
         self._client = client
         self._storage = storage
         self._clock = clock
+        self._urls = _urls_and_rights(settings)
         self._states: dict[Key, PartitionState] = {}
         self._plan = Plan(
             limit=settings.max_concurrent_tasks,
@@ -166,17 +138,17 @@ class ApiSource:
             ),
             timeout=timedelta(minutes=settings.task_timeout_minutes),
         )
-        observers: list[Observer] = [LogLines(), new_progress(), SasExpiry(storage.sas_ends)]
-        if settings.timeline_path:
-            observers.append(Timeline(clock.now, settings.timeline_path))
-        self._observers = Observers(observers, clock.now)
+        ends = {name: sas_expiry(url) for name, (url, _) in self._urls.items()}
+        self._observer = Observer(
+            clock.now, sas_ends=ends, timeline_path=settings.timeline_path
+        )
         self._runner = TaskRunner(
             self._plan,
             client=client,
             storage=storage,
             export_format=settings.export_format,
             clock=clock,
-            observers=self._observers,
+            observer=self._observer,
         )
 
     @property
@@ -188,25 +160,60 @@ class ApiSource:
         """Container, credentials and apps; none of them makes a task."""
         apps = self._settings.app_names
         return (
-            *self._storage.checks,
+            *(
+                Check(f"the SAS in {name}", partial(self._check_sas, name))
+                for name in self._urls
+            ),
+            self._storage.check,
             Check("the credentials", self._client.check_credentials),
             *(Check(f"app {app}", partial(self._client.check_app, app)) for app in apps),
         )
+
+    def _check_sas(self, setting: str) -> None:
+        url, rights = self._urls[setting]
+        check_container_url(url, needs=rights, now=self._clock.now(), setting=setting)
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Plan the exports of a data type and app; what is prepared first is wanted first."""
         key = Key(data_type.name, app_name)
         if data_type.task_path is None or key in self._states:
             return
-        tasks = [TaskEntry.from_state(entry) for entry in state.tasks]
-        exports = self._due(key, data_type, state.bookmark, tasks)
+        exports = self._due(key, data_type, state)
         self._states[key] = state
         self._plan.add(exports)
         wanted = {export.task.id for export in exports if export.task is not None}
-        for task in tasks:
+        for task in state.tasks:
             is_ahead = task.start is not None and task.start >= self._settings.end_date
             if task.id not in wanted and not is_ahead:
                 state.forget_task(task.id)  # nothing waits for it: its time has passed
+
+    def _due(self, key: Key, data_type: DataType, state: PartitionState) -> list[PendingExport]:
+        settings, tasks = self._settings, state.tasks
+        if data_type.historical:
+            start = first_day(
+                state.bookmark,
+                start_date=settings.start_date,
+                lookback_days=settings.lookback_days,
+            )
+            under_way = {task.window: task for task in tasks if not task.empty}
+            again = [PendingExport(key, each.window, task=each) for each in tasks if each.empty]
+            if (empty := state.empty_range) is not None:
+                again.insert(0, PendingExport(key, empty, task=under_way.pop(empty, None)))
+            return again + plan_windows(
+                key, start, settings.end_date, settings.window_days, under_way.values()
+            )
+        # A snapshot that an earlier run asked for is still one, if it is not too old.
+        recent = self._clock.now() - timedelta(minutes=settings.task_timeout_minutes)
+        by_type = {task.campaign_type: task for task in tasks if task.created >= recent}
+        if data_type.name != PUSH_FEEDBACK:
+            return [PendingExport(key, task=by_type.get(None))]
+        if settings.start_date >= settings.end_date:
+            return []
+        window = Window(settings.start_date, settings.end_date)
+        return [
+            PendingExport(key, window, kind, by_type.get(kind))
+            for kind in settings.campaign_types
+        ]
 
     def exports(
         self,
@@ -223,17 +230,14 @@ class ApiSource:
         self.prepare(data_type, app_name, state)
         self._delete_containers(state, save)
         key = Key(data_type.name, app_name)
-
-        def take_notes() -> None:
-            self.keep_state(save)
-
+        take_notes = partial(self.keep_state, save)
         try:
             while ready := self._runner.next_export(key, take_notes):
                 # It may have been created and become ready since notes were taken: the commit
                 # has to find its task in the state, or the task would be noted after it.
                 take_notes()
                 export, waited = ready
-                self._observers.happened(What.READING, export)
+                self._observer.happened(What.READING, export)
                 yield self._export(data_type, export, state, waited)
         finally:
             self._runner.abandon(key)
@@ -242,24 +246,24 @@ class ApiSource:
     def keep_state(self, save: Callable[[], None]) -> None:
         """Note in the state what became of tasks meanwhile, and save it if there is news."""
         notes = self._runner.notes()
-        for note in notes:
-            state = self._states[note.key]
-            if not note.is_over:
-                state.remember_task(note.task.to_state())
+        for key, task, is_over in notes:
+            state = self._states[key]
+            if not is_over:
+                state.remember_task(task)
                 continue
-            state.forget_task(note.task.id)
-            if note.task.empty:  # its blobs were looked for once more
-                self._note_container(state, note.task)
+            state.forget_task(task.id)
+            if task.empty:  # its blobs were looked for once more
+                self._note_container(state, task)
         if notes:
             save()
 
     def close(self) -> None:
         """Create and poll no more tasks."""
         self._runner.close()
-        self._observers.close()
+        self._observer.close()
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
-        """What can be had without an export task: a list, or a file that is there already."""
+        """What can be had without an export task: a list, or a file that exists already."""
         if data_type.task_path is None:
             yield self._listing(data_type, app_name)
             return
@@ -269,33 +273,6 @@ class ApiSource:
             exported_until=_rfc3339(self._clock.now()),
             parts=tuple(self._storage.sample(data_type)),
         )
-
-    def _due(
-        self, key: Key, data_type: DataType, bookmark: str | None, tasks: list[TaskEntry]
-    ) -> list[PendingExport]:
-        settings = self._settings
-        if data_type.historical:
-            start = first_day(
-                bookmark, start_date=settings.start_date, lookback_days=settings.lookback_days
-            )
-            under_way = [task for task in tasks if not task.empty]
-            windows = plan_windows(
-                key, start, settings.end_date, settings.window_days, under_way
-            )
-            empty = [PendingExport(key, t.window, task=t) for t in tasks if t.empty]
-            return empty + windows
-        # A snapshot that an earlier run asked for is still one, if it is not too old.
-        recent = self._clock.now() - timedelta(minutes=settings.task_timeout_minutes)
-        by_type = {task.campaign_type: task for task in tasks if task.created >= recent}
-        if data_type.name != PUSH_FEEDBACK:
-            return [PendingExport(key, task=by_type.get(None))]
-        if settings.start_date >= settings.end_date:
-            return []
-        window = Window(settings.start_date, settings.end_date)
-        return [
-            PendingExport(key, window, kind, by_type.get(kind))
-            for kind in settings.campaign_types
-        ]
 
     def _delete_containers(self, state: PartitionState, save: Callable[[], None]) -> None:
         """Delete the containers that an earlier run has read: its records are stored."""
@@ -335,15 +312,15 @@ class ApiSource:
             return parts
 
         def commit() -> None:
-            if parts or window is None:
+            is_again = window is not None and state.settle_empty(window)
+            if parts or window is None or is_again:
                 state.forget_task(task.id)
                 self._note_container(state, task)
             else:  # the next run looks once more
-                state.remember_task(msgspec.structs.replace(task, empty=True).to_state())
+                state.remember_task(msgspec.structs.replace(task, empty=True))
             if window is not None:
                 state.advance(window)
-            self._observers.happened(What.READ, pending)
-            self._runner.note_read(sum(part.size for part in parts))
+            self._observer.read(pending, sum(part.size for part in parts))
 
         return Export(
             data_type=data_type,
@@ -360,7 +337,19 @@ class ApiSource:
 
     def _listing(self, data_type: DataType, app_name: str) -> Export:
         """What the API lists itself, as an export: no task writes it."""
-        elements = listing(data_type.name, app_name, self._client, self._settings)
+
+        def elements() -> Iterator[Any]:
+            match data_type.name:
+                case "devices" if self._settings.device_details:
+                    yield from self._client.list_devices_with_details(app_name)
+                case "devices":
+                    yield from self._client.list_devices(app_name)
+                case "campaigns":
+                    for campaign_type in self._settings.campaign_types:
+                        yield from self._client.list_campaigns(app_name, campaign_type)
+                case _:
+                    yield from self._client.list_tasks(app_name)
+
         part = Part(None, 0, lambda: nullcontext(iter(())), elements=elements)
         return Export(
             data_type=data_type,

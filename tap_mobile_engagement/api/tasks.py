@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from enum import StrEnum
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.state import Window, bookmark_at
+from tap_mobile_engagement.state import TASK_ID, TaskEntry, bookmark_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_mobile_engagement.errors import TapError
-
-# Ids are GUIDs as documented; anything that can't change the meaning of a URL is accepted.
-_TASK_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~-]{0,127}")
+    from tap_mobile_engagement.sources.base import Part
+    from tap_mobile_engagement.state import Window
 
 
 class Key(NamedTuple):
@@ -31,14 +29,14 @@ class Key(NamedTuple):
     app: str
 
 
-class Phase(StrEnum):
-    """How far an export has come."""
+class Phase(Enum):
+    """How far an export has come; it also says what the runner does next for it."""
 
-    DUE = "due"  # no task yet
-    CREATING = "creating"  # its task is being asked for at this moment
-    RUNNING = "running"  # its task is polled
-    WRITTEN = "written"  # its task has succeeded, its blobs are looked for
-    READY = "ready"  # its blobs are known
+    DUE = "no task yet"
+    CREATING = "its task is being asked for"
+    RUNNING = "its task is polled"
+    WRITTEN = "its task has succeeded, its blobs are looked for"
+    READY = "its blobs are known"
     FAILED = "failed"
 
 
@@ -49,78 +47,30 @@ TO_BE_DONE = AT_WORK | {Phase.DUE}
 """The task has not ended, or has not been created yet."""
 
 
-class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a state remembers of an export task, enough to take it up again.
+class TaskState(StrEnum):
+    """The documented states of an export task (``exportState`` of the REST description)."""
 
-    It carries the range that it was created for, so that it can't be resumed under another.
+    QUEUED = "Queued"
+    STARTED = "Started"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
 
-    Attributes:
-        created: When the tap asked for it, by the *tap's* clock, UTC. Deadlines count from
-            there, in whichever run.
-        start: First day of its window; None for a snapshot without dates.
-        end: First day after its window, likewise.
-        container: Name of the task's own container; None where tasks share one.
-        empty: Whether it came out empty: its blobs are looked for once more.
-    """
 
-    id: str
-    created: datetime
-    start: date | None = None
-    end: date | None = None
-    campaign_type: str | None = None
-    container: str | None = None
-    empty: bool = False
+_STATES = {state.value.casefold(): state for state in TaskState}
 
-    def __post_init__(self) -> None:
-        if not _TASK_ID.fullmatch(self.id):
-            raise ValueError("an unusable task id")
-        if self.created.tzinfo is None:
-            raise ValueError("a creation time without a zone")
-        if (self.start is None) != (self.end is None):
-            raise ValueError("half a date window")
-        if self.start is not None and self.end is not None:
-            Window(self.start, self.end)  # refuses an empty one
 
-    @classmethod
-    def from_state(cls, entry: Any) -> TaskEntry:
-        """Read an entry of a state's ``tasks``; fields that it doesn't know are ignored.
-
-        Raises:
-            DataError: ``BAD_STATE`` where the entry can't be used.
-        """
-        try:
-            return msgspec.convert(entry, cls)
-        except msgspec.ValidationError as error:
-            raise DataError(
-                Code.BAD_STATE,
-                f"the state remembers an export task in a form that can't be read: {error}",
-                next_step="Remove the entry from tasks in the state; its range is then"
-                " exported again",
-            ) from error
-
-    def to_state(self) -> dict[str, Any]:
-        """Render it for a state: plain JSON values, absent ones omitted."""
-        entry: dict[str, Any] = msgspec.to_builtins(self)
-        return entry
-
-    @property
-    def window(self) -> Window | None:
-        """The window that it was created for."""
-        if self.start is None or self.end is None:
-            return None
-        return Window(self.start, self.end)
+def known_state(text: str) -> TaskState | None:
+    """Read a state as the service wrote it, whatever its case; None where it is unknown."""
+    return _STATES.get(text.strip().casefold())
 
 
 class ExportTask(Struct, frozen=True, kw_only=True):
     """An export task as the service describes it, at one moment.
 
     Attributes:
-        id: Its id, a GUID as documented.
-        state: Its state as it came; :func:`.policy.known_state` reads it.
-        export_type: ``exportType``; None where the answer omits it.
+        state: Its state as it came; :func:`known_state` reads it.
         created: When the *service* says that it was created, UTC; None where unreadable.
             The service's clock need not agree with ours: never compare the two.
-        description: The text that its creator gave it.
         error_details: Why it failed.
         retry_after: Seconds to wait before asking again, where the answer said so.
     """
@@ -142,20 +92,38 @@ class ExportTask(Struct, frozen=True, kw_only=True):
         """
         if not isinstance(answer, dict):
             raise _no_task("it is not a JSON object")
-        task_id, state = answer.get("id"), answer.get("state")
-        if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+        texts = {name: value for name, value in answer.items() if isinstance(value, str)}
+        task_id, state = texts.get("id", ""), texts.get("state", "")
+        if not re.fullmatch(TASK_ID, task_id):
             raise _no_task("it has no usable id")
-        if not isinstance(state, str) or not state.strip():
-            raise _no_task("it has no state", task=task_id)
+        if not state.strip():
+            raise _no_task("it has no state")
         return cls(
             id=task_id,
             state=state,
-            export_type=_text(answer.get("exportType")),
-            created=read_time(answer.get("dateCreated")),
-            description=_text(answer.get("description")),
-            error_details=_text(answer.get("errorDetails")),
+            export_type=texts.get("exportType"),
+            created=_time(texts.get("dateCreated", "")),
+            description=texts.get("description"),
+            error_details=texts.get("errorDetails"),
             retry_after=retry_after,
         )
+
+
+def _no_task(reason: str) -> DataError:
+    return DataError(
+        Code.BAD_ANSWER,
+        f"the service's answer is not an export task: {reason}",
+        next_step="Check that api_url points to a Mobile Engagement service",
+    )
+
+
+def _time(text: str) -> datetime | None:
+    """Read a time of the service, leniently: RFC 3339, no zone meaning UTC."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 @dataclass(eq=False, slots=True)
@@ -194,13 +162,18 @@ class PendingExport:
     failures: int = 0
     written_at: datetime | None = None
     searches: int = 0
-    parts: Sequence[Any] = ()
+    parts: Sequence[Part] = ()
     error: TapError | None = None
 
     def __str__(self) -> str:
         """What is exported: ``push_feedback Poll 2016-05-01/2016-05-08``."""
         what = (self.key.data_type, self.campaign_type, self.window)
         return " ".join(str(part) for part in what if part is not None)
+
+    @property
+    def is_second_look(self) -> bool:
+        """Whether it is one that came out empty in an earlier run."""
+        return self.task is not None and self.task.empty
 
     @property
     def path(self) -> str:
@@ -222,8 +195,7 @@ class PendingExport:
         """The JSON body of the POST.
 
         ``endDate`` is the end of the half-open window. Whether the service counts that day in
-        is unknown; so no day is lost, and at worst one is exported twice. The description is
-        public.
+        is unknown; so no day is lost, and at worst one is exported twice.
         """
         body = {
             "containerUrl": self.container_url,
@@ -260,61 +232,9 @@ class PendingExport:
         self.parts = ()
 
 
-class Create(NamedTuple):
-    """Ask for a task; then report ``created``, ``refused`` or ``failed``."""
-
-    export: PendingExport
-
-
-class Poll(NamedTuple):
-    """Ask about a task; then report ``polled`` or ``failed``."""
-
-    export: PendingExport
-
-
-class FindBlobs(NamedTuple):
-    """Look for the blobs of a task; then report ``searched`` or ``failed``."""
-
-    export: PendingExport
-
-
-class Wait(NamedTuple):
-    """Nothing to do before that time; before something is reported, if it is None."""
-
-    until: datetime | None
-
-
 class Note(NamedTuple):
     """What the state has to be told: a task to remember, or one to forget."""
 
     key: Key
     task: TaskEntry
     is_over: bool
-
-
-def read_time(value: Any) -> datetime | None:
-    """Read a time of the service, leniently: RFC 3339, no zone meaning UTC.
-
-    Returns:
-        The time in UTC, or None where it can't be read.
-    """
-    if not isinstance(value, str):
-        return None
-    try:
-        time = datetime.fromisoformat(value.strip())
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _no_task(reason: str, **where: object) -> DataError:
-    return DataError(
-        Code.BAD_ANSWER,
-        f"the service's answer is not an export task: {reason}",
-        next_step="Check that api_url points to a Mobile Engagement service",
-        **where,
-    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -71,22 +72,30 @@ def common_float(digits: str) -> float:
 _decode = msgspec.json.Decoder(float_hook=number).decode
 
 
-def decode_element(data: bytes) -> Decoded:
-    """Decode the text of one element.
+def decode_lenient(data: bytes) -> Any:
+    """Decode the text of one element, and replace nothing.
 
     Raises:
         ValueError: If it is no JSON, in a way that can't be repaired.
         RecursionError: If it is nested too deep for the interpreter.
     """
     try:
-        value = _decode(data)
+        return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         text = data.decode("utf-8", errors="surrogateescape")
-        value = json.loads(text, strict=False, parse_constant=NotANumber, parse_float=number)
-    else:
-        if NUL not in data:
-            return Decoded(value, repaired=False)
-    return Decoded(*repaired(value))
+        return json.loads(text, strict=False, parse_constant=NotANumber, parse_float=number)
+
+
+def decode_element(data: bytes) -> Decoded:
+    """Decode the text of one element, and replace what no target can take.
+
+    Raises:
+        ValueError, RecursionError: As :func:`decode_lenient`.
+    """
+    if NUL not in data:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return Decoded(_decode(data), repaired=False)
+    return Decoded(*repaired(decode_lenient(data)))
 
 
 def repaired_text(text: str) -> str:

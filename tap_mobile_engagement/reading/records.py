@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, TOKENS, Block
 from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader, unknown_column
 from tap_mobile_engagement.reading.elements import decode_element
+from tap_mobile_engagement.reading.elements import repaired as clean
 from tap_mobile_engagement.reading.groups import split_group
 from tap_mobile_engagement.reading.items import ItemReader
 from tap_mobile_engagement.reading.layouts import cut
@@ -112,12 +114,19 @@ class RecordReader:
 
         Args:
             origin: What all records have in common.
-            elements: JSON values, as :func:`~.elements.decode_element` makes them.
+            elements: JSON values, as :func:`~.elements.decode_lenient` makes them.
         """
         self._begin(origin)
-        rest = iter(elements)
+        rest = map(self._repaired, elements)
         while some := [*islice(rest, _AT_ONCE)]:
             yield from self._batches(self._items.columns(some))
+
+    def _repaired(self, element: Any) -> Any:
+        """An element that a target can take; counted where something had to be replaced."""
+        with suppress(RecursionError):  # nested too deep: its item is a bad record
+            element, is_repaired = clean(element)
+            self.repaired += is_repaired
+        return element
 
     def _begin(self, origin: Origin) -> None:
         """Begin with another content."""

@@ -15,17 +15,16 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 from urllib3.response import HTTPResponse
 
-from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.client import ServiceClient
-from tap_mobile_engagement.api.observer import LogLines, Observers
+from tap_mobile_engagement.api.http import Transport
+from tap_mobile_engagement.api.observer import Observer
 from tap_mobile_engagement.api.plan import Plan
-from tap_mobile_engagement.api.policy import Verdict
 from tap_mobile_engagement.api.runner import TaskRunner
-from tap_mobile_engagement.api.tasks import Key, PendingExport
-from tap_mobile_engagement.api.transport import Transport
+from tap_mobile_engagement.api.tasks import Key, PendingExport, Phase
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.retry import Schedule
+from tap_mobile_engagement.settings import Settings
 from tap_mobile_engagement.state import Window
 from tests.support.times import FakeTime
 
@@ -136,14 +135,16 @@ def session_with(service: FakeService) -> requests.Session:
     return session
 
 
-def auth_over(transport: Transport) -> TokenProvider:
-    return TokenProvider(
-        authority_url=AUTHORITY_URL,
-        tenant_id="contoso.example",
-        client_id="the-client",
-        client_secret=CLIENT_SECRET,
-        transport=transport,
-    )
+SETTINGS = Settings(
+    authority_url=AUTHORITY_URL,
+    tenant_id="contoso.example",
+    client_id="the-client",
+    client_secret=CLIENT_SECRET,
+    api_url=API_URL,
+    subscription_id="sub",
+    resource_group="rg",
+    app_collection="apps",
+)
 
 
 def client_of(
@@ -154,14 +155,7 @@ def client_of(
     """A client that talks to the fake service on the fake clock."""
     timing = (time or FakeTime()).timing
     transport = change(Transport(session=session_with(service), timing=timing))
-    return ServiceClient(
-        api_url=API_URL,
-        subscription_id="sub",
-        resource_group="rg",
-        app_collection="apps",
-        auth=auth_over(transport),
-        transport=transport,
-    )
+    return ServiceClient(SETTINGS, transport)
 
 
 def task_json(
@@ -217,7 +211,7 @@ def new_runner(
     timeout: timedelta = timedelta(hours=1),
     run_id: str | None = None,
 ) -> TaskRunner:
-    """A runner whose tasks are created and polled by hand; its observers log."""
+    """A runner whose tasks are created and polled by hand; its observer logs."""
     clock = time.timing if time else Clock()
     return TaskRunner(
         Plan(limit=1, schedule=schedule, timeout=timeout),
@@ -225,7 +219,7 @@ def new_runner(
         storage=cast("TaskStorage", None),
         export_format="JsonBlob",
         clock=clock,
-        observers=Observers([LogLines()], clock.now),
+        observer=Observer(clock.now),
         run_id=run_id,
     )
 
@@ -238,5 +232,6 @@ def wait(runner: TaskRunner, export: PendingExport) -> str:
     while True:
         assert export.due_at is not None
         clock.pause((export.due_at - clock.now()).total_seconds())
-        if runner.poll(export) is Verdict.READY:
+        runner.poll(export)
+        if export.phase is Phase.WRITTEN:
             return export.state

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping  # noqa: TC003  (in an annotation of a class)
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,8 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tap_mobile_engagement.api.answers import Answer
-from tap_mobile_engagement.api.failures import TaskRefusedError
+from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.tasks import ExportTask
 from tap_mobile_engagement.errors import Code, RetryLaterError
 from tap_mobile_engagement.sources.base import Part
@@ -25,7 +23,8 @@ from tap_mobile_engagement.sources.base import Part
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tap_mobile_engagement.api.tasks import PendingExport, TaskEntry
+    from tap_mobile_engagement.api.tasks import PendingExport
+    from tap_mobile_engagement.state import TaskEntry
 
 _LONGEST = 60.0  # seconds that a task takes
 _LATEST = 30.0  # seconds that its blob may come after it has succeeded
@@ -83,9 +82,7 @@ class Service:
     room: int = 1_000
     may_mix: frozenset[str] = frozenset()
     tasks: dict[str, Task] = field(default_factory=dict)
-    checks: Sequence[Any] = ()
     one_app: bool = False
-    sas_ends: Mapping[str, datetime] = field(default_factory=dict)
     _tries: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -98,7 +95,7 @@ class Service:
         now = self.now()
         unfinished = sum(task.end > now for task in self.tasks.values())
         if unfinished >= self.room or self._moods.random() < self.odds.refused:
-            raise TaskRefusedError(Answer(429, {}, b"busy", "https://api.example/"), None)
+            raise TaskRefusedError("busy")
         what = f"{export.key.data_type} {export.key.app} {export.window}"
         self._tries[what] += 1
         draw = Random(f"{self.seed} {what} {self._tries[what]}")  # noqa: S311
@@ -124,11 +121,9 @@ class Service:
             raise RetryLaterError(Code.TASK_CREATION_UNCERTAIN, "no answer")
         return self._told(task)
 
-    def get_task(self, app: str, task_id: str) -> ExportTask:
+    def get_task(self, _app: str, task_id: str) -> ExportTask | None:
         task = self.tasks[task_id]
-        if not task.state:
-            raise RetryLaterError(Code.TASK_LOST, "unknown", app=app)
-        return self._told(task)
+        return self._told(task) if task.state else None
 
     def list_tasks(self, _app: str) -> Iterator[dict[str, Any]]:
         return (
@@ -141,6 +136,9 @@ class Service:
         return ExportTask(id=task.id, state=state or "Queued", description=task.description)
 
     # What the source asks of its storage.
+
+    def check(self) -> None:
+        """It is there."""
 
     @property
     def one_at_a_time(self) -> frozenset[str]:

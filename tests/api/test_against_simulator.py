@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
-from tap_mobile_engagement.api.auth import TokenProvider
-from tap_mobile_engagement.api.client import CAMPAIGN_KINDS, ServiceClient
-from tap_mobile_engagement.api.failures import TaskRefusedError
+from tap_mobile_engagement.api.client import CAMPAIGN_KINDS, ServiceClient, TaskRefusedError
+from tap_mobile_engagement.api.http import Transport, new_session
 from tap_mobile_engagement.api.runner import TaskRunner
-from tap_mobile_engagement.api.tasks import PendingExport, TaskEntry
-from tap_mobile_engagement.api.transport import Transport, new_session
+from tap_mobile_engagement.api.tasks import PendingExport
 from tap_mobile_engagement.datatypes import CAMPAIGN_TYPES, DATA_TYPES
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.retry import Retry, Schedule
+from tap_mobile_engagement.settings import Settings
 from tap_mobile_engagement.simulator import Options, Simulator
+from tap_mobile_engagement.state import TaskEntry
 
 from .fakes import WEEK, new_runner, pending, wait
 
@@ -41,22 +42,20 @@ def running(
     with Simulator(options, faults=faults) as simulator, new_session() as session:
         session.trust_env = False
         transport = Transport(session=session, retry=Retry(tries=4, schedule=FAST))
-        credentials = {
-            "tenant_id": options.tenant_id,
-            "client_id": options.client_id,
-            "client_secret": options.client_secret,
-        }
-        auth = TokenProvider(
-            authority_url=simulator.url, transport=transport, **(credentials | changes)
-        )
-        client = ServiceClient(
+        settings = Settings(
+            authority_url=simulator.url,
             api_url=simulator.url,
             subscription_id=options.subscription_id,
             resource_group=options.resource_group,
             app_collection=options.app_collection,
-            auth=auth,
-            transport=transport,
+            **{
+                "tenant_id": options.tenant_id,
+                "client_id": options.client_id,
+                "client_secret": options.client_secret,
+            }
+            | changes,
         )
+        client = ServiceClient(settings, transport)
         runner = new_runner(client, schedule=FAST, timeout=timedelta(minutes=10))
         yield Setup(simulator, client, runner)
 
@@ -116,7 +115,7 @@ def test_a_task_is_taken_up_by_another_run(tmp_path: Path) -> None:
     with running(Options(devices=5, queue_seconds=0.1)) as (_, client, runner):
         runner.submit(export)
         assert export.task is not None
-        restored = TaskEntry.from_state(export.task.to_state())
+        restored = msgspec.convert(msgspec.to_builtins(export.task), TaskEntry)
         again = PendingExport(export.key, restored.window, task=restored)
         assert wait(new_runner(client, schedule=FAST), again) == "Succeeded"
 
@@ -231,10 +230,10 @@ def test_devices_come_with_their_details_in_order_over_all_pages(links: Any) -> 
     assert not any("info" in one for one in listed)
 
 
-@pytest.mark.parametrize("kind", CAMPAIGN_KINDS.values())
-def test_campaigns_are_listed(kind: str) -> None:
+@pytest.mark.parametrize("campaign_type", CAMPAIGN_KINDS)
+def test_campaigns_are_listed(campaign_type: str) -> None:
     with running() as (_, client, _):
-        campaigns = [*client.list_campaigns("shop", kind)]
+        campaigns = [*client.list_campaigns("shop", campaign_type)]
 
     assert all(isinstance(one["id"], int) for one in campaigns)
     assert campaigns

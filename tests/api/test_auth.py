@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from tap_mobile_engagement.api.auth import BearerAuth, TokenProvider
-from tap_mobile_engagement.api.transport import Transport
+from tap_mobile_engagement.api.http import Transport
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import redact
 from tests.support.times import FakeTime
@@ -15,10 +15,10 @@ from tests.support.times import FakeTime
 from .fakes import (
     AUTHORITY_URL,
     CLIENT_SECRET,
+    SETTINGS,
     FakeService,
     Outcome,
     Reply,
-    auth_over,
     cut_off,
     session_with,
     token_reply,
@@ -30,7 +30,9 @@ def provider(
 ) -> tuple[TokenProvider, FakeService]:
     service = FakeService(tokens=iter(script) if script else tokens)
     timing = (time or FakeTime()).timing
-    return auth_over(Transport(session=session_with(service), timing=timing)), service
+    return TokenProvider(
+        SETTINGS, Transport(session=session_with(service), timing=timing)
+    ), service
 
 
 def test_the_request_is_the_documented_form() -> None:
@@ -160,4 +162,4 @@ def test_no_secret_shows() -> None:
     token = auth.token()
 
     assert redact(f"a {token} b {CLIENT_SECRET}") == "a *** b ***"
-    assert token not in repr(BearerAuth(token))
+    assert token not in repr(BearerAuth(token, AUTHORITY_URL))

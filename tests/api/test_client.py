@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tap_mobile_engagement.api.failures import TaskRefusedError
+from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -181,7 +181,7 @@ class TestReading:
         ("list_devices",),
         ("get_device", "d1"),
         ("list_devices_with_details",),
-        ("list_campaigns", "polls"),
+        ("list_campaigns", "Poll"),
     )
 
     @pytest.mark.parametrize(
@@ -203,6 +203,7 @@ class TestReading:
 
         task = client_of(service, time).get_task("shop", TASK_ID)
 
+        assert task is not None
         assert task.state == "Started"
         asks_for_pause = isinstance(trouble, Reply) and trouble.headers
         assert time.pauses == [9 if asks_for_pause else 1]
@@ -239,11 +240,8 @@ class TestReading:
 
         assert error.code is Code.APP_NOT_FOUND
 
-    def test_a_missing_task_is_lost(self) -> None:
-        error = failing(FakeService(Reply(404)), "get_task", TASK_ID)
-
-        assert isinstance(error, RetryLaterError)
-        assert error.code is Code.TASK_LOST
+    def test_a_missing_task_is_none(self) -> None:
+        assert client_of(FakeService(Reply(404))).get_task("shop", TASK_ID) is None
 
     def test_a_missing_device_is_none(self) -> None:
         assert client_of(FakeService(Reply(404))).get_device("shop", "d1") is None

@@ -59,13 +59,13 @@ class TestLists:
         assert error.code is Code.BAD_ANSWER
         assert "circles" in str(error)
 
-    @pytest.mark.parametrize("kind", CAMPAIGN_KINDS.values())
-    def test_campaigns_are_listed_by_kind(self, kind: str) -> None:
+    @pytest.mark.parametrize(("campaign_type", "kind"), CAMPAIGN_KINDS.items())
+    def test_campaigns_are_listed_by_kind(self, campaign_type: str, kind: str) -> None:
         service = FakeService(Reply(content={"value": [{"id": 1, "state": "draft"}]}))
 
-        campaigns = [*client_of(service).list_campaigns("shop", kind)]
+        campaigns = [*client_of(service).list_campaigns("shop", campaign_type)]
 
-        assert campaigns == [{"id": 1, "state": "draft"}]
+        assert campaigns == [{"campaignType": campaign_type, "id": 1, "state": "draft"}]
         assert service.calls == [f"GET /campaigns/{kind}?api-version=2014-12-01"]
 
 
@@ -106,10 +106,13 @@ class TestDevices:
 
     def test_half_an_emoji_and_no_number_harm_nobody(self) -> None:
         body = b'{"value": [{"deviceId": "a\\ud83d", "meta": {"x": NaN}}, {"deviceId": "b"}]}'
-        service = FakeService(Reply(content=body), Reply(404), Reply(404))
+        service = FakeService(Reply(content=body), Reply(404))
 
         first, second = client_of(service).list_devices_with_details("shop", workers=1)
 
-        assert first["deviceId"] == "a\ufffd"
+        # Reading replaces and counts it, as in a file; no URL can ask for such a device.
+        assert first["deviceId"].encode("utf-16", "surrogatepass") == "a\ud83d".encode(
+            "utf-16", "surrogatepass"
+        )
         assert repr(first["meta"]["x"]) == "NaN"
         assert second == {"deviceId": "b"}

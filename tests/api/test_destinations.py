@@ -213,6 +213,9 @@ class Listed:
         self.foreign = foreign
         self.written = 0
 
+    def check(self) -> None:
+        """It is there."""
+
     def list(self, prefix: str = "") -> Iterator[Blob]:
         del prefix
         names = [f"foreign-{number}" for number in range(self.foreign)]
@@ -272,9 +275,6 @@ class SharedService(Service):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._began = self.now()
-
-    def check(self) -> None:
-        """It is there."""
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         del prefix

@@ -13,25 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_mobile_engagement.api.answers import Answer
-from tap_mobile_engagement.api.failures import TaskRefusedError
+from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.plan import Plan
-from tap_mobile_engagement.api.policy import Verdict
-from tap_mobile_engagement.api.tasks import (
-    Create,
-    ExportTask,
-    FindBlobs,
-    Key,
-    PendingExport,
-    Phase,
-    Poll,
-    TaskEntry,
-    Wait,
-)
+from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport, Phase
 from tap_mobile_engagement.errors import Code, RetryLaterError
 from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Part
-from tap_mobile_engagement.state import Window, tile
+from tap_mobile_engagement.state import TaskEntry, Window, tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,27 +82,27 @@ class Service:
 
 
 def refusal() -> TaskRefusedError:
-    answer = Answer(429, {"Content-Type": "text/plain"}, b"busy", "https://api.example/")
-    return TaskRefusedError(answer, retry_after=None)
+    return TaskRefusedError("busy")
 
 
-def act(plan: Plan, service: Service, action: Create | Poll | FindBlobs) -> None:
-    """Do one action, as the runner does."""
+def act(plan: Plan, service: Service, export: PendingExport) -> None:
+    """Do what is next for an export, as the runner does."""
     service.now += timedelta(seconds=service.latency)
-    export, now = action.export, service.now
-    match action:
-        case Create():
+    now = service.now
+    match export.phase:
+        case Phase.CREATING:
             if service.is_full or export.key == service.unwanted:
                 service.refused_at.append(now)
                 plan.refused(export, refusal(), now)
                 return
             plan.created(export, service.create(export), now)
-        case Poll():
+        case Phase.RUNNING:
             assert export.task is not None
-            verdict = plan.polled(export, service.answer(export.task.id), now)
-            if verdict is Verdict.FAILED:
-                plan.failed(export, RetryLaterError(Code.TASK_FAILED, "failed"), now)
-        case FindBlobs():
+            try:
+                plan.polled(export, service.answer(export.task.id), now)
+            except RetryLaterError as error:
+                plan.failed(export, error, now)
+        case _:
             assert export.task is not None
             plan.searched(export, [part_of(export.task.id)], now)
 
@@ -158,12 +146,12 @@ def run(plan: Plan, service: Service) -> Run:
             seen.seconds = (service.now - START).total_seconds()
             return seen
         action = plan.next_action(service.now)
-        if isinstance(action, Wait):
-            assert action.until is not None, "a reader waits, but nothing will happen"
-            assert action.until > service.now
-            service.now = action.until
-        else:
+        assert action is not None, "a reader waits, but nothing will happen"
+        if isinstance(action, PendingExport):
             act(plan, service, action)
+        else:
+            assert action > service.now
+            service.now = action
         running = sum(each.phase is Phase.RUNNING for each in plan._exports)
         seen.most_running = max(seen.most_running, running)
         writing = [
@@ -251,15 +239,16 @@ def test_a_service_that_answers_slowly_gets_all_tasks_first_and_is_asked_about_e
     created = []
     while service.now < START + timedelta(minutes=2):
         action = plan.next_action(service.now)
-        if isinstance(action, Wait):
-            assert action.until
-            service.now = action.until
+        if not isinstance(action, PendingExport):
+            assert action
+            service.now = action
             continue
+        is_new = action.phase is Phase.CREATING
         act(plan, service, action)
-        if isinstance(action, Create):
+        if is_new:
             created.append((service.now - START).total_seconds())
-        elif action.export.task:
-            looks[action.export.task.id] += 1
+        elif action.task:
+            looks[action.task.id] += 1
 
     # then no look has come before a task that could be created, and none was passed over.
     assert created == [float(second) for second in range(1, 14)]
@@ -360,12 +349,12 @@ def test_a_success_without_blobs_is_looked_at_again_for_a_minute() -> None:
     looks = []
     while (head := plan.head(KEYS[3])) and head.phase is not Phase.READY:
         action = plan.next_action(service.now)
-        if isinstance(action, Wait):
-            assert action.until
-            service.now = action.until
-        elif isinstance(action, FindBlobs):
+        if not isinstance(action, PendingExport):
+            assert action
+            service.now = action
+        elif action.phase is Phase.WRITTEN:
             looks.append(service.now)
-            plan.searched(action.export, (), service.now)
+            plan.searched(action, (), service.now)
         else:
             act(plan, service, action)
 

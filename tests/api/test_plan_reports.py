@@ -6,21 +6,10 @@ from datetime import datetime
 
 import pytest
 
-from tap_mobile_engagement.api.plan import Plan
-from tap_mobile_engagement.api.policy import TASK_IS_OVER
-from tap_mobile_engagement.api.tasks import (
-    Create,
-    ExportTask,
-    FindBlobs,
-    Key,
-    PendingExport,
-    Phase,
-    Poll,
-    TaskEntry,
-    Wait,
-)
+from tap_mobile_engagement.api.plan import TASK_IS_OVER, Plan
+from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport, Phase
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
-from tap_mobile_engagement.state import Window, tile
+from tap_mobile_engagement.state import TaskEntry, Window, tile
 from tests.api.test_plan import (
     END_DAY,
     FIRST_DAY,
@@ -43,9 +32,8 @@ def test_a_late_report_about_a_stream_that_has_failed_is_taken_calmly(report: st
     failed, other = KEYS[0], KEYS[2]
     plan.add(PendingExport(failed, window) for window in tile(FIRST_DAY, END_DAY, 7))
     plan.add([PendingExport(other, Window(FIRST_DAY, END_DAY))])
-    action = plan.next_action(START)
-    assert isinstance(action, Create)
-    export = action.export
+    export = plan.next_action(START)
+    assert isinstance(export, PendingExport)
     service = Service(iter([]))
     if report not in {"created", "refused", Code.TASK_TOO_LARGE}:
         plan.created(export, service.create(export), START)
@@ -83,8 +71,8 @@ def test_no_task_of_a_second_app_is_created_while_names_do_not_tell() -> None:
 
     # when tasks are created, only those of the first are,
     created = []
-    while isinstance(action := plan.next_action(START), Create):
-        created.append(action.export)
+    while isinstance(export := plan.next_action(START), PendingExport):
+        created.append(export)
     assert [export.key.app for export in created] == ["shop", "shop"]
 
     # and when names turn out not to tell, all of the second fails without one.
@@ -114,18 +102,18 @@ def test_blobs_that_are_written_over_are_exported_again_and_then_read_one_by_one
             break
         action = plan.next_action(service.now)
         match action:
-            case Wait(None):  # a slow reader: it reads when nothing else is to be done
+            case None:  # a slow reader: it reads when nothing else is to be done
                 assert head.phase is Phase.READY
                 assert holds == head.window, "the blob of another export is read"
                 plan.take(head)
                 taken.append(head.window)
                 plan.done_reading()
-            case Wait(datetime() as until):
-                service.now = until
-            case FindBlobs(export):
-                holds = export.window
-                plan.searched(export, [part_of("events.json")], service.now)
-            case Create() | Poll():
+            case datetime():
+                service.now = action
+            case PendingExport(phase=Phase.WRITTEN):
+                holds = action.window
+                plan.searched(action, [part_of("events.json")], service.now)
+            case PendingExport():
                 act(plan, service, action)
 
     # then each is read in the end, in order.
@@ -142,7 +130,8 @@ def test_a_range_that_came_out_empty_is_looked_at_once_more() -> None:
         plan.resume(export, START)
 
     for export, parts in zip(exports, ((), [part_of("late")]), strict=True):
-        assert plan.next_action(START) == FindBlobs(export)
+        assert plan.next_action(START) is export
+        assert export.phase is Phase.WRITTEN
         plan.searched(export, parts, START)
 
     assert plan.head(KEYS[0]) is None

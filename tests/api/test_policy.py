@@ -1,32 +1,31 @@
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_mobile_engagement.api.plan import Plan
+from tap_mobile_engagement.api.client import TaskRefusedError
+from tap_mobile_engagement.api.plan import TASK_IS_OVER, TRIES_PER_WINDOW, Plan
 from tap_mobile_engagement.api.policy import (
     MISSES_UNTIL_LOST,
-    TASK_IS_OVER,
-    TRIES_PER_WINDOW,
     VISIBLE_WITHIN,
-    GiveUp,
-    Halve,
     Intake,
-    TaskState,
-    TryAgain,
-    Verdict,
-    after_failure,
     find_orphan,
-    judge,
+    has_succeeded,
+)
+from tap_mobile_engagement.api.tasks import (
+    ExportTask,
+    Key,
+    PendingExport,
+    Phase,
+    TaskState,
     known_state,
 )
-from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport, TaskEntry
-from tap_mobile_engagement.errors import Code
+from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.retry import Schedule
-from tap_mobile_engagement.state import Window
+from tap_mobile_engagement.state import TaskEntry, Window
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -49,23 +48,24 @@ def in_state(state: str, *, retry_after: float | None = None) -> ExportTask:
 
 def judged(
     state: str | None, *, late: bool = False, misses: int = 0, visible: bool = True
-) -> Verdict:
-    return judge(
-        None if state is None else in_state(state),
-        now=NOON,
-        deadline=NOON if late else NOON + DAY,
-        visible_by=NOON if visible else NOON + DAY,
-        misses=misses,
-    )
+) -> bool | Code:
+    """Whether a task has succeeded, or the code with which it has not."""
+    created = NOON - VISIBLE_WITHIN if visible else NOON
+    export = PendingExport(Key("events", "shop"), task=entry_created(created), misses=misses)
+    answer = None if state is None else in_state(state)
+    try:
+        return has_succeeded(export, answer, NOON, VISIBLE_WITHIN if late else DAY)
+    except RetryLaterError as error:
+        return error.code
 
 
-class TestJudge:
+class TestHasSucceeded:
     # What each state means before and at the deadline. A new state has to be added here.
     EXPECTED = {  # noqa: RUF012
-        TaskState.QUEUED: (Verdict.WAIT, Verdict.TIMED_OUT),
-        TaskState.STARTED: (Verdict.WAIT, Verdict.TIMED_OUT),
-        TaskState.SUCCEEDED: (Verdict.READY, Verdict.READY),
-        TaskState.FAILED: (Verdict.FAILED, Verdict.FAILED),
+        TaskState.QUEUED: (False, Code.TASK_TIMEOUT),
+        TaskState.STARTED: (False, Code.TASK_TIMEOUT),
+        TaskState.SUCCEEDED: (True, True),
+        TaskState.FAILED: (Code.TASK_FAILED, Code.TASK_FAILED),
     }
 
     def test_every_known_state_has_been_thought_about(self) -> None:
@@ -80,24 +80,24 @@ class TestJudge:
 
     @pytest.mark.parametrize("state", ["Paused", "", "Succeeded!", "Cancelled"])
     def test_an_unknown_state_is_waited_for_until_the_deadline(self, state: str) -> None:
-        assert judged(state) is Verdict.WAIT_UNKNOWN
-        assert judged(state, late=True) is Verdict.UNKNOWN_TOO_LONG
+        assert judged(state) is False
+        assert judged(state, late=True) is Code.UNKNOWN_TASK_STATE
 
     @pytest.mark.parametrize("text", ["succeeded", "SUCCEEDED", " Succeeded "])
     def test_case_and_spaces_do_not_make_a_state_unknown(self, text: str) -> None:
         assert known_state(text) is TaskState.SUCCEEDED
 
     def test_a_task_that_is_not_found_is_lost_only_after_several_misses(self) -> None:
-        assert judged(None, misses=MISSES_UNTIL_LOST - 1) is Verdict.WAIT
-        assert judged(None, misses=MISSES_UNTIL_LOST) is Verdict.LOST
+        assert judged(None, misses=MISSES_UNTIL_LOST - 1) is False
+        assert judged(None, misses=MISSES_UNTIL_LOST) is Code.TASK_LOST
 
     def test_a_new_task_may_be_invisible_for_a_while(self) -> None:
-        assert judged(None, misses=99, visible=False) is Verdict.WAIT
+        assert judged(None, misses=99, visible=False) is False
 
     def test_a_forgotten_task_is_lost_and_not_timed_out(self) -> None:
         # Timed out would halve its range, as if it had been too large.
-        assert judged(None, misses=1, late=True) is Verdict.WAIT
-        assert judged(None, misses=MISSES_UNTIL_LOST, late=True) is Verdict.LOST
+        assert judged(None, misses=1, late=True) is False
+        assert judged(None, misses=MISSES_UNTIL_LOST, late=True) is Code.TASK_LOST
 
 
 class TestPolling:
@@ -131,7 +131,9 @@ class TestPolling:
     def test_a_deadline_beyond_all_calendars_is_no_error(self, timeout: timedelta) -> None:
         plan, export = self.begun(timeout=timeout)
 
-        assert plan.polled(export, in_state("Started"), NOON + 99 * DAY) is Verdict.WAIT
+        plan.polled(export, in_state("Started"), NOON + 99 * DAY)
+
+        assert export.phase is Phase.RUNNING
 
     def test_polls_get_rarer(self) -> None:
         plan, export = self.begun()
@@ -139,11 +141,11 @@ class TestPolling:
         for _ in range(20):
             now = export.due_at
             assert now is not None
-            verdict = plan.polled(export, in_state("Started"), now)
+            plan.polled(export, in_state("Started"), now)
             assert export.due_at is not None
             pauses.append((export.due_at - now).total_seconds())
 
-        assert verdict is Verdict.WAIT
+        assert export.phase is Phase.RUNNING
         assert pauses == sorted(pauses)
         assert pauses[0] == 7.5
         assert pauses[-1] == 300
@@ -161,29 +163,31 @@ class TestPolling:
         plan.polled(export, in_state("Started", retry_after=DAY.total_seconds() * 9), NOON)
 
         assert export.due_at == NOON + DAY
-        assert plan.polled(export, in_state("Started"), NOON + DAY) is Verdict.TIMED_OUT
+        with pytest.raises(RetryLaterError, match="TASK_TIMEOUT"):
+            plan.polled(export, in_state("Started"), NOON + DAY)
 
     def test_a_task_that_is_seen_again_is_not_lost(self) -> None:
         plan, export = self.begun()
         now = NOON + VISIBLE_WITHIN
 
-        verdicts = [
+        for task in (None, None, in_state("Started"), None, None):
             plan.polled(export, task, now)
-            for task in (None, None, in_state("Started"), None, None, None)
-        ]
 
-        assert verdicts == [Verdict.WAIT] * 5 + [Verdict.LOST]
+        with pytest.raises(RetryLaterError, match="TASK_LOST"):
+            plan.polled(export, None, now)
 
     def test_misses_after_the_deadline_keep_their_pace(self) -> None:
         plan, export = self.begun(created=NOON - 9 * DAY)
 
-        assert plan.polled(export, None, NOON) is Verdict.WAIT
+        plan.polled(export, None, NOON)
+
         assert export.due_at == NOON + timedelta(seconds=7.5)
 
     def test_an_unknown_state_keeps_the_pace(self) -> None:
         plan, export = self.begun()
 
-        assert plan.polled(export, in_state("Paused"), NOON) is Verdict.WAIT_UNKNOWN
+        plan.polled(export, in_state("Paused"), NOON)
+
         assert export.due_at == NOON + timedelta(seconds=7.5)
 
 
@@ -213,12 +217,22 @@ class TestIntake:
         full_until = NOON + timedelta(seconds=5 + SCHEDULE.largest)
         assert moments == {1: NOON + timedelta(seconds=10), 2: full_until, 3: full_until}
 
-    def test_after_each_task_taken_one_more_is_asked_for(self) -> None:
-        intake = self.refused(None, running=2, before=Intake())
+    def test_after_a_task_that_was_taken_the_next_is_asked_for_at_once(self) -> None:
+        plan = Plan(limit=9, schedule=SCHEDULE)
+        first, second, third = (PendingExport(Key("events", "shop"), WEEK) for _ in range(3))
+        plan.add([first, second, third])
+        assert plan.next_action(NOON) is first
+        plan.created(first, entry_created(NOON), NOON)
+        assert plan.next_action(NOON) is second
+        plan.refused(second, TaskRefusedError("busy"), NOON)
+        assert not isinstance(plan.next_action(NOON), PendingExport)
 
-        assert intake.taken() == Intake(room=3)
-        assert intake.taken().opens_at(3) is None
-        assert Intake().taken() == Intake(), "no bound is known"
+        assert plan.next_action(NOON + timedelta(minutes=6)) is first  # it is polled
+        plan.polled(first, in_state("Started"), NOON + timedelta(minutes=6))
+        assert plan.next_action(NOON + timedelta(minutes=6)) is second
+        plan.created(second, entry_created(NOON), NOON + timedelta(minutes=6))
+
+        assert plan.next_action(NOON + timedelta(minutes=6)) is third
 
     @pytest.mark.parametrize(("times", "hopeless"), [(6, False), (7, True)])
     def test_an_hour_of_refusals_without_a_task_of_ours_ends_it(
@@ -235,13 +249,23 @@ class TestIntake:
         almost = self.refused(*[600] * 6, running=0, before=Intake())
 
         with_one_running = self.refused(600, running=1, before=almost)
-        after_one_taken = almost.taken()
-
-        for intake in (with_one_running, after_one_taken):
-            assert not self.refused(*[600] * 6, running=0, before=intake).is_hopeless
+        assert not self.refused(*[600] * 6, running=0, before=with_one_running).is_hopeless
 
     def test_a_pause_longer_than_that_is_not_waited_for(self) -> None:
         assert self.refused(3601, running=0, before=Intake()).is_hopeless
+
+
+def after_failures(code: Code, window: Window | None, failures: int = 1) -> object:
+    """What follows when a range could not be exported: a pause, halves, or nothing more."""
+    plan = Plan(limit=1, schedule=SCHEDULE)
+    export = PendingExport(Key("events", "shop"), window, failures=failures - 1)
+    plan.add([export])
+    plan.failed(export, TapError(code, "it failed"), NOON)
+    left = plan._exports
+    if left == [export] and export.phase is Phase.DUE:
+        assert export.due_at is not None
+        return (export.due_at - NOON).total_seconds()
+    return "given up" if export.error else tuple(each.window for each in left)
 
 
 class TestAfterFailure:
@@ -249,36 +273,30 @@ class TestAfterFailure:
     def test_a_failed_task_is_tried_again_with_growing_pauses_then_halved(
         self, code: Code
     ) -> None:
-        follows = [
-            after_failure(code, WEEK, failures, schedule=SCHEDULE) for failures in (1, 2, 3)
-        ]
+        follows = [after_failures(code, WEEK, failures) for failures in (1, 2, 3)]
 
-        assert follows == [TryAgain(5), TryAgain(7.5), Halve(*HALVES)]
+        assert follows == [5, 7.5, HALVES]
 
     @pytest.mark.parametrize("code", [Code.TASK_TIMEOUT, Code.TASK_TOO_LARGE])
     def test_what_took_too_long_or_is_too_large_is_halved_at_once(self, code: Code) -> None:
-        assert after_failure(code, WEEK, 1, schedule=SCHEDULE) == Halve(*HALVES)
+        assert after_failures(code, WEEK) == HALVES
 
     @pytest.mark.parametrize("window", [ONE_DAY, None])
     @pytest.mark.parametrize("code", [Code.TASK_FAILED, Code.TASK_TIMEOUT])
     def test_what_can_not_be_halved_fails_in_the_end(
         self, code: Code, window: Window | None
     ) -> None:
-        follow = after_failure(code, window, TRIES_PER_WINDOW, schedule=SCHEDULE)
-
-        assert follow == GiveUp()
+        assert after_failures(code, window, TRIES_PER_WINDOW) == "given up"
 
     @pytest.mark.parametrize(
         "code", [Code.UNKNOWN_TASK_STATE, Code.AUTH_FAILED, Code.SERVICE_UNAVAILABLE]
     )
     def test_other_failures_are_not_tried_again_here(self, code: Code) -> None:
-        assert after_failure(code, WEEK, 1, schedule=SCHEDULE) == GiveUp()
+        assert after_failures(code, WEEK) == "given up"
 
     def test_every_failure_that_is_followed_up_ends_its_task_or_created_none(self) -> None:
         # Otherwise a second task would be made beside one that still runs.
-        followed_up = {
-            code for code in Code if after_failure(code, WEEK, 1, schedule=SCHEDULE) != GiveUp()
-        }
+        followed_up = {code for code in Code if after_failures(code, WEEK) != "given up"}
 
         assert followed_up <= TASK_IS_OVER | {Code.TASK_TOO_LARGE}
 
@@ -286,20 +304,21 @@ class TestAfterFailure:
     def test_a_range_that_always_fails_comes_to_an_end_within_its_first_day(
         self, days: int, code: Code
     ) -> None:
-        window = Window(date(2016, 1, 1), date(2016, 1, 1) + timedelta(days=days))
-        tasks, failures = 0, 0
-        while True:
-            tasks, failures = tasks + 1, failures + 1
-            match after_failure(code, window, failures, schedule=SCHEDULE):
-                case Halve(first, second):
-                    assert (first.start, second.end) == (window.start, window.end)
-                    assert first.end == second.start
-                    window, failures = first, 0
-                case GiveUp():
-                    break
+        plan = Plan(limit=1, schedule=SCHEDULE)
+        key = Key("events", "shop")
+        plan.add([PendingExport(key, Window(WEEK.start, WEEK.start + timedelta(days=days)))])
+        tasks = 0
+        while (export := plan.head(key)) and not export.error:
+            tasks += 1
+            windows = [each.window for each in plan._exports if each.window]
+            assert (windows[0].start, windows[-1].end) == (WEEK.start, WEEK.start + days * DAY)
+            assert all(one.end == next_.start for one, next_ in pairwise(windows))
+            plan.failed(export, TapError(code, "it failed"), NOON)
 
+        assert export is not None
+        assert export.window is not None
         never_halved = {Code.UNKNOWN_TASK_STATE, Code.AMBIGUOUS_BLOBS}
-        assert window.days == 1 or code in never_halved
+        assert export.window.days == 1 or code in never_halved
         assert tasks <= TRIES_PER_WINDOW * 10
 
 

@@ -5,14 +5,13 @@ import os
 import pty
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.observer import Summary
 from tap_mobile_engagement.api.progress import (
     LiveProgress,
     ProgressLines,
-    line,
+    Summary,
     new_progress,
 )
 from tap_mobile_engagement.api.tasks import Phase
@@ -21,11 +20,8 @@ if TYPE_CHECKING:
     import pytest
 
 
-NOW = datetime(2016, 5, 1, tzinfo=UTC)
-
-
 def summary(minutes: float = 0, *, read: int = 2, due: int = 4) -> Summary:
-    phases = dict.fromkeys(Phase, 0) | {Phase.DUE: due, Phase.RUNNING: 2, Phase.READY: 1}
+    phases = {Phase.DUE: due, Phase.RUNNING: 2, Phase.READY: 1}
     return Summary(
         read=read,
         phases=phases,
@@ -38,7 +34,7 @@ def summary(minutes: float = 0, *, read: int = 2, due: int = 4) -> Summary:
 
 
 def test_the_line_says_what_is_done_what_is_left_and_how_long_it_may_take() -> None:
-    shown = line(summary(75))
+    shown = str(summary(75))
 
     assert shown == (
         "Export tasks: 2 of 9 read (12.3 MB), 2 running, 1 waiting to be read, 4 to come; "
@@ -51,7 +47,7 @@ def test_lines_come_at_growing_intervals(caplog: pytest.LogCaptureFixture) -> No
     lines = ProgressLines()
 
     for second in range(0, 3_600 * 4, 10):
-        lines.progressed(summary(second / 60), NOW)
+        lines.show(summary(second / 60))
 
     elapsed = [record.getMessage().split("; ")[1].split(" ")[0] for record in caplog.records]
     assert elapsed[:5] == ["0:00:30", "0:01:30", "0:03:30", "0:07:30", "0:15:30"]
@@ -84,9 +80,9 @@ def test_on_a_terminal_there_is_a_bar_and_the_log_goes_above_it(
 
     # when
     progress = new_progress()
-    progress.progressed(summary(), NOW)
+    progress.show(summary())
     logging.getLogger().warning("a line of the log")
-    progress.progressed(summary(read=3, due=3), NOW)
+    progress.show(summary(read=3, due=3))
     progress.close()
 
     # then

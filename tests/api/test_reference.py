@@ -5,8 +5,7 @@ from typing import get_args
 import pytest
 
 from tap_mobile_engagement.api.client import CAMPAIGN_KINDS, ServiceClient
-from tap_mobile_engagement.api.policy import TaskState
-from tap_mobile_engagement.api.tasks import PendingExport
+from tap_mobile_engagement.api.tasks import PendingExport, TaskState
 from tap_mobile_engagement.datatypes import BY_NAME, CAMPAIGN_TYPES, DATA_TYPES, EXPORT_FORMATS
 from tests.reference import api
 from tests.reference.checks import check_request
@@ -43,8 +42,8 @@ def read_everything(client: ServiceClient) -> None:
     assert [*client.list_tasks("shop")] == []
     assert [*client.list_devices("shop")] == []
     client.get_device("shop", "0123456789abcdef0123456789abcdef")
-    for kind in CAMPAIGN_KINDS.values():
-        assert [*client.list_campaigns("shop", kind)] == []
+    for campaign_type in CAMPAIGN_KINDS:
+        assert [*client.list_campaigns("shop", campaign_type)] == []
 
 
 def test_what_only_reads_is_as_documented() -> None:

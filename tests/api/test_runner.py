@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from tap_mobile_engagement.api.failures import TaskRefusedError
+from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.runner import LOST_ANSWERS
-from tap_mobile_engagement.api.tasks import Key, PendingExport, TaskEntry
+from tap_mobile_engagement.api.tasks import Key, PendingExport
 from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError, TapError
+from tap_mobile_engagement.state import TaskEntry
 from tests.support.times import START, FakeTime
 
 from .fakes import (
@@ -350,7 +351,7 @@ class TestStop:
 def test_a_saved_task_is_resumed_under_its_own_range() -> None:
     # Elsewhere a saved task was resumed under another window than its own.
     saved = Scene(accepted()).submit()
-    restored = TaskEntry.from_state(saved.to_state())
+    restored = msgspec.convert(msgspec.to_builtins(saved), TaskEntry)
 
     error = Scene(state("Failed")).waiting_fails(restored)
 

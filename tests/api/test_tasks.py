@@ -1,15 +1,11 @@
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
 import pytest
 
-from tap_mobile_engagement.api.tasks import ExportTask, TaskEntry, read_time
+from tap_mobile_engagement.api.tasks import ExportTask
 from tap_mobile_engagement.errors import Code, DataError
 
 from .fakes import SAS_URL, WEEK, pending, task_json
-
-CREATED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class TestBody:
@@ -50,6 +46,16 @@ class TestBody:
         assert str(pending()) == "events 2016-05-01/2016-05-08"
 
 
+def test_the_entry_in_a_state_has_the_window_that_the_task_was_created_for() -> None:
+    task = ExportTask(id="t1", state="Queued", created=datetime(2016, 1, 1, tzinfo=UTC))
+    created = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    entry = pending().entry(task, created)
+
+    assert entry.window == WEEK
+    assert entry.created == created
+
+
 class TestExportTask:
     def test_an_answer_is_read(self) -> None:
         answer = task_json(
@@ -81,7 +87,9 @@ class TestExportTask:
         assert task.created is None
 
     def test_a_time_without_a_zone_is_utc(self) -> None:
-        assert read_time("2016-05-20 08:00:00") == datetime(2016, 5, 20, 8, tzinfo=UTC)
+        task = ExportTask.from_answer(task_json(dateCreated="2016-05-20 08:00:00"))
+
+        assert task.created == datetime(2016, 5, 20, 8, tzinfo=UTC)
 
     @pytest.mark.parametrize(
         "answer",
@@ -107,73 +115,3 @@ class TestExportTask:
             ExportTask.from_answer(answer)
 
         assert caught.value.code is Code.BAD_ANSWER
-
-
-class TestTaskEntry:
-    REFS = (
-        TaskEntry(id="t1", created=CREATED, start=WEEK.start, end=WEEK.end),
-        TaskEntry(id="t2", created=CREATED),
-        TaskEntry(
-            id="t3",
-            created=CREATED,
-            start=WEEK.start,
-            end=WEEK.end,
-            campaign_type="Poll",
-            container="tap-1",
-        ),
-    )
-
-    @pytest.mark.parametrize("ref", REFS)
-    def test_it_survives_a_state(self, ref: TaskEntry) -> None:
-        state = msgspec.json.decode(msgspec.json.encode({"tasks": [ref.to_state()]}))
-
-        assert TaskEntry.from_state(state["tasks"][0]) == ref
-
-    def test_a_state_holds_the_documented_names(self) -> None:
-        assert self.REFS[0].to_state() == {
-            "id": "t1",
-            "created": "2026-01-01T12:00:00Z",
-            "start": "2016-05-01",
-            "end": "2016-05-08",
-        }
-
-    def test_what_a_later_version_added_is_ignored(self) -> None:
-        entry = {**self.REFS[0].to_state(), "colour": "blue"}
-
-        assert TaskEntry.from_state(entry) == self.REFS[0]
-
-    def test_it_carries_the_window_that_its_task_was_created_for(self) -> None:
-        task = ExportTask(id="t1", state="Queued", created=datetime(2016, 1, 1, tzinfo=UTC))
-
-        ref = pending().entry(task, CREATED)
-
-        assert ref.window == WEEK
-        assert ref.created == CREATED
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"id": ""},
-            {"id": "../x"},
-            {"created": "yesterday"},
-            {"created": "2026-01-01T12:00:00"},
-            {"start": None},
-            {"end": "2016-05-01"},
-            {"end": "2016-04-01"},
-            {"campaign_type": 4},
-        ],
-    )
-    def test_an_entry_that_can_not_be_used_is_an_error_of_the_state(
-        self, change: dict[str, Any]
-    ) -> None:
-        entry = {**self.REFS[0].to_state(), **change}
-
-        with pytest.raises(DataError) as caught:
-            TaskEntry.from_state(entry)
-
-        assert caught.value.code is Code.BAD_STATE
-
-    @pytest.mark.parametrize("entry", [None, "t1", [], {}])
-    def test_an_entry_of_another_shape_is_an_error_of_the_state(self, entry: object) -> None:
-        with pytest.raises(DataError, match="BAD_STATE"):
-            TaskEntry.from_state(entry)

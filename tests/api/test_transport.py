@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tap_mobile_engagement.api.transport import (
-    AnswerLostError,
+from tap_mobile_engagement.api.http import (
     Timeouts,
     Transport,
     new_session,
@@ -127,9 +126,9 @@ def test_a_request_that_must_not_be_repeated_is_sent_once(behaviour: Behaviour) 
     with (
         Server(behaviour) as server,
         transport(tries=9) as client,
-        pytest.raises(AnswerLostError),
+        pytest.raises(RetryLaterError, match="TASK_CREATION_UNCERTAIN"),
     ):
-        client.send("POST", f"http://127.0.0.1:{server.port}/x", body=b"{}", repeatable=False)
+        client.send("POST", f"http://127.0.0.1:{server.port}/x", body=b"{}", creates=True)
 
     assert len(server.requests) == 1
 
@@ -139,7 +138,7 @@ def test_without_a_connection_every_request_may_be_repeated(
     method: str, closed_port: int
 ) -> None:
     with transport(tries=3) as client, pytest.raises(RetryLaterError) as caught:
-        client.send(method, f"http://127.0.0.1:{closed_port}/x", repeatable=method == "GET")
+        client.send(method, f"http://127.0.0.1:{closed_port}/x", creates=method == "POST")
 
     assert caught.value.code is Code.SERVICE_UNAVAILABLE
     assert f"127.0.0.1:{closed_port}" in str(caught.value)
@@ -160,7 +159,7 @@ def test_an_untrusted_certificate_is_an_error_of_the_settings(tmp_path: Path) ->
         transport() as client,
         pytest.raises(SettingsError, match=r"BAD_SETTING.*certificate"),
     ):
-        client.send("POST", f"https://127.0.0.1:{server.port}/x", repeatable=False)
+        client.send("POST", f"https://127.0.0.1:{server.port}/x", creates=True)
 
     assert server.requests == []
 

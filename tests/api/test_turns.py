@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from tap_mobile_engagement.api.plan import Plan
-from tap_mobile_engagement.api.tasks import Create, Key, PendingExport
+from tap_mobile_engagement.api.tasks import Key, PendingExport
 from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.state import tile
 
@@ -28,8 +28,8 @@ def test_data_types_that_look_alike_take_turns_while_one_of_them_could_be_mixed_
 
     # when tasks are created until there is nothing to do
     created = []
-    while isinstance(action := plan.next_action(START), Create):
-        created.append(action.export.key.data_type)
+    while isinstance(export := plan.next_action(START), PendingExport):
+        created.append(export.key.data_type)
 
     # then none of the second is beside the first, and others are not kept from it.
     assert second not in created

@@ -88,7 +88,7 @@ class Run:
         stop: StopFlag | None = None,
         **settings: Any,
     ) -> None:
-        timing = Clock(clock=lambda: now or datetime.now(UTC), stop=stop or StopFlag())
+        timing = Clock(now=lambda: now or datetime.now(UTC), stop=stop or StopFlag())
         self.source = ArchiveSource(
             settings_for(**settings), container=container, timing=timing, workers=workers
         )

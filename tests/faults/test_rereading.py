@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tap_mobile_engagement.api.tasks import PendingExport, TaskEntry
+    from tap_mobile_engagement.api.tasks import PendingExport
+    from tap_mobile_engagement.state import TaskEntry
     from tests.support.simulated import StartSimulator
 
 WHOLE_RANGE = {"window_days": 14, "lookback_days": 0}

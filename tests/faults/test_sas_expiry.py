@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_mobile_engagement.api.observer import Summary
+from tap_mobile_engagement.api.progress import Summary
 from tap_mobile_engagement.api.sas_expiry import SasExpiry
 from tap_mobile_engagement.api.tasks import Phase
 from tests.support.simulated import LeapingTime, catalog_of, settings_for, sync

@@ -133,7 +133,7 @@ class LeapingTime:
     @property
     def timing(self) -> Clock:
         """What a tap needs to live by this clock."""
-        return Clock(clock=self.now, stop=self)
+        return Clock(now=self.now, stop=self)
 
 
 @dataclass(frozen=True)

@@ -28,4 +28,4 @@ class FakeTime:
 
     @property
     def timing(self) -> Clock:
-        return Clock(clock=lambda: self.now, stop=self)
+        return Clock(now=lambda: self.now, stop=self)

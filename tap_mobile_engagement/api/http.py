@@ -1,0 +1,388 @@
+"""HTTP requests that are repeated where that is safe, and what their answers say.
+
+A request can fail in three ways: it surely did not reach the service (it is repeated), the
+service asked to come back later (likewise), or its outcome is unknown. In the last case a
+request that only reads is repeated; one that may have created something is not.
+
+No answer can use up memory or time: what it may hold and how long it may take has a bound.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import time
+import zlib
+from codecs import BOM_UTF8
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from html import unescape
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+# Imported here and not on first use: it costs nothing, because singer_sdk imports both itself.
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+)
+
+from tap_mobile_engagement.background import interruptible
+from tap_mobile_engagement.clock import Clock
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
+from tap_mobile_engagement.reading.elements import decode_lenient
+from tap_mobile_engagement.redaction import redact
+from tap_mobile_engagement.retry import RETRY, PassingError, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+
+EXTRACT_LENGTH = 300
+"""Characters of an answer's text that go into an error message."""
+
+LONGEST_PAUSE = 86_400.0
+"""Seconds; a longer ``Retry-After`` counts as a day."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Bytes that an answer may hold, unpacked."""
+
+MOST_ERROR_BYTES = 64 * 1024
+"""Bytes that are read of an answer that is an error."""
+
+_PIECE = 64 * 1024  # bytes that are read at once
+_LONGEST_HTML = 10_000  # characters of a page that are looked at; its patterns are not linear
+_GRACE = 1.5  # seconds by which a creation that has begun is waited for beyond a stop
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_HTML_NOISE = re.compile(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^<>]*>")
+# With every 5xx, all that a service answers when another try may go well.
+_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
+# What is raised when a connection breaks or an answer is cut, garbled or too slow.
+_BROKEN = (requests.ConnectionError, requests.Timeout, HTTPError, TimeoutError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer.
+
+    Attributes:
+        headers: By name in any case.
+        body: Content, unpacked; of an error the beginning.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was fulfilled: any status of the 200s."""
+        return 200 <= self.status < 300  # noqa: PLR2004  (HTTP's own numbers)
+
+    @property
+    def where(self) -> dict[str, object]:
+        """The places to name in an error about it; Azure's support asks for the request id."""
+        request_id = self.headers.get("x-ms-request-id")
+        return {"status": self.status, "request_id": request_id and one_line(request_id)}
+
+    def json(self) -> Any:
+        """Decode the content, leniently: as elements of a file are, but nothing is replaced.
+
+        Raises:
+            DataError: ``BAD_ANSWER`` where it isn't JSON.
+        """
+        try:
+            return decode_lenient(self.body.removeprefix(BOM_UTF8))
+        except (ValueError, RecursionError):
+            raise DataError(
+                Code.BAD_ANSWER,
+                f"the answer is not JSON: {self.extract()!r}",
+                next_step="Check that the URL in the settings points to the service itself,"
+                " not to a proxy or a sign-in page",
+                **self.where,
+            ) from None
+
+    def extract(self) -> str:
+        """What it says in words, in one short line without secrets.
+
+        Understands JSON errors as Azure (``{"error": {"code", "message"}}``) and Azure Active
+        Directory (``{"error", "error_description"}``) write them, plain text, and the HTML of
+        gateways.
+        """
+        text = self.body[:MOST_ERROR_BYTES].decode("utf-8", errors="replace")
+        content_type = self.headers.get("Content-Type", "").lower()
+        if "json" in content_type or text.lstrip().startswith("{"):
+            text = _json_error(text) or text
+        elif "html" in content_type or text.lstrip().startswith("<"):
+            text = unescape(_HTML_NOISE.sub(" ", redact(text)[:_LONGEST_HTML]))
+        return one_line(text) or "no text"
+
+    def retry_after(self, now: datetime) -> float | None:
+        """Seconds to wait before the next request, where the answer asks for a pause.
+
+        RFC 9110, 10.2.3: a number of seconds, or an HTTP date. A date is compared to the
+        answer's own ``Date``, so that a wrong clock on either side does no harm, or to
+        ``now``.
+        """
+        value = self.headers.get("Retry-After", "").strip()
+        if _SECONDS.fullmatch(value):
+            return min(float(value), LONGEST_PAUSE)
+        until = _http_date(value)
+        if until is None:
+            return None
+        since = _http_date(self.headers.get("Date", "")) or now
+        return min(max((until - since).total_seconds(), 0.0), LONGEST_PAUSE)
+
+
+def one_line(text: str) -> str:
+    """Fit foreign text into a message: short, one line, no secret, no control character."""
+    # Redacted before it is cut: half a secret would not be recognised.
+    line = " ".join(redact(text).split())
+    if len(line) > EXTRACT_LENGTH:
+        line = line[: EXTRACT_LENGTH - 1] + "…"
+    return "".join(char if char.isprintable() else "\ufffd" for char in line)
+
+
+def _json_error(text: str) -> str | None:
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(answer, dict):
+        return None
+    error = answer.get("error")
+    if isinstance(error, dict):
+        parts = (error.get("code"), error.get("message"))
+    else:
+        parts = (error, answer.get("error_description"))
+    return ": ".join(part for part in parts if isinstance(part, str) and part) or None
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a connection, for each piece of an answer, and for all of it."""
+
+    connect: float = 15
+    read: float = 120
+    answer: float = 600
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: a redirect would carry the token to wherever it points."""
+
+
+def new_session(*, connections: int = 16) -> requests.Session:
+    """Make a session that threads may share: it keeps no cookies, and follows no redirect.
+
+    Args:
+        connections: How many are kept open at a time.
+    """
+    session = _Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["User-Agent"] = "tap-mobile-engagement"
+    session.headers["Accept-Encoding"] = "gzip"
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+    return session
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Sends requests and reads their answers; safe to share between threads.
+
+    Attributes:
+        session: Holds the connections.
+        timing: Clock and stop flag.
+        retry: How often a request is repeated.
+        timeouts: How long to wait for the network.
+    """
+
+    session: requests.Session = field(default_factory=new_session)
+    timing: Clock = field(default_factory=Clock)
+    retry: Retry = RETRY
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        sign: Sign | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        creates: bool = False,
+    ) -> Answer:
+        """Send a request, again where that is safe and may help.
+
+        Args:
+            method: HTTP method.
+            url: Where to.
+            sign: Adds credentials to each try of the request.
+            body: Content.
+            headers: More headers.
+            creates: Whether it must not be done twice. Then it is only repeated when it surely
+                never left, and any answer is returned as it is.
+
+        Raises:
+            RetryLaterError: ``SERVICE_UNAVAILABLE`` when all tries are used up;
+                ``TASK_CREATION_UNCERTAIN`` if it ``creates`` and the outcome is unknown.
+            SettingsError: ``BAD_SETTING`` when the URL or its certificate is no good.
+            DataError: ``BAD_ANSWER`` for an answer of more than :data:`MOST_BYTES`.
+            RunStopped: If the run is stopped meanwhile; a creation that has begun is waited
+                for a moment, so that its task is known.
+        """
+
+        def attempt() -> Answer:
+            try:
+                answer = interruptible(
+                    lambda: self._once(method, url, sign, body, headers),
+                    self.timing,
+                    grace=_GRACE if creates else 0.0,
+                    limit=self.timeouts.answer,
+                )
+            except _BROKEN as error:
+                if _is_bad_certificate(error):
+                    raise _unusable(url, error) from error
+                if creates and not _never_left(error):
+                    raise creation_uncertain(_cause(error)) from error
+                raise _passing(url, _cause(error)) from error
+            except (requests.RequestException, ValueError) as error:
+                raise _unusable(url, error) from error
+            passing = answer.status in _PASSING or answer.status >= 500  # noqa: PLR2004
+            if not passing or creates:
+                return answer
+            trouble = f"HTTP {answer.status}: {answer.extract()}"
+            retry_after = answer.retry_after(self.timing.now())
+            raise _passing(url, trouble, retry_after=retry_after, **answer.where)
+
+        return self.retry.call(attempt, clock=self.timing, name=_host(url))
+
+    def _once(
+        self,
+        method: str,
+        url: str,
+        sign: Sign | None,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
+        with self.session.request(
+            method,
+            url,
+            # Without an `auth`, requests would put the credentials of a .netrc file there.
+            auth=sign or (lambda request: request),
+            data=body,
+            headers=dict(headers or {}),
+            timeout=(self.timeouts.connect, self.timeouts.read),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            answer = Answer(response.status_code, response.headers, b"")
+            most = MOST_BYTES if answer.ok else MOST_ERROR_BYTES
+            content = _read(response, most, self.timeouts.answer)
+            if answer.ok and len(content) > most:
+                what = f"the answer holds more than {most // 2**20} MB"
+                raise DataError(Code.BAD_ANSWER, what).at(**answer.where)
+            return Answer(answer.status, answer.headers, content[:most])
+
+
+def _read(response: requests.Response, most: int, seconds: float) -> bytes:
+    """The content of an answer, unpacked; a little more than ``most`` if it has more.
+
+    It is unpacked here and not by urllib3, which knows no bound.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity", "gzip", "x-gzip"}:
+        what = f"the answer is packed in a way that was not asked for: {one_line(encoding)!r}"
+        raise DataError(Code.BAD_ANSWER, what, status=response.status_code)
+    gzip = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
+    ends_at = time.monotonic() + seconds
+    content = bytearray()
+    packed = 0
+    while len(content) <= most and packed <= most:
+        piece = response.raw.read1(_PIECE, decode_content=False)
+        if not piece:
+            if gzip and packed and not gzip.eof:
+                raise zlib.error("the packed answer is cut off")
+            break
+        if time.monotonic() > ends_at:
+            raise TimeoutError("the answer takes too long")
+        packed += len(piece)
+        content += gzip.decompress(piece, most + 1 - len(content)) if gzip else piece
+    return bytes(content)
+
+
+def creation_uncertain(trouble: str) -> RetryLaterError:
+    """The error for a creation whose outcome is unknown."""
+    return RetryLaterError(
+        Code.TASK_CREATION_UNCERTAIN,
+        f"it is unknown whether the export task was created: {trouble}",
+        next_step="Run again later: the range is then exported by another task",
+    )
+
+
+def _passing(
+    url: str, trouble: str, *, retry_after: float | None = None, **where: object
+) -> PassingError:
+    error = RetryLaterError(
+        Code.SERVICE_UNAVAILABLE,
+        f"{_host(url)} can't be used at the moment: {trouble}",
+        next_step="Run again later; the state tells where to continue",
+        **where,
+    )
+    return PassingError(error, trouble, retry_after=retry_after)
+
+
+def _reason(error: BaseException) -> object:
+    """The innermost reason, without the layers that urllib3 and requests put around it."""
+    cause = error.args[0] if error.args else None
+    return (cause.reason or cause) if isinstance(cause, MaxRetryError) else cause
+
+
+def _never_left(error: BaseException) -> bool:
+    """Whether there was not even a connection to send the request over."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    return isinstance(_reason(error), NewConnectionError | ConnectTimeoutError)
+
+
+def _is_bad_certificate(error: BaseException) -> bool:
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, ssl.SSLCertVerificationError):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+def _unusable(url: str, error: Exception) -> SettingsError:
+    return SettingsError(
+        Code.BAD_SETTING,
+        f"no request can be sent to {_host(url)}: {_cause(error)}",
+        next_step="Check api_url and authority_url, and the certificates of this machine",
+    )
+
+
+def _cause(error: BaseException) -> str:
+    name, reason = type(error).__name__, _reason(error)
+    return f"{name}: {one_line(str(reason))}" if reason else name
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2] or "the service"

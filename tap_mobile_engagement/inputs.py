@@ -219,7 +219,7 @@ def checked_state(state: dict[str, Any], source: str) -> dict[str, Any]:
         return {}
     try:
         read = msgspec.convert(state, _State)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # also of text that is no Unicode
         raise STATE.bad(f"the state is none of this tap: {error}") from None
     for name, stream in read.bookmarks.items():
         if name not in _STREAMS:
@@ -283,7 +283,7 @@ def check_catalog(catalog: Mapping[str, Any]) -> None:
     """
     try:
         read = msgspec.convert(catalog, _Catalog)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # also of text that is no Unicode
         raise CATALOG.bad(f"the catalog has a wrong form: {error}") from None
     names = [entry.tap_stream_id for entry in read.streams]
     if not {*names} & _STREAMS.keys():

@@ -15,6 +15,7 @@ import ssl
 import time
 import zlib
 from codecs import BOM_UTF8
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -59,10 +60,14 @@ MOST_ERROR_BYTES = 64 * 1024
 """Bytes that are read of an answer that is an error."""
 
 _PIECE = 64 * 1024  # bytes that are read at once
-_LONGEST_HTML = 10_000  # characters of a page that are looked at; its patterns are not linear
 _GRACE = 1.5  # seconds by which a creation that has begun is waited for beyond a stop
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_HTML_NOISE = re.compile(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^<>]*>")
+_TAG = re.compile(r"<[^<>]*>")
+# What begins and ends a part of a page that people do not see.
+_HIDDEN = [
+    (re.compile(rf"(?i)<{tag}\b"), re.compile(rf"(?i)</{tag}[^<>]*>"))
+    for tag in ("script", "style", "head")
+] + [(re.compile("<!--"), re.compile("-->"))]
 # With every 5xx, all that a service answers when another try may go well.
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 # What is raised when a connection breaks or an answer is cut, garbled or too slow.
@@ -122,7 +127,7 @@ class Answer:
         if "json" in content_type or text.lstrip().startswith("{"):
             text = _json_error(text) or text
         elif "html" in content_type or text.lstrip().startswith("<"):
-            text = unescape(_HTML_NOISE.sub(" ", redact(text)[:_LONGEST_HTML]))
+            text = _words(text)
         return one_line(text) or "no text"
 
     def retry_after(self, now: datetime) -> float | None:
@@ -149,6 +154,17 @@ def one_line(text: str) -> str:
     if len(line) > EXTRACT_LENGTH:
         line = line[: EXTRACT_LENGTH - 1] + "…"
     return "".join(char if char.isprintable() else "\ufffd" for char in line)
+
+
+def _words(page: str) -> str:
+    """The text of an HTML page, in a time that grows as its length does."""
+    for begin, end in _HIDDEN:
+        first, *rest = begin.split(page)
+        page = " ".join([first, *(end.split(each, maxsplit=1)[-1] for each in rest)])
+    text = _TAG.sub(" ", page)
+    with suppress(ValueError):  # a character reference of more digits than Python takes
+        text = unescape(text)
+    return text
 
 
 def _json_error(text: str) -> str | None:

@@ -84,7 +84,7 @@ def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
         return None
     try:
         checked = msgspec.convert(wanted, _Config)
-    except msgspec.ValidationError as error:
+    except ValueError as error:
         raise SettingsError(
             Code.BAD_SETTING,
             f"the setting batch_config has no possible value: {error}",

@@ -227,8 +227,6 @@ class TestIntake:
         plan.refused(second, TaskRefusedError("busy"), NOON)
         assert not isinstance(plan.next_action(NOON), PendingExport)
 
-        assert plan.next_action(NOON + timedelta(minutes=6)) is first  # it is polled
-        plan.polled(first, in_state("Started"), NOON + timedelta(minutes=6))
         assert plan.next_action(NOON + timedelta(minutes=6)) is second
         plan.created(second, entry_created(NOON), NOON + timedelta(minutes=6))
 

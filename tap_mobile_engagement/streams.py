@@ -26,13 +26,7 @@ from tap_mobile_engagement.output.sdk import SdkPath, selected_fields
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
-from tap_mobile_engagement.reconciling import Tally, report
-from tap_mobile_engagement.rereading import (
-    MAY_HAVE_CHANGED,
-    MOST_READINGS,
-    is_outdated,
-    is_worth_another_try,
-)
+from tap_mobile_engagement.report import Tally, report
 from tap_mobile_engagement.settings import map_failed
 from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
@@ -50,6 +44,9 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.sources.base import Export, Part
     from tap_mobile_engagement.tap import TapMobileEngagement
 
+
+MOST_READINGS = 3
+"""How often one export is read in one run; files that change each time fail the stream."""
 
 _BLOBS_GONE = {
     Code.BLOB_CHANGED,
@@ -319,21 +316,18 @@ class ExportStream(Stream):
         bad_before = self._rejects.count
         try:
             for part in export.parts:
+                before = tally.records
                 self._emit_part(export, part, path, tally)
-                counter.increment(tally.take_new())
+                counter.increment(tally.records - before)
         except TapError as error:
-            if export.relist is None or error.code not in MAY_HAVE_CHANGED:
+            changed = export.changed_files(error)
+            if changed is None:
                 raise
-            now = export.relist()
-            if not is_worth_another_try(export.parts, now):
-                raise
+        else:
+            changed = export.changed_files()
+        if changed is not None:
             self._rejects.count = bad_before
-            return now
-        if export.relist is not None:
-            now = export.relist()
-            if is_outdated(export.parts, now):
-                self._rejects.count = bad_before
-                return now
+            return changed
         report(export, tally, bad=self._rejects.count - bad_before, logger=self.logger)
         self._emitted += tally.records
         return None

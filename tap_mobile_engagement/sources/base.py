@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.state import PartitionState, Window
 
 FILE_CODES = frozenset(
@@ -28,6 +29,9 @@ FILE_CODES = frozenset(
     }
 )
 """Failures that concern one file: the others can be read all the same."""
+
+
+_MAY_HAVE_CHANGED = {Code.BLOB_CHANGED, Code.BLOB_CORRUPT, Code.BLOB_TRUNCATED}
 
 
 class Check(NamedTuple):
@@ -105,6 +109,26 @@ class Export:
     task_id: str | None = None
     waited: float = 0.0
     on_failure: OnFailure = OnFailure.STOP
+
+    def changed_files(self, failure: TapError | None = None) -> tuple[Part, ...] | None:
+        """Its files as they are by now, if there is anything that was not read.
+
+        A blob that was written again, or that came late, means that all is read again. A target
+        that upserts holds each record once all the same.
+
+        Args:
+            failure: Why they could not be read. Only where that may come from a blob that was
+                being written, and none of them is gone, another reading may go well.
+        """
+        if self.relist is None or (failure and failure.code not in _MAY_HAVE_CHANGED):
+            return None
+        now = self.relist()
+        if failure and not {part.blob_name for part in self.parts} <= {
+            p.blob_name for p in now
+        }:
+            return None
+        versions = {(part.blob_name, part.etag) for part in self.parts}
+        return now if any((part.blob_name, part.etag) not in versions for part in now) else None
 
 
 class ExportSource(Protocol):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_mobile_engagement.api.destinations import SharedStorage
-from tap_mobile_engagement.errors import Code
-from tap_mobile_engagement.rereading import is_outdated, is_worth_another_try
-from tap_mobile_engagement.sources.base import Part
+from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.sources.base import Export, Part
 from tests.support.messages import assert_same, bookmark, own_fields
 from tests.support.simulated import LeapingTime, catalog_of, settings_for, sync
 
@@ -55,8 +55,18 @@ def test_what_makes_an_export_outdated(
     outdated: bool,  # noqa: FBT001
     worth: bool,  # noqa: FBT001
 ) -> None:
-    assert is_outdated(read, now) is outdated
-    assert is_worth_another_try(read, now) is worth
+    export = Export(
+        data_type=BY_NAME["events"],
+        app_name="shop",
+        exported_until="2016-05-08T00:00:00Z",
+        parts=tuple(read),
+        relist=lambda: tuple(now),
+    )
+    cut_off = DataError(Code.BLOB_TRUNCATED, "it is cut off")
+
+    assert export.changed_files() == (tuple(now) if outdated else None)
+    assert export.changed_files(cut_off) == (tuple(now) if worth else None)
+    assert export.changed_files(DataError(Code.BAD_RECORD, "it is bad")) is None
 
 
 @pytest.fixture

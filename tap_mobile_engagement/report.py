@@ -14,19 +14,13 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.sources.base import Export
 
-WAIT = "export_wait"
-"""Job type of the seconds that the tap had nothing to do but wait for an export task."""
-
-READ = "export_read"
-"""Job type of the seconds from the first byte of an export to its last record."""
-
 
 @dataclass(slots=True)
 class Tally:
     """Counts of one export.
 
     Attributes:
-        size: Bytes, as they came out of the container.
+        size: Bytes, as stored in the container.
         records: Records that were emitted.
         repaired: Elements in which characters had to be replaced.
     """
@@ -34,31 +28,16 @@ class Tally:
     size: int = 0
     records: int = 0
     repaired: int = 0
-    _counted: int = 0
-    _began: float = field(default_factory=time.monotonic)
-
-    def take_new(self) -> int:
-        """How many records came since this was asked last."""
-        new = self.records - self._counted
-        self._counted = self.records
-        return new
-
-    @property
-    def seconds(self) -> float:
-        """How long the reading has taken."""
-        return time.monotonic() - self._began
+    began: float = field(default_factory=time.monotonic)
 
 
 def report(export: Export, tally: Tally, *, bad: int, logger: logging.Logger) -> None:
-    """Tell of an export whose records are all out.
+    """Tell of an export whose records are all out: a line, and how long it took.
 
-    Args:
-        export: The export.
-        tally: What was read of it.
-        bad: How many bad records it had.
-        logger: The stream's logger, for the line that reconciles it.
+    The timers are ``export_wait``, in which the tap only waited for an export task, and
+    ``export_read``, from the first byte to the last record.
     """
-    seconds = tally.seconds
+    seconds = time.monotonic() - tally.began
     logger.info(
         "Read an export: app=%s range=%s task=%s blobs=%d bytes=%d records=%d bad=%d "
         "repaired=%d waited=%.1fs read=%.1fs",
@@ -74,8 +53,8 @@ def report(export: Export, tally: Tally, *, bad: int, logger: logging.Logger) ->
         seconds,
     )
     if export.task_id is not None:
-        _log_timer(export, WAIT, export.waited)
-    _log_timer(export, READ, seconds)
+        _log_timer(export, "export_wait", export.waited)
+    _log_timer(export, "export_read", seconds)
 
 
 def _log_timer(export: Export, job_type: str, seconds: float) -> None:

@@ -43,12 +43,7 @@ from tap_mobile_engagement.settings import (
     map_failed,
     parse,
 )
-from tap_mobile_engagement.streams import (
-    ExportStream,
-    HistoricalStream,
-    ListedStream,
-    SnapshotStream,
-)
+from tap_mobile_engagement.streams import ExportStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,11 +80,7 @@ class TapMobileEngagement(Tap):
 
     def discover_streams(self) -> list[ExportStream]:
         """One stream for each data type, and for what the service lists beside its data."""
-        streams: list[ExportStream] = [
-            (HistoricalStream if data_type.historical else SnapshotStream)(self, data_type)
-            for data_type in DATA_TYPES
-        ]
-        return streams + [ListedStream(self, data_type) for data_type in LISTED_TYPES]
+        return [ExportStream(self, data_type) for data_type in (*DATA_TYPES, *LISTED_TYPES)]
 
     @cached_property
     def settings(self) -> Settings:
@@ -234,10 +225,6 @@ class TapMobileEngagement(Tap):
             seconds = time.monotonic() - self._signalled_at
             self.logger.warning("Stopped by signal %d, %.1f s after it", self._signal, seconds)
             sys.exit(128 + self._signal)
-
-    def check_stop(self) -> None:
-        """Raise RunStopped if a signal asked the run to end."""
-        self.timing.pause(0)
 
     def flush(self) -> None:
         """Hand all messages over to the operating system."""

@@ -1,0 +1,157 @@
+"""Read an export whole: its records out, its counts reported, again if its files changed."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
+from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.records import RecordReader
+from tap_mobile_engagement.reading.rejects import BadRecords
+from tap_mobile_engagement.report import Tally, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tap_mobile_engagement.clock import Clock
+    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.output.lines import LinePath
+    from tap_mobile_engagement.output.sdk import SdkPath
+    from tap_mobile_engagement.reading.batch import Batch
+    from tap_mobile_engagement.settings import Settings
+    from tap_mobile_engagement.sources.base import Export, Part
+
+log = logging.getLogger("tap-mobile-engagement")
+
+_MOST_READINGS = 3  # of one export in one run; files that never come to rest fail the stream
+
+
+class ExportReader:
+    """Reads the exports of one stream.
+
+    Args:
+        data_type: What they hold.
+        settings: What becomes of bad records, and the encoding of text.
+        clock: Tells when to stop.
+        keep_state: Brings the state up to date while an export of the API is read.
+
+    Attributes:
+        bad_records: Counts bad records, or fails on the first.
+        records: How many records were emitted since a caller set it to zero.
+    """
+
+    def __init__(
+        self,
+        data_type: DataType,
+        settings: Settings,
+        clock: Clock,
+        keep_state: Callable[[], None],
+    ) -> None:
+        self.bad_records = BadRecords(
+            data_type.name,
+            skip=settings.bad_records == "skip",
+            most=settings.max_bad_records,
+            dead_letter_path=settings.dead_letter_path,
+        )
+        self.records = 0
+        encoding = settings.archive_encoding
+        self._reader = RecordReader(data_type, self.bad_records, encoding=encoding)
+        self._clock = clock
+        self._keep_state = keep_state
+
+    def emit(
+        self, export: Export, path: LinePath | SdkPath, count: Callable[[int], None]
+    ) -> None:
+        """Emit the records of an export; from its start again if its files changed meanwhile.
+
+        Args:
+            export: The export.
+            path: Where its records go.
+            count: Is told how many records each part had.
+        """
+        try:
+            for _ in range(_MOST_READINGS):
+                changed = self._read(export, path, count)
+                if changed is None:
+                    return
+                log.warning(
+                    "Files of export task %s changed while they were read: it is read again",
+                    export.task_id,
+                )
+                export = replace(export, parts=changed)
+            raise RetryLaterError(
+                Code.BLOB_CHANGED,
+                f"the files of an export changed each of the {_MOST_READINGS} times that they "
+                "were read",
+                next_step="Find out what writes to the container, then run again",
+            )
+        except TapError as error:
+            raise error.at(range=export.window, task=export.task_id) from error.__cause__
+
+    def _read(
+        self, export: Export, path: LinePath | SdkPath, count: Callable[[int], None]
+    ) -> tuple[Part, ...] | None:
+        """Emit an export once; return its files as they are by now if they are others."""
+        tally = Tally()
+        bad_before = self.bad_records.count
+        try:
+            for part in export.parts:
+                before = tally.records
+                self._emit_part(export, part, path, tally)
+                count(tally.records - before)
+        except TapError as error:
+            changed = export.changed_files(error)
+            if changed is None:
+                raise
+        else:
+            changed = export.changed_files()
+        if changed is not None:
+            self.bad_records.count = bad_before
+            return changed
+        report(export, tally, bad=self.bad_records.count - bad_before, logger=log)
+        self.records += tally.records
+        return None
+
+    def _emit_part(
+        self, export: Export, part: Part, path: LinePath | SdkPath, tally: Tally
+    ) -> None:
+        repaired = self._reader.repaired
+        is_stopped = self._clock.stop.is_set
+        is_api = export.task_id is not None or part.elements is not None
+        try:
+            with self._batches(export, part) as batches:
+                for batch in batches:
+                    if is_stopped():
+                        self._clock.check()
+                    # Not behind the last batch: a state there would still hold a task whose
+                    # records are all out.
+                    if is_api:
+                        self._keep_state()
+                    path.write(batch)
+                    tally.records += batch.count
+        except TapError as error:
+            raise error.at(blob=part.blob_name) from error.__cause__
+        tally.size += part.size
+        found = self._reader.repaired - repaired
+        tally.repaired += found
+        if found:
+            log.warning(
+                "Replaced characters that no target can take in %d elements of %s",
+                found,
+                part.blob_name or "the service's answers",
+            )
+
+    @contextmanager
+    def _batches(self, export: Export, part: Part) -> Iterator[Iterator[Batch]]:
+        """The records of a part, whether it has bytes or elements."""
+        origin = Origin(
+            export.data_type, export.app_name, part.blob_name, export.exported_until
+        )
+        if part.elements is not None:
+            yield self._reader.batches_of_elements(origin, part.elements())
+            return
+        with part.open() as chunks:
+            yield self._reader.batches(origin, chunks)

@@ -13,7 +13,10 @@ import re
 import traceback
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 MASK = "***"
 MOST_SHOWN = 10_000
@@ -56,6 +59,9 @@ _BLANKS_OR_TAGS = re.compile(r"[\x00-\x20\x7f+]+|<[^<>]{0,99}>")
 _MIN_SECRET_LENGTH = 4  # a shorter value would mask ordinary text
 _MIN_LENGTH_ACROSS_BREAKS = 8  # a shorter one would be found across ordinary words
 
+log = logging.getLogger("tap-mobile-engagement")
+
+_warned_of: set[str] = set()  # hosts
 _known: set[str] = set()  # unescaped, without blanks and tags
 
 
@@ -67,6 +73,19 @@ def register_secret(value: str | None) -> None:
                 sought = breaks.sub("", _decoded(form)[0])
                 if len(sought) >= _MIN_SECRET_LENGTH:
                     _known.add(sought)
+
+
+def warn_of_plain_http(url: str) -> None:
+    """Warn, once per host, of a secret that goes to another machine over ``http://``."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    with suppress(ValueError):  # a name, not an address
+        if ip_address(host).is_loopback:
+            return
+    is_near = host == "localhost" or host.endswith(".localhost")
+    if parts.scheme == "http" and not is_near and host not in _warned_of:
+        _warned_of.add(host)
+        log.warning("A secret goes to %s over http, where others can read it: use https", host)
 
 
 def redact(text: str) -> str:

@@ -28,7 +28,10 @@ from tap_mobile_engagement.redaction import (
     redact,
     register_secret,
     shown,
+    warn_of_plain_http,
 )
+from tap_mobile_engagement.settings import ALL_SETTINGS
+from tap_mobile_engagement.tap import TapMobileEngagement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,6 +87,7 @@ def _escaped(text: str, characters: str, form: str) -> str:
 def no_other_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests registered must not help here, nor this there."""
     monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setattr(redaction, "_warned_of", set())
 
 
 @pytest.fixture
@@ -295,6 +299,82 @@ def test_what_is_too_long_is_cut_and_never_within_a_secret_that_would_show() -> 
 
     assert shown("a" * 100, 10) == "a" * 10 + "…"
     assert shown("a" * 8 + SECRET, 10) == "a" * 8 + "**…"
+
+
+# Secrets on their way.
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://api.example.com",
+            "HTTP://user@10.0.0.7:8080/x",
+            "http://[2001:db8::1]/c?sig=x",
+        ),
+        "http://localhost.example.com",
+    ],
+)
+def test_a_secret_over_plain_http_is_warned_of_once(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        warn_of_plain_http(url)
+
+    (record,) = caplog.records
+    assert record.getMessage().startswith("A secret goes to ")
+    assert "https" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "https://api.example.com",
+            "http://localhost:9",
+            "http://127.3.2.1:80/x",
+            "http://[::1]",
+        ),
+        *("http://x.localhost", "", "file:///data", "/data"),
+    ],
+)
+def test_no_warning_where_no_secret_can_be_read(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_plain_http(url)
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {
+            "container_url": f"http://acct.blob.files.example/exports?sv=2024-11-04&sr=c&se=2030-01-01&sp=rwl&sig={UNKNOWN}"
+        },
+        {"api_url": "http://api.example"},
+        {"authority_url": "http://login.example"},
+        {
+            "task_container_url": f"http://acct.blob.files.example/exports?sv=2024-11-04&sr=c&se=2030-01-01&sp=wl&sig={UNKNOWN}"
+        },
+        {
+            "container_url": None,
+            "storage_connection_string": f"BlobEndpoint=http://a.example/acct;AccountName=acct;"
+            f"AccountKey={UNKNOWN}",
+        },
+    ],
+    ids=lambda settings: next(reversed(settings)),
+)
+def test_every_setting_with_a_url_is_looked_at(
+    settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    api: dict[str, Any] = {name: "x" for name, each in ALL_SETTINGS.items() if each.required}
+    api |= {"app_names": ["x"], "start_date": "2016-05-01", "container_url": "/data"}
+
+    _ = TapMobileEngagement(config=api | settings).source
+
+    (warning,) = (each for each in caplog.records if each.levelname == "WARNING")
+    assert warning.getMessage().startswith("A secret goes to ")
 
 
 # Logs.

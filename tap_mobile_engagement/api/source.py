@@ -32,6 +32,7 @@ from tap_mobile_engagement.containers.urls import (
     service_url,
 )
 from tap_mobile_engagement.errors import TapError
+from tap_mobile_engagement.redaction import warn_of_plain_http
 from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Check, Export, Part
 from tap_mobile_engagement.state import Window, first_day, tile
@@ -57,6 +58,8 @@ def open_api(settings: Settings, clock: Clock) -> ApiSource:
         SettingsError: ``CONTAINER_URL_INVALID`` if a container URL is none; ``BAD_SETTING``
             likewise of the connection string. All else is found by the source's checks.
     """
+    for url in (settings.api_url, settings.authority_url, settings.task_container_url or ""):
+        warn_of_plain_http(url)
     client = ServiceClient(settings, Transport(timing=clock))
     return ApiSource(
         settings, client=client, storage=_open_storage(settings, clock), clock=clock

@@ -19,7 +19,7 @@ from tap_mobile_engagement.containers.azure import AzureContainer, account_key
 from tap_mobile_engagement.containers.storage import Storage, client_options, new_transport
 from tap_mobile_engagement.containers.urls import CONTAINER_NAME, ContainerUrl
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
-from tap_mobile_engagement.redaction import register_secret
+from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,7 @@ class StorageAccount:
         self._key = account_key(self._service)
         register_secret(self._key)
         self.label = self._service.url.partition("?")[0].rstrip("/")
+        warn_of_plain_http(self.label)
         self._storage = Storage(self.label, None, clock or Clock())
 
     def container(self, name: str) -> AzureContainer:

@@ -29,7 +29,7 @@ from tap_mobile_engagement.containers.storage import (
 )
 from tap_mobile_engagement.containers.urls import ContainerUrl
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
-from tap_mobile_engagement.redaction import register_secret
+from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
 from tap_mobile_engagement.retry import RETRY, RETRY_ONCE, Retry
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class AzureContainer:
         """
         parsed = ContainerUrl.parse(url)
         register_secret(parsed.signature)
+        if parsed.sas:
+            warn_of_plain_http(parsed.text)
         identity = None if parsed.sas else Identity(credential, parsed.label)
         transport = new_transport()
         options = client_options(transport)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ STATE: dict[str, Any] = {
     }
 }
 
+STATES = int(os.environ.get("RANDOM_STATES", "500"))
 REQUIRED = [setting.name for setting in SETTINGS if setting.required]
 
 Path = tuple[str | int, ...]
@@ -175,7 +177,7 @@ def refusal_of(state: dict[str, Any]) -> str | None:
 
 
 @given(place=st.sampled_from([*places(STATE)][1:]), value=ANYTHING)
-@settings(max_examples=400)
+@settings(max_examples=STATES)
 def test_a_change_of_form_is_refused_or_means_the_same(place: Path, value: Any) -> None:
     state = changed(STATE, place, value)
 
@@ -189,6 +191,7 @@ def test_a_change_of_form_is_refused_or_means_the_same(place: Path, value: Any) 
 
 
 @given(state=st.dictionaries(st.text(max_size=9) | st.just("bookmarks"), ANYTHING, min_size=1))
+@settings(max_examples=STATES)
 def test_whatever_is_no_state_is_refused(state: dict[str, Any]) -> None:
     if state.get("bookmarks") == {}:
         return
@@ -198,7 +201,7 @@ def test_whatever_is_no_state_is_refused(state: dict[str, Any]) -> None:
 
 @given(place=st.sampled_from([*places(STATE)]), value=ANYTHING)
 @settings(
-    max_examples=60,
+    max_examples=STATES // 8,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_run_with_any_state_ends_without_a_traceback(

@@ -1,26 +1,22 @@
 """The main job, end to end: export tasks of a simulated service into a real PostgreSQL.
 
 It starts the simulator and a PostgreSQL, runs ``meltano run tap-mobile-engagement
-target-postgres``, moves the simulator's clock some days on, runs it again, and holds the
-warehouse against the simulator's truth after each run. The exit code is 1 if they differ.
+target-postgres``, moves the simulator's clock some days on, runs it again, and compares the
+warehouse with the simulator's truth after each run. The exit code is 1 if they differ.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
-from pathlib import Path
 
-from scripts.demo import report, warehouse
-from scripts.demo.pipeline import Pipeline
-from tap_mobile_engagement.simulator import Options, Simulator
-from tests.support.meltano import MeltanoProject
-from tests.support.postgres import Postgres
+from scripts.demo import report
+from scripts.demo.pipeline import Pipeline, started
+from tap_mobile_engagement.simulator import Options
 
 _FIRST_DAY = date(2016, 5, 1)
 
@@ -67,30 +63,18 @@ def show(scale: Scale, *, keep: bool) -> bool:
     midnight = datetime.combine(scale.first_end, time_of_day(), tzinfo=UTC)
     options = Options(devices=scale.devices, first_day=_FIRST_DAY, start=midnight, frozen=True)
     progress = Progress()
-    with (
-        tempfile.TemporaryDirectory(prefix="demo-") as folder,
-        Postgres(keep=keep) as postgres,
-        Simulator(options) as simulator,
-    ):
-        container = Path(folder) / "container"
-        container.mkdir()
-        project = MeltanoProject(Path(folder) / "project")
-        database = postgres.new_database()
-        pipeline = Pipeline(simulator, database, project, container)
+    with started(Pipeline, options, keep=keep) as (simulator, pipeline):
         progress("the simulator and a PostgreSQL are running")
         pipeline.run(scale.first_end)
         progress(f"run 1: {_FIRST_DAY} to {scale.first_end}")
         first = pipeline.stage("run 1")
-        progress("the warehouse was held against the truth")
+        progress("the warehouse was compared with the truth")
         simulator.clock.advance(days=scale.more_days)
         pipeline.run(scale.second_end)
         progress(f"run 2, {scale.more_days} days later: up to {scale.second_end}")
         second = pipeline.stage("run 2", late=pipeline.late(first, scale.first_end))
-        progress("the warehouse was held against the truth")
-    equal = report.show([first, second])
-    if keep:
-        print(warehouse.how_to_use(database, postgres))
-    return equal
+        progress("the warehouse was compared with the truth")
+        return report.show([first, second])
 
 
 def main() -> int:

@@ -11,24 +11,24 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-import tempfile
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.demo import report, warehouse
+from scripts.demo import report
 from scripts.demo.__main__ import Progress
-from scripts.demo.pipeline import Pipeline
+from scripts.demo.pipeline import Pipeline, started
 from tap_mobile_engagement.datatypes import DATA_TYPES
-from tap_mobile_engagement.simulator import Options, Simulator
-from tests.support.meltano import MeltanoProject
-from tests.support.postgres import Postgres
+from tap_mobile_engagement.simulator import Options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scripts.demo.compare import Row
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.simulator import Simulator
+    from tests.support.meltano import MeltanoProject
     from tests.support.postgres import Database
 
 _FIRST_DAY = date(2016, 5, 1)
@@ -132,16 +132,7 @@ def show(*, keep: bool) -> bool:
     midnight = datetime.combine(end, time_of_day(), tzinfo=UTC)
     options = Options(devices=_DEVICES, first_day=_FIRST_DAY, start=midnight, frozen=True)
     progress = Progress()
-    with (
-        tempfile.TemporaryDirectory(prefix="demo-") as folder,
-        Postgres(keep=keep) as postgres,
-        Simulator(options) as simulator,
-    ):
-        container = Path(folder) / "archive"
-        container.mkdir()
-        project = MeltanoProject(Path(folder) / "project")
-        database = postgres.new_database()
-        pipeline = ArchivePipeline(simulator, database, project, container)
+    with started(ArchivePipeline, options, keep=keep) as (simulator, pipeline):
         pipeline.write_files(_FIRST_DAY, end)
         pipeline.write_no_exports()
         progress(f"{len(DATA_TYPES)} export files and {len(_NO_EXPORTS)} others are written")
@@ -155,10 +146,7 @@ def show(*, keep: bool) -> bool:
         pipeline.run(later)
         progress("run 2")
         second = pipeline.stage("run 2", late=pipeline.late(first, end))
-    equal = report.show([first, second])
-    if keep:
-        print(warehouse.how_to_use(database, postgres))
-    return equal
+        return report.show([first, second])
 
 
 if __name__ == "__main__":

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from scripts.demo import report, warehouse
 from scripts.demo.compare import Row, compare
 from tap_mobile_engagement.datatypes import DATA_TYPES
+from tap_mobile_engagement.simulator import Options, Simulator
 from tests.support.meltano import TAP, MeltanoProject, settings
+from tests.support.postgres import Postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import date
-    from pathlib import Path
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.simulator import Simulator
     from tests.support.postgres import Database
 
 TARGET = "target-postgres"
@@ -109,3 +112,31 @@ class Pipeline:
             for app in self._simulator.options.apps
             for record in self._simulator.truth(app, data_type.name, end=end)
         ]
+
+
+_Kind = TypeVar("_Kind", bound=Pipeline)
+
+
+@contextmanager
+def started(
+    kind: type[_Kind], options: Options, *, keep: bool
+) -> Iterator[tuple[Simulator, _Kind]]:
+    """A simulator and a pipeline behind it, for as long as the context lasts.
+
+    Args:
+        kind: The pipeline's class.
+        options: The simulator's options.
+        keep: Whether the database runs on; what to do with it is printed at the end.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-") as folder,
+        Postgres(keep=keep) as postgres,
+        Simulator(options) as simulator,
+    ):
+        container = Path(folder) / "container"
+        container.mkdir()
+        database = postgres.new_database()
+        project = MeltanoProject(Path(folder) / "project")
+        yield simulator, kind(simulator, database, project, container)
+        if keep:
+            print(warehouse.how_to_use(database, postgres))

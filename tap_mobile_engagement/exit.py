@@ -56,6 +56,8 @@ def tap_error(error: Exception) -> TapError:
         )
     if isinstance(error, OSError) or sys.stdout is None:  # (Python has none if it is closed)
         return _output_closed(error)
+    if os.environ.get("LOGLEVEL", "").upper() == "DEBUG":
+        logging.basicConfig(level=logging.DEBUG)  # for a command without a log of its own
     log.debug("Traceback of an unexpected error", exc_info=error)
     frames = [
         f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(_HERE)

@@ -167,7 +167,7 @@ def _without(breaks: re.Pattern[str], text: str) -> tuple[str, list[int]]:
 
 
 def _known_in(text: str) -> Iterator[tuple[int, int]]:
-    for secret in _known:
+    for secret in tuple(_known):  # (threads register more)
         end = 0
         while (start := text.find(secret, end)) >= 0:
             end = start + len(secret)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.containers.urls import Sas
 
-REQUEST_ERRORS = (AzureError, HTTPError)
-"""What a request may raise: the SDK's errors, and urllib3's own where a body breaks off."""
+# The SDK's errors, and urllib3's own where a body breaks off.
+_REQUEST_ERRORS = (AzureError, HTTPError)
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -56,7 +56,9 @@ class Fault:
 
     @classmethod
     def of(cls, error: Exception) -> Fault:
-        """The fault behind one of the :data:`REQUEST_ERRORS`."""
+        """The fault behind what a request raised."""
+        if not isinstance(error, _REQUEST_ERRORS):
+            return cls(None, f"the answer can't be understood ({type(error).__name__})")
         # Any: the SDK has two kinds of responses, whose common type lacks the headers.
         response: Any = error.response if isinstance(error, HttpResponseError) else None
         if response is None or response.status_code < HTTPStatus.MULTIPLE_CHOICES:

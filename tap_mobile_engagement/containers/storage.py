@@ -16,7 +16,7 @@ from azure.core.pipeline.transport import RequestsTransport
 
 from tap_mobile_engagement.background import interruptible
 from tap_mobile_engagement.containers.base import CHUNK_BYTES
-from tap_mobile_engagement.containers.faults import REQUEST_ERRORS, Fault, explain
+from tap_mobile_engagement.containers.faults import Fault, explain
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.redaction import redact
 from tap_mobile_engagement.retry import RETRY, PassingError, Retry
@@ -39,6 +39,8 @@ ANSWER_SECONDS = 600
 _CONNECT_SECONDS = 20
 _READ_SECONDS = 60
 _PIECE = 1024  # bytes of an answer after which the time is looked at
+
+log = logging.getLogger(__name__)
 
 ByPage = Callable[[str | None], Any]  # gives an iterator of pages with a continuation_token
 _T = TypeVar("_T")
@@ -68,14 +70,14 @@ def _read_bounded(response: requests.Response, **options: object) -> None:
     """
     if options["stream"]:
         return
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise requests.exceptions.ContentDecodingError("the answer is compressed unasked")
     body, until = bytearray(), time.monotonic() + ANSWER_SECONDS
-    for piece in response.iter_content(_PIECE):
-        body += piece
-        if len(body) > ANSWER_BYTES or time.monotonic() > until:
-            response.close()
-            raise requests.exceptions.ContentDecodingError("the answer does not end")
+    with response:
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise requests.exceptions.ContentDecodingError("the answer is compressed unasked")
+        for piece in response.iter_content(_PIECE):
+            body += piece
+            if len(body) > ANSWER_BYTES or time.monotonic() > until:
+                raise requests.exceptions.ContentDecodingError("the answer does not end")
     response._content = bytes(body)  # noqa: SLF001  (as requests does it, but for the bounds)
 
 
@@ -174,7 +176,10 @@ class Storage:
         def attempt() -> _T:
             try:
                 return request()
-            except REQUEST_ERRORS as error:
+            except TapError:
+                raise
+            except Exception as error:  # an odd answer makes the SDK stumble in many ways
+                log.debug("A request failed", exc_info=True)
                 fault = Fault.of(error)
                 failure = explain(
                     fault,
@@ -203,12 +208,7 @@ def _page(
 ) -> tuple[list[_T], str | None]:
     """One page of a listing, and the token of the next; None if it is the last."""
     pages = by_page(token)
-    try:
-        page = [convert(found) for found in next(pages)]
-    except (*REQUEST_ERRORS, TapError):
-        raise
-    except Exception as error:  # whatever the SDK or we stumble over
-        raise ServiceResponseError("the answer is no listing, or broke off") from error
+    page = [convert(found) for found in next(pages)]
     if pages.continuation_token and pages.continuation_token in known:
         raise ServiceResponseError("the listing leads back to one of its own pages")
     return page, pages.continuation_token or None

@@ -31,15 +31,15 @@ class ScriptedStorage:
 
     def __init__(self, *answers: Answer) -> None:
         self.requests: list[Mapping[str, str]] = []
-        script = list(answers)
-        requests = self.requests
+        self._script = list(answers)
+        storage = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                requests.append(dict(self.headers))
-                answer = script.pop(0) if len(script) > 1 else script[0]
+                storage.requests.append(dict(self.headers))
+                answer = storage.answer(self.path, dict(self.headers))
                 self.send_response(answer.status)
                 headers = {
                     "Content-Length": str(len(answer.body)),
@@ -61,6 +61,11 @@ class ScriptedStorage:
             f"http://127.0.0.1:{self._server.server_port}/account/container"
             "?sv=2020-02-10&sr=c&sp=rwdl&se=2100-01-01&sig=c2VjcmV0"
         )
+
+    def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
+        """The answer to the next request."""
+        del path, headers
+        return self._script.pop(0) if len(self._script) > 1 else self._script[0]
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -97,7 +97,8 @@ class Files:
         container: Where the blobs are.
         rules: Which of them to look at, and what is said of them.
         now: Tells the time.
-        attend: Called before the files of each blob are taken; what it raises ends the work.
+        attend: Called for each name and before the files of each blob are taken; what it
+            raises ends the work.
         workers: Blobs to look at at once; by default one in a folder, several elsewhere.
         kept_size: Bytes of small blobs to keep until they are read.
 
@@ -236,6 +237,7 @@ class Files:
 
     def _takes(self, name: str) -> bool:
         """Whether a name is not one that is skipped, and its folder may hold a match."""
+        self._attend()
         skipped = skipped_part(name)
         if skipped:
             self.skipped.add(skipped)

@@ -381,6 +381,14 @@ class TestFailures:
         with pytest.raises(RunStopped):
             next(exports)
 
+    def test_a_stop_is_noticed_while_a_folder_is_listed(self, tmp_path: Path) -> None:
+        (tmp_path / "a").touch()
+        stop = StopFlag()
+        stop.set()
+        run = Run(FolderContainer(tmp_path), {}, stop=stop, archive_pattern="*.zip")
+        with pytest.raises(RunStopped):
+            next(exports_of(run, "jobs"))
+
 
 def test_small_blobs_are_kept_only_while_there_is_room(
     tmp_path: Path, elements_of: ElementsOf

@@ -249,3 +249,4 @@ def test_a_label_and_a_printed_url_hold_no_secret() -> None:
 
     assert parsed.label == f"{ACCOUNT}/raw"
     assert SECRET not in repr(parsed)
+    assert "word" not in parsed.text

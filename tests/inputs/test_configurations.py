@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,34 @@ MAPS = st.dictionaries(
     )
     | st.sampled_from([None, "__NULL__", "x"]),
 )
+
+
+JSON: dict[str, Any] = {
+    "boolean": True,
+    "integer": 10**12,
+    "number": -0.5,
+    "string": "none of them \0",
+    "array": [5],
+    "object": {"x": {"y": 5}},
+}
+FREE = {"stream_map_config", "faker_config"}
+WRONG = [
+    (name, kind)
+    for name, setting in ALL_SETTINGS.items()
+    for kind in JSON
+    # (any boolean is right for a boolean, any object for values of a user's own)
+    if setting.kind != kind or (kind != "boolean" and name not in FREE)
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), WRONG)
+def test_a_value_of_every_wrong_type_is_refused_by_name(
+    shared_archive: Archive, name: str, kind: str
+) -> None:
+    line = shared_archive.run(config={name: JSON[kind]}).refusal()
+
+    assert line.startswith(f"BAD_SETTING: the setting {name} ")
+    assert f"Write it like this: {name}: " in line
 
 
 @given(name=st.sampled_from(NAMES), value=ANYTHING)

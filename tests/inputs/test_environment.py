@@ -76,7 +76,21 @@ WRONG = {
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [(name, text) for kind, texts in WRONG.items() for name in of_kind(kind) for text in texts],
+    [
+        *(
+            (name, text)
+            for kind, texts in WRONG.items()
+            for name in of_kind(kind)
+            for text in texts
+        ),
+        *(
+            (name, "no such thing")
+            for name, each in ALL_SETTINGS.items()
+            if "enum" in each.schema
+        ),
+        *((name, "soon") for name, each in ALL_SETTINGS.items() if "format" in each.schema),
+        *(("api_url", "x"), ("authority_url", "ftp://x"), ("archive_encoding", "latin-99")),
+    ],
     ids=lambda part: part[:20],
 )
 def test_a_value_that_is_none_is_refused_by_its_name(

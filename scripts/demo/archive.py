@@ -2,12 +2,14 @@
 
 The simulator writes export files of all ten data types into a folder, in several forms, mixed
 with files that are none. ``meltano run tap-mobile-engagement target-postgres`` reads them; then
-files are added, some with an old modification time, and it runs again. The warehouse is held
-against the simulator's truth after each run. The exit code is 1 if they differ.
+newer files are copied there with their modification times of years ago, and it runs again.
+After each run the warehouse is compared with the simulator's truth. The exit code is 1 if they
+differ.
 """
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import os
 import sys
@@ -32,11 +34,12 @@ if TYPE_CHECKING:
     from tests.support.postgres import Database
 
 _FIRST_DAY = date(2016, 5, 1)
-_DEVICES = 300
 _DAYS = 14
 _MORE_DAYS = 4
 _OVERLAP = timedelta(days=3)
-_YEARS_AGO = datetime(2018, 3, 31, tzinfo=UTC).timestamp()
+# When the files were written, as copies that keep their times say.
+_WRITTEN = datetime(2017, 3, 31, tzinfo=UTC)
+_WRITTEN_LATER = datetime(2018, 3, 31, tzinfo=UTC)
 
 _NO_EXPORTS = {
     "readme.txt": b"These files were exported by Azure Mobile Engagement.\n",
@@ -56,18 +59,19 @@ class ArchivePipeline(Pipeline):
         super().__init__(simulator, database, project, container)
         self._snapshots: dict[str, dict[tuple[object, ...], Row]] = {}
 
-    def write_files(self, start: date, end: date, *, years_old: bool = False) -> None:
+    def write_files(self, start: date, end: date, written: datetime) -> None:
         """Let the simulator write a file of each data type, each in a form of its own."""
+        times = (written.timestamp(), written.timestamp())
         forms = (_as_it_is, _gzipped, _zipped)
         for number, kind in enumerate(DATA_TYPES):
             for app in self._simulator.options.apps:
-                written = self._simulator.write_export(
+                names = self._simulator.write_export(
                     app, kind.name, self._container.as_uri(), start, end
                 )
-                for name in written:
+                for name in names:
+                    os.utime(self._container / name, times)
                     path = forms[number % len(forms)](self._container / name)
-                    if years_old:
-                        os.utime(path, (_YEARS_AGO, _YEARS_AGO))
+                    os.utime(path, times)
 
     def write_no_exports(self) -> None:
         """Put files among them that are no exports."""
@@ -116,10 +120,11 @@ def _zipped(path: Path) -> Path:
     return packed
 
 
-def show(*, keep: bool) -> bool:
+def show(devices: int, *, keep: bool) -> bool:
     """Run the whole demo and print what came of it.
 
     Args:
+        devices: Number of devices.
         keep: Whether the database runs on.
 
     Returns:
@@ -130,10 +135,10 @@ def show(*, keep: bool) -> bool:
     """
     end = _FIRST_DAY + timedelta(days=_DAYS)
     midnight = datetime.combine(end, time_of_day(), tzinfo=UTC)
-    options = Options(devices=_DEVICES, first_day=_FIRST_DAY, start=midnight, frozen=True)
+    options = Options(devices=devices, first_day=_FIRST_DAY, start=midnight, frozen=True)
     progress = Progress()
     with started(ArchivePipeline, options, keep=keep) as (simulator, pipeline):
-        pipeline.write_files(_FIRST_DAY, end)
+        pipeline.write_files(_FIRST_DAY, end, _WRITTEN)
         pipeline.write_no_exports()
         progress(f"{len(DATA_TYPES)} export files and {len(_NO_EXPORTS)} others are written")
         pipeline.run(end)
@@ -141,7 +146,7 @@ def show(*, keep: bool) -> bool:
         first = pipeline.stage("run 1")
         simulator.clock.advance(days=_MORE_DAYS)
         later = end + timedelta(days=_MORE_DAYS)
-        pipeline.write_files(end - _OVERLAP, later, years_old=True)
+        pipeline.write_files(end - _OVERLAP, later, _WRITTEN_LATER)
         progress(f"{len(DATA_TYPES)} more files are added, with modification times of 2018")
         pipeline.run(later)
         progress("run 2")
@@ -149,8 +154,18 @@ def show(*, keep: bool) -> bool:
         return report.show([first, second])
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Read the command line; the exit code is 1 if warehouse and truth differ."""
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("--devices", type=int, default=300, help="devices of the app")
+    parser.add_argument("--keep", action="store_true", help="leave the database running")
+    arguments = parser.parse_args()
     try:
-        sys.exit(0 if show(keep="--keep" in sys.argv) else 1)
+        return 0 if show(arguments.devices, keep=arguments.keep) else 1
     except RuntimeError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,6 +25,14 @@ def test_make_says_whether_the_database_is_kept(
 
 @pytest.mark.meltano
 @pytest.mark.postgres
+def test_an_archive_that_grows_is_the_truth_after_each_run() -> None:
+    printed = run(sys.executable, "-m", "scripts.demo.archive", "--devices", "8", cwd=ROOT)
+
+    assert "Warehouse and truth hold the same records." in printed
+
+
+@pytest.mark.meltano
+@pytest.mark.postgres
 def test_a_database_that_is_kept_answers_until_it_is_stopped() -> None:
     printed = run(sys.executable, "-m", "scripts.demo", "--keep", *SMALL, cwd=ROOT)
 

@@ -331,7 +331,7 @@ def _read(response: requests.Response, most: int, seconds: float) -> bytes:
     ends_at = time.monotonic() + seconds
     content = bytearray()
     packed = 0
-    while len(content) <= most and packed <= most:
+    while len(content) <= most and not (gzip and gzip.eof):
         piece = response.raw.read1(_PIECE, decode_content=False)
         if not piece:
             if gzip and packed and not gzip.eof:

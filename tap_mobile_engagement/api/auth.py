@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 
-from tap_mobile_engagement.api.http import one_line
+from tap_mobile_engagement.api.answers import one_line
 from tap_mobile_engagement.errors import Code, DataError, SettingsError
 from tap_mobile_engagement.redaction import register_secret
 

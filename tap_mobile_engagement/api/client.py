@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 import msgspec
 import requests
 
+from tap_mobile_engagement.api.answers import one_line
 from tap_mobile_engagement.api.auth import BearerAuth, TokenProvider
-from tap_mobile_engagement.api.http import creation_uncertain, one_line
+from tap_mobile_engagement.api.http import creation_uncertain
 from tap_mobile_engagement.api.tasks import ExportTask
 from tap_mobile_engagement.background import map_in_order
 from tap_mobile_engagement.errors import (
@@ -26,7 +27,8 @@ from tap_mobile_engagement.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_mobile_engagement.api.http import Answer, Transport
+    from tap_mobile_engagement.api.answers import Answer
+    from tap_mobile_engagement.api.http import Transport
     from tap_mobile_engagement.api.tasks import PendingExport
     from tap_mobile_engagement.settings import Settings
 

@@ -9,20 +9,13 @@ No answer can use up memory or time: what it may hold and how long it may take h
 
 from __future__ import annotations
 
-import json
-import re
 import ssl
 import time
 import zlib
-from codecs import BOM_UTF8
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from html import unescape
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 # Imported here and not on first use: it costs nothing, because singer_sdk imports both itself.
@@ -35,23 +28,16 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
+from tap_mobile_engagement.api.answers import Answer, one_line
 from tap_mobile_engagement.background import interruptible
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
-from tap_mobile_engagement.reading.elements import decode_lenient
-from tap_mobile_engagement.redaction import redact
 from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
-
-EXTRACT_LENGTH = 300
-"""Characters of an answer's text that go into an error message."""
-
-LONGEST_PAUSE = 86_400.0
-"""Seconds; a longer ``Retry-After`` counts as a day."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes that an answer may hold, unpacked."""
@@ -60,134 +46,12 @@ MOST_ERROR_BYTES = 64 * 1024
 """Bytes that are read of an answer that is an error."""
 
 _PIECE = 64 * 1024  # bytes that are read at once
+_CONNECTIONS = 16  # that are kept open
 _GRACE = 1.5  # seconds by which a creation that has begun is waited for beyond a stop
-_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_TAG = re.compile(r"<[^<>]*>")
-# What begins and ends a part of a page that people do not see.
-_HIDDEN = [
-    (re.compile(rf"(?i)<{tag}\b"), re.compile(rf"(?i)</{tag}[^<>]*>"))
-    for tag in ("script", "style", "head")
-] + [(re.compile("<!--"), re.compile("-->"))]
 # With every 5xx, all that a service answers when another try may go well.
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 # What is raised when a connection breaks or an answer is cut, garbled or too slow.
 _BROKEN = (requests.ConnectionError, requests.Timeout, HTTPError, TimeoutError, zlib.error)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer.
-
-    Attributes:
-        headers: By name in any case.
-        body: Content, unpacked; of an error the beginning.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        """Whether the request was fulfilled: any status of the 200s."""
-        return 200 <= self.status < 300  # noqa: PLR2004  (HTTP's own numbers)
-
-    @property
-    def where(self) -> dict[str, object]:
-        """The places to name in an error about it; Azure's support asks for the request id."""
-        request_id = self.headers.get("x-ms-request-id")
-        return {"status": self.status, "request_id": request_id and one_line(request_id)}
-
-    def json(self) -> Any:
-        """Decode the content, leniently: as elements of a file are, but nothing is replaced.
-
-        Raises:
-            DataError: ``BAD_ANSWER`` where it isn't JSON.
-        """
-        try:
-            return decode_lenient(self.body.removeprefix(BOM_UTF8))
-        except (ValueError, RecursionError):
-            raise DataError(
-                Code.BAD_ANSWER,
-                f"the answer is not JSON: {self.extract()!r}",
-                next_step="Check that the URL in the settings points to the service itself,"
-                " not to a proxy or a sign-in page",
-                **self.where,
-            ) from None
-
-    def extract(self) -> str:
-        """What it says in words, in one short line without secrets.
-
-        Understands JSON errors as Azure (``{"error": {"code", "message"}}``) and Azure Active
-        Directory (``{"error", "error_description"}``) write them, plain text, and the HTML of
-        gateways.
-        """
-        text = self.body[:MOST_ERROR_BYTES].decode("utf-8", errors="replace")
-        content_type = self.headers.get("Content-Type", "").lower()
-        if "json" in content_type or text.lstrip().startswith("{"):
-            text = _json_error(text) or text
-        elif "html" in content_type or text.lstrip().startswith("<"):
-            text = _words(text)
-        return one_line(text) or "no text"
-
-    def retry_after(self, now: datetime) -> float | None:
-        """Seconds to wait before the next request, where the answer asks for a pause.
-
-        RFC 9110, 10.2.3: a number of seconds, or an HTTP date. A date is compared to the
-        answer's own ``Date``, so that a wrong clock on either side does no harm, or to
-        ``now``.
-        """
-        value = self.headers.get("Retry-After", "").strip()
-        if _SECONDS.fullmatch(value):
-            return min(float(value), LONGEST_PAUSE)
-        until = _http_date(value)
-        if until is None:
-            return None
-        since = _http_date(self.headers.get("Date", "")) or now
-        return min(max((until - since).total_seconds(), 0.0), LONGEST_PAUSE)
-
-
-def one_line(text: str) -> str:
-    """Fit foreign text into a message: short, one line, no secret, no control character."""
-    # Redacted before it is cut: half a secret would not be recognised.
-    line = " ".join(redact(text).split())
-    if len(line) > EXTRACT_LENGTH:
-        line = line[: EXTRACT_LENGTH - 1] + "…"
-    return "".join(char if char.isprintable() else "\ufffd" for char in line)
-
-
-def _words(page: str) -> str:
-    """The text of an HTML page, in a time that grows as its length does."""
-    for begin, end in _HIDDEN:
-        first, *rest = begin.split(page)
-        page = " ".join([first, *(end.split(each, maxsplit=1)[-1] for each in rest)])
-    text = _TAG.sub(" ", page)
-    with suppress(ValueError):  # a character reference of more digits than Python takes
-        text = unescape(text)
-    return text
-
-
-def _json_error(text: str) -> str | None:
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(answer, dict):
-        return None
-    error = answer.get("error")
-    if isinstance(error, dict):
-        parts = (error.get("code"), error.get("message"))
-    else:
-        parts = (error, answer.get("error_description"))
-    return ": ".join(part for part in parts if isinstance(part, str) and part) or None
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, IndexError, TypeError, OverflowError):
-        return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,31 +68,20 @@ class _Session(requests.Session):
         """None: a redirect would carry the token to wherever it points."""
 
 
-def new_session(*, connections: int = 16) -> requests.Session:
-    """Make a session that threads may share: it keeps no cookies, and follows no redirect.
-
-    Args:
-        connections: How many are kept open at a time.
-    """
+def new_session() -> requests.Session:
+    """Make a session that threads may share: it keeps no cookies, and follows no redirect."""
     session = _Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "tap-mobile-engagement"
     session.headers["Accept-Encoding"] = "gzip"
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
     return session
 
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """Sends requests and reads their answers; safe to share between threads.
-
-    Attributes:
-        session: Holds the connections.
-        timing: Clock and stop flag.
-        retry: How often a request is repeated.
-        timeouts: How long to wait for the network.
-    """
+    """Sends requests and reads their answers; safe to share between threads."""
 
     session: requests.Session = field(default_factory=new_session)
     timing: Clock = field(default_factory=Clock)
@@ -247,14 +100,8 @@ class Transport:
     ) -> Answer:
         """Send a request, again where that is safe and may help.
 
-        Args:
-            method: HTTP method.
-            url: Where to.
-            sign: Adds credentials to each try of the request.
-            body: Content.
-            headers: More headers.
-            creates: Whether it must not be done twice. Then it is only repeated when it surely
-                never left, and any answer is returned as it is.
+        One that ``creates`` is only repeated when it surely never left, and any answer to it
+        is returned as it is. ``sign`` adds credentials to each try.
 
         Raises:
             RetryLaterError: ``SERVICE_UNAVAILABLE`` when all tries are used up;

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, assert_never
 
-from tap_mobile_engagement.api.http import one_line
+from tap_mobile_engagement.api.answers import one_line
 from tap_mobile_engagement.api.tasks import ExportTask, PendingExport, TaskState, known_state
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 

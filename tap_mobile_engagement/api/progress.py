@@ -35,9 +35,7 @@ class Summary:
         usual_time: What an export task took on average; None before the first has succeeded.
         longest: How long one may take.
         limit: How many tasks run at once.
-        read: How many exports have been read.
-        bytes_read: Bytes of files read, as stored.
-        elapsed: Since the run began.
+        read: How many exports have been read, with that many bytes.
     """
 
     phases: Mapping[Phase, int]

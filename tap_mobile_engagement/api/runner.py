@@ -59,12 +59,6 @@ class TaskRunner:
     its own, and when its answer is lost, the task is looked for by that before another is made.
 
     Args:
-        plan: What is due, in the order in which it will be read.
-        client: The REST API.
-        storage: Where tasks write.
-        export_format: What to ask for.
-        clock: The clock and the stop flag.
-        observer: Is told what happens to each task.
         run_id: Names this run in the descriptions of tasks; a random one unless given.
     """
 
@@ -99,9 +93,7 @@ class TaskRunner:
     ) -> tuple[PendingExport, float] | None:
         """Wait for the next export of a data type and app, in commit order.
 
-        Args:
-            key: Data type and app.
-            take_notes: Called in between, to bring the state up to date.
+        ``take_notes`` is called in between, to bring the state up to date.
 
         Returns:
             The export, ready, and the seconds waited; None if nothing is left.

@@ -96,13 +96,8 @@ def plan_windows(
 ) -> list[PendingExport]:
     """The exports for ``[start, end)``: tasks under way keep their ranges, the rest is tiled.
 
-    Args:
-        key: Data type and app.
-        start: First day.
-        end: First day that is not exported.
-        days: Days per export task.
-        tasks: Tasks of an earlier run. One whose range begins at or after ``end`` is kept for
-            a later run; one whose range ends before ``start`` is not needed any more.
+    A task whose range begins at or after ``end`` is kept for a later run; one whose range ends
+    before ``start`` is not needed any more.
     """
     exports = []
     for task in sorted(tasks, key=lambda task: (task.start is not None, task.start)):
@@ -116,14 +111,7 @@ def plan_windows(
 
 
 class ApiSource:
-    """Creates export tasks, waits for them, and yields what they wrote.
-
-    Args:
-        settings: The checked configuration.
-        client: The REST API.
-        storage: Where tasks write.
-        clock: The clock and the stop flag.
-    """
+    """Creates export tasks, waits for them, and yields what they wrote."""
 
     def __init__(
         self, settings: Settings, *, client: ServiceClient, storage: TaskStorage, clock: Clock

@@ -69,9 +69,8 @@ class ExportTask(Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: Its state as it came; :func:`known_state` reads it.
-        created: When the *service* says that it was created, UTC; None where unreadable.
-            The service's clock need not agree with ours: never compare the two.
-        error_details: Why it failed.
+        created: When the *service* says that it was created, UTC. Its clock need not agree
+            with ours: never compare the two.
         retry_after: Seconds to wait before asking again, where the answer said so.
     """
 
@@ -133,18 +132,15 @@ class PendingExport:
     Attributes:
         window: The days; for push feedback, those in which a campaign was active. None for
             the other snapshots.
-        campaign_type: Only for push feedback, and required there.
         container_url: Where its task writes, once that is chosen; a secret.
         container: Name of the container that its task has for itself; None if tasks share one.
         asked_at: When its task was asked for in this run; None for one of an earlier run.
         due_at: When the next action for it is due; None for at once.
-        polls: How often the service was asked about its task.
         misses: How many 404 answers came in a row.
         state: The state of its task as it was last seen.
         failures: How many of its tasks failed.
         written_at: When its task was seen to have succeeded.
         searches: How often its blobs were looked for.
-        parts: The files that its task wrote, once they are known; none if it wrote nothing.
     """
 
     key: Key

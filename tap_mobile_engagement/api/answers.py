@@ -1,0 +1,151 @@
+"""What an HTTP answer says: its JSON, its error in words, the pause it asks for. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from codecs import BOM_UTF8
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.elements import decode_lenient
+from tap_mobile_engagement.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXTRACT_LENGTH = 300
+"""Characters of an answer's text that go into an error message."""
+
+LONGEST_PAUSE = 86_400.0
+"""Seconds; a longer ``Retry-After`` counts as a day."""
+
+_MOST_TEXT = 65_536  # bytes that are looked at for words
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_TAG = re.compile(r"<[^<>]*>")
+# What begins and ends a part of a page that people do not see.
+_HIDDEN = [
+    (re.compile(rf"(?i)<{tag}\b"), re.compile(rf"(?i)</{tag}[^<>]*>"))
+    for tag in ("script", "style", "head")
+] + [(re.compile("<!--"), re.compile("-->"))]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer.
+
+    Attributes:
+        headers: By name in any case.
+        body: Content, unpacked; of an error the beginning.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was fulfilled: any status of the 200s."""
+        return 200 <= self.status < 300  # noqa: PLR2004  (HTTP's own numbers)
+
+    @property
+    def where(self) -> dict[str, object]:
+        """The places to name in an error about it; Azure's support asks for the request id."""
+        request_id = self.headers.get("x-ms-request-id")
+        return {"status": self.status, "request_id": request_id and one_line(request_id)}
+
+    def json(self) -> Any:
+        """Decode the content, leniently: as elements of a file are, but nothing is replaced.
+
+        Raises:
+            DataError: ``BAD_ANSWER`` where it isn't JSON.
+        """
+        try:
+            return decode_lenient(self.body.removeprefix(BOM_UTF8))
+        except (ValueError, RecursionError):
+            raise DataError(
+                Code.BAD_ANSWER,
+                f"the answer is not JSON: {self.extract()!r}",
+                next_step="Check that the URL in the settings points to the service itself,"
+                " not to a proxy or a sign-in page",
+                **self.where,
+            ) from None
+
+    def extract(self) -> str:
+        """What it says in words, in one short line without secrets.
+
+        Understands JSON errors as Azure (``{"error": {"code", "message"}}``) and Azure Active
+        Directory (``{"error", "error_description"}``) write them, plain text, and the HTML of
+        gateways.
+        """
+        text = self.body[:_MOST_TEXT].decode("utf-8", errors="replace")
+        content_type = self.headers.get("Content-Type", "").lower()
+        if "json" in content_type or text.lstrip().startswith("{"):
+            text = _json_error(text) or text
+        elif "html" in content_type or text.lstrip().startswith("<"):
+            text = _words(text)
+        return one_line(text) or "no text"
+
+    def retry_after(self, now: datetime) -> float | None:
+        """Seconds to wait before the next request, where the answer asks for a pause.
+
+        RFC 9110, 10.2.3: a number of seconds, or an HTTP date. A date is compared to the
+        answer's own ``Date``, so that a wrong clock on either side does no harm, or to
+        ``now``.
+        """
+        value = self.headers.get("Retry-After", "").strip()
+        if _SECONDS.fullmatch(value):
+            return min(float(value), LONGEST_PAUSE)
+        until = _http_date(value)
+        if until is None:
+            return None
+        since = _http_date(self.headers.get("Date", "")) or now
+        return min(max((until - since).total_seconds(), 0.0), LONGEST_PAUSE)
+
+
+def one_line(text: str) -> str:
+    """Fit foreign text into a message: short, one line, no secret, no control character."""
+    # Redacted before it is cut: half a secret would not be recognised.
+    line = " ".join(redact(text).split())
+    if len(line) > EXTRACT_LENGTH:
+        line = line[: EXTRACT_LENGTH - 1] + "…"
+    return "".join(char if char.isprintable() else "\ufffd" for char in line)
+
+
+def _words(page: str) -> str:
+    """The text of an HTML page, in a time that grows as its length does."""
+    for begin, end in _HIDDEN:
+        first, *rest = begin.split(page)
+        page = " ".join([first, *(end.split(each, maxsplit=1)[-1] for each in rest)])
+    text = _TAG.sub(" ", page)
+    with suppress(ValueError):  # a character reference of more digits than Python takes
+        text = unescape(text)
+    return text
+
+
+def _json_error(text: str) -> str | None:
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(answer, dict):
+        return None
+    error = answer.get("error")
+    if isinstance(error, dict):
+        parts = (error.get("code"), error.get("message"))
+    else:
+        parts = (error, answer.get("error_description"))
+    return ": ".join(part for part in parts if isinstance(part, str) and part) or None
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date

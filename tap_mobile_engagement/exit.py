@@ -26,11 +26,7 @@ _HERE = str(Path(__file__).parent)
 
 @contextmanager
 def errors_on_one_line(tell: Callable[[str], object] = log.error) -> Iterator[None]:
-    """Turn an error into one line and exit code 1: no traceback. Of wrong settings each is one.
-
-    Args:
-        tell: Takes a line.
-    """
+    """Turn an error into one line and exit code 1; of wrong settings each is a line."""
     try:
         yield
     except (Abort, ClickException, Exit):  # click's own ways to end a command

@@ -39,7 +39,6 @@ class ExportReader:
         keep_state: Brings the state up to date while an export of the API is read.
 
     Attributes:
-        bad_records: Counts bad records, or fails on the first.
         records: How many records were emitted since a caller set it to zero.
     """
 
@@ -67,10 +66,7 @@ class ExportReader:
     ) -> None:
         """Emit the records of an export; from its start again if its files changed meanwhile.
 
-        Args:
-            export: The export.
-            path: Where its records go.
-            count: Is told how many records each part had.
+        ``count`` gets the number of records of each part.
         """
         try:
             for _ in range(_MOST_READINGS):

@@ -31,12 +31,7 @@ class Failures:
         self._streams.append(error)
 
     def add_file(self, error: TapError, *, is_skipped: bool) -> None:
-        """Note a bad file, whichever streams meet it.
-
-        Args:
-            error: What is wrong with it; it names the blob, and the stream that met it.
-            is_skipped: Whether the run continues without it; then a warning names it at once.
-        """
+        """Note a bad file once, whichever streams meet it; warn of one that is skipped."""
         where = error.where
         key = where.get("blob"), where.get("member")
         known = self._known_files.setdefault(key, error)
@@ -50,11 +45,7 @@ class Failures:
             self._files.append(error)
 
     def end(self) -> None:
-        """End the run.
-
-        Raises:
-            TapError: ``STREAMS_FAILED`` where anything failed, each with a line of its own.
-        """
+        """Log each failure, and raise ``STREAMS_FAILED`` if there is any."""
         failures = [*self._streams, *self._files]
         if not failures:
             return
@@ -79,11 +70,7 @@ def _place(error: TapError) -> str:
 
 
 def report_checks(checks: Sequence[Check]) -> None:
-    """Run all checks and log what came of each, also of those behind one that failed.
-
-    Raises:
-        TapError: The failed one, or one that counts them if they are several.
-    """
+    """Run all checks and log what came of each; then raise what failed."""
     failures = []
     for check in checks:
         try:

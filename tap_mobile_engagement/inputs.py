@@ -1,8 +1,4 @@
-"""What a user hands over: configuration, catalog and state, as files and in the environment.
-
-What can't be read, or is none of this tap's, ends in one line that says what a right one
-looks like.
-"""
+"""What a user hands over: configuration, catalog and state, as files and in the environment."""
 
 from __future__ import annotations
 
@@ -46,11 +42,7 @@ class Input:
         return self.error(self.code, what, next_step=self.advice)
 
     def read(self, path: str) -> dict[str, Any]:
-        """Read a file; an empty state is no state.
-
-        Raises:
-            TapError: Where it holds no JSON object.
-        """
+        """Read a JSON object from a file, or raise the error; an empty state is no state."""
         named = f"the {self.kind} file {path}"
         try:
             content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
@@ -100,8 +92,7 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 def read_environment(prefix: str) -> dict[str, Any]:
     """Read settings from environment variables, and from a ``.env`` file as the SDK does.
 
-    A text that stands for nothing that the setting can be is left as it is, so that the check
-    of the setting refuses it with its name. A variable that is no setting comes along.
+    What is no value of its setting stays a text: the check refuses it with the setting's name.
     """
     parse_environment_config({}, prefix)  # brings what is in ``.env`` into the environment
     values = {}
@@ -130,11 +121,7 @@ def _decoded(name: str, text: str) -> Any:
 
 
 def check_log_level(prefix: str) -> None:
-    """Check the variable that sets the level of the log, as the SDK chooses it.
-
-    Raises:
-        SettingsError: ``BAD_SETTING`` where there is no such level.
-    """
+    """Check the variable that sets the level of the log; raise ``BAD_SETTING``."""
     names = (f"{prefix}LOGLEVEL", "LOGLEVEL")
     name, level = next(((n, os.environ[n]) for n in names if os.environ.get(n)), ("", "INFO"))
     if level.upper() not in logging.getLevelNamesMapping():
@@ -200,15 +187,9 @@ class _State(Struct):
 
 
 def checked_state(state: dict[str, Any], source: str) -> dict[str, Any]:
-    """A state as an earlier run of this tap left it, for ``api`` or ``archive``.
+    """A state of this tap, also out of a whole STATE message; anything else is ``BAD_STATE``.
 
-    Args:
-        state: The state, or a whole STATE message, whose value is taken; empty for none.
-        source: Where exports come from.
-
-    Raises:
-        DataError: ``BAD_STATE`` for anything else, and where a bookmark for the API is in no
-            partition, so that it would be overlooked.
+    So is a bookmark for ``source: api`` in no partition, because no app would find it.
     """
     if state.get("type") == "STATE" and "value" in state:
         log.warning("The state is a whole STATE message: its value is taken")
@@ -276,11 +257,7 @@ class _Catalog(Struct):
 
 
 def check_catalog(catalog: Mapping[str, Any]) -> None:
-    """Check a catalog; a stream that does not exist gets a warning.
-
-    Raises:
-        SettingsError: ``BAD_CATALOG`` if it has the wrong form, or none of the tap's streams.
-    """
+    """Check a catalog, or raise ``BAD_CATALOG``; warn of a stream that does not exist."""
     try:
         read = msgspec.convert(catalog, _Catalog)
     except ValueError as error:  # also of text that is no Unicode

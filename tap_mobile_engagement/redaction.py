@@ -12,11 +12,13 @@ import logging
 import re
 import traceback
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MASK = "***"
 MOST_SHOWN = 10_000
@@ -187,30 +189,21 @@ def _in_base64(secret: str) -> Iterator[str]:
 
 
 def shown(text: object, most: int = MOST_SHOWN) -> str:
-    """A text as it may be shown on one line of a log or a terminal.
-
-    Secrets are masked, characters that are not printable (line breaks, terminal codes, marks
-    of direction, halves of characters) are escaped, and what is too long is cut.
-    """
+    """A text as one line may show it: secrets masked, what is not printable escaped, cut."""
     clean = redact(str(text))
     if len(clean) > most:
         clean = f"{clean[:most]}…"
-    return clean if clean.isprintable() else "".join(map(_printable, clean))
-
-
-def _printable(character: str) -> str:
-    return (
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape").decode("ascii")
-    )
+    if clean.isprintable():
+        return clean
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
+    return "".join(escaped)
 
 
 def install_log_redaction() -> None:
     """Make every log record of this process fit to be shown, whichever logger it goes through.
 
-    It is done where records are made, not in a handler: libraries (the Azure SDK, requests)
-    log URLs through loggers of their own, and a host program may add handlers later.
+    It is done where records are made: libraries log URLs through loggers of their own, and a
+    host program may add handlers later.
     """
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):
@@ -221,9 +214,9 @@ def install_log_redaction() -> None:
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001  (whatever an argument's own methods raise)
-            # A malformed log call. Logging reports it when it is written, arguments and all.
-            record.msg, record.args = _as_text(record.msg), _as_texts(record.args)
-            return record
+            # Logging would report it when it is written, arguments and all.
+            message, record.args = f"A log call of {record.pathname} can't be formatted", ()
+            record.msg = message
         clean = shown(message)
         if clean != message:
             record.msg, record.args = clean, ()
@@ -239,16 +232,3 @@ def install_log_redaction() -> None:
 
     make_redacted.redacts = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(make_redacted)
-
-
-def _as_text(value: object) -> str:
-    try:
-        return shown(value)
-    except Exception:  # noqa: BLE001  (as above)
-        return f"<{type(value).__name__}>"
-
-
-def _as_texts(args: object) -> Any:
-    if isinstance(args, Mapping):
-        return {name: _as_text(value) for name, value in args.items()}
-    return tuple(_as_text(value) for value in args) if isinstance(args, tuple) else ()

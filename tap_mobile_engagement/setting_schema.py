@@ -57,11 +57,9 @@ class Setting:
     """One setting, as users see it.
 
     Attributes:
-        name: Its key in the configuration.
         schema: Its JSON Schema, with title, description and examples.
         default: What holds when it is not set, as a configuration file has it; None for none.
         example: A value as a user would write it in YAML.
-        secret: Whether its value must never be shown.
         required: Whether ``source: api`` can't do without it.
     """
 
@@ -91,11 +89,7 @@ class Setting:
         )
 
     def typed(self, value: Any) -> Any:
-        """A configured value in the setting's type.
-
-        Raises:
-            SettingsError: ``BAD_SETTING``, with the setting's name and an example.
-        """
+        """A configured value in the setting's type, or the error ``BAD_SETTING``."""
         if self.secret and isinstance(value, str) and not _FOLDER.fullmatch(value):
             register_secret(value.strip())
         try:

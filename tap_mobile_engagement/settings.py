@@ -221,12 +221,7 @@ def given(config: Mapping[str, Any]) -> dict[str, Any]:
 def check(
     config: Mapping[str, Any], *, today: date
 ) -> tuple[Settings | None, list[SettingsError]]:
-    """The settings, or every error found.
-
-    Args:
-        config: What the user configured; settings that don't exist are ignored.
-        today: The current day in UTC, the default of ``end_date``.
-    """
+    """The settings, or every error found; ``today`` in UTC is the default of ``end_date``."""
     found = given(config)
     errors = [
         SettingsError(Code.BAD_SETTING, f"the setting {name} is gone", next_step=instead)

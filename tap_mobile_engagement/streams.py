@@ -124,10 +124,7 @@ class ExportStream(Stream):
         return batch_config(config)
 
     def _sync_exports(self, context: Context | None, output: Output) -> None:
-        """Emit all exports that are due, partition by partition, and commit each.
-
-        A failure is noted with the tap; the other partitions and streams continue.
-        """
+        """Emit and commit all exports that are due; after a failure the others continue."""
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
                 path = self._choose_path(output)
@@ -148,11 +145,7 @@ class ExportStream(Stream):
     def _sync_partition(
         self, partition: Context, path: LinePath | SdkPath, output: Output, counter: Counter
     ) -> str:
-        """Emit the exports of one partition in order, up to the first that stops it.
-
-        Returns:
-            Why it can't be taken for all that there is; empty if it can.
-        """
+        """Emit the exports of a partition in order; return why they are not all there is."""
         counter.with_context(partition)
         reader = self._reader
         reader.records = reader.bad_records.count = 0
@@ -282,11 +275,7 @@ class ExportStream(Stream):
         """Nothing yet: the SDK calls this before the first record, which is too early."""
 
     def _finish(self, gap: str) -> None:
-        """Retire the rows of earlier runs, if what was read is proven to be all there is.
-
-        Args:
-            gap: Why it is not proven; empty if it is.
-        """
+        """Retire the rows of earlier runs, unless there is a gap in what was read."""
         if self._stream_version is None or self.ABORT_AT_RECORD_COUNT is not None:
             return
         if gap:

@@ -84,11 +84,7 @@ class TapMobileEngagement(Tap):
 
     @cached_property
     def settings(self) -> Settings:
-        """The checked configuration.
-
-        Raises:
-            SettingsError: ``BAD_SETTING``.
-        """
+        """The checked configuration."""
         return parse(self.config, today=self.timing.now().date())
 
     @cached_property
@@ -130,8 +126,7 @@ class TapMobileEngagement(Tap):
         """Prepare stream maps and flattening.
 
         Raises:
-            SettingsError: ``BAD_SETTING`` where the SDK can't make out the stream maps;
-                ``BAD_CATALOG`` likewise.
+            SettingsError: ``BAD_SETTING`` for the stream maps, or ``BAD_CATALOG``.
         """
         try:
             super().setup_mapper()
@@ -143,22 +138,15 @@ class TapMobileEngagement(Tap):
             raise CATALOG.bad(f"the catalog can't be applied: {error}") from error
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take up the state that an earlier run left.
-
-        Raises:
-            DataError: ``BAD_STATE`` where it is none of this tap's.
-        """
+        """Take up the state that an earlier run left, or raise ``BAD_STATE``."""
         super().load_state(checked_state(state, self.settings.source) if state else {})
 
     # A run: one stream's failure leaves the others running.
 
     def sync_all(self) -> None:  # type: ignore[misc]
-        """Sync all selected streams, then fail if one of them did.
+        """Sync all selected streams, then raise ``STREAMS_FAILED`` if one of them failed.
 
         The SDK marks this method as final, and has no hook behind the last stream.
-
-        Raises:
-            TapError: What a check found; otherwise ``STREAMS_FAILED``.
         """
         if is_test_by_meltano():
             self.logger.info("Started by `meltano config test`: nothing is exported")
@@ -198,11 +186,7 @@ class TapMobileEngagement(Tap):
         dry_run_record_limit: int | None = 1,
         streams: Iterable[Stream] | None = None,
     ) -> bool:
-        """Log what came of each check, then sync a few records of what needs no task.
-
-        Raises:
-            TapError: What a check found, or a stream.
-        """
+        """Log what came of each check, then sync a few records of what needs no task."""
         with self._ended_by_signal():
             report_checks(self.source.checks())
             return super().run_sync_dry_run(dry_run_record_limit, streams)

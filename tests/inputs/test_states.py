@@ -128,7 +128,7 @@ WRONG: dict[str, tuple[Any, str]] = {
         changed(
             STATE, ("bookmarks", "events", "partitions", 0, "tasks", 0, "end"), "2016-05-08"
         ),
-        "empty date range",
+        "empty date window",
     ),
 }
 BOOKMARKS = ["last Tuesday", "2016-13-01T00:00:00Z", "", 20160508, 1462665600.5, ["2016-05-08"]]

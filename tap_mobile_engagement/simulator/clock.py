@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 NANOSECONDS = 1_000_000_000
 DAY = 86_400 * NANOSECONDS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime(9990, 1, 1, tzinfo=UTC)  # some years before the last that a calendar knows
 
 
 def nanoseconds(moment: datetime) -> int:
@@ -66,12 +67,15 @@ class SimulatorClock:
             The new date and time.
 
         Raises:
-            ValueError: If that would move the clock back.
+            ValueError: If that would move the clock back, or beyond all calendars.
+            OverflowError: Likewise.
         """
         step = timedelta(days=days, seconds=seconds)
         if step < timedelta():
             raise ValueError("the clock can't go back")
         with self.changed:
+            if step > _LAST - self.now():
+                raise ValueError(f"the clock ends in {_LAST.year}")
             self._advanced += step
             self.changed.notify_all()
         return self.now()

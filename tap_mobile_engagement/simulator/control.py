@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from flask import Blueprint, Response, jsonify, request
 
-from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.datatypes import BY_NAME, EXPORT_FORMATS
 from tap_mobile_engagement.simulator.containers import WriteError, check_container_url
 from tap_mobile_engagement.simulator.faulty_requests import OWN_PATHS
 from tap_mobile_engagement.simulator.tasks import rfc3339
@@ -93,13 +93,16 @@ class _Control:
             if not self._knows(app, data_type):
                 return _refused(f"no app {app}, or no data type {data_type}", 404)
             check_container_url(url)
+            export_format = body.get("export_format", "JsonBlob")
+            if export_format not in EXPORT_FORMATS:
+                return _refused(f"export_format is none of {', '.join(EXPORT_FORMATS)}")
             names = self._simulator.write_export(
                 app,
                 data_type,
                 url,
                 _day(body.get("start")),
                 _day(body.get("end")),
-                export_format=body.get("export_format", "JsonBlob"),
+                export_format=export_format,
             )
         except (KeyError, TypeError, ValueError, WriteError) as error:
             return _refused(f"{type(error).__name__}: {error}")

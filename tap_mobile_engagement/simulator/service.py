@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
@@ -91,6 +92,7 @@ def make_service(parts: Parts) -> Flask:
     """Build the application: token endpoint and REST API."""
     service = _Service(parts)
     flask = Flask("mobile_engagement_simulator")
+    flask.before_request(_check_host)
     base = _COLLECTION + "/apps/<app_name>"
     flask.post("/<tenant>/oauth2/token")(service.issue_token)
     flask.post(f"{base}/devices/exportTasks/<path>")(service.create_task)
@@ -102,6 +104,18 @@ def make_service(parts: Parts) -> Flask:
     flask.register_error_handler(ApiError, _api_error)
     flask.register_error_handler(HTTPException, _http_error)
     return flask
+
+
+def _check_host() -> None:
+    """Refuse a name that a web page may have pointed to this machine (DNS rebinding)."""
+    host = urlsplit(f"//{request.host}").hostname or ""
+    # A name without a dot, or with one of these at its end, is of this machine or its network.
+    if "." not in host or host.endswith((".internal", ".local", ".localhost")):
+        return
+    try:
+        ip_address(host)
+    except ValueError:
+        raise ApiError(421, "MisdirectedRequest", f"No host {host} is here.") from None
 
 
 def _api_error(error: ApiError) -> tuple[Response, int]:

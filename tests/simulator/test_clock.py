@@ -46,5 +46,15 @@ def test_the_clock_does_not_go_back() -> None:
         SimulatorClock(START).advance(days=-1)
 
 
+@pytest.mark.parametrize("days", [float("nan"), float("inf"), 1e300, 1e9, 3e6])
+def test_the_clock_refuses_what_it_can_not_count_to(days: float) -> None:
+    clock = SimulatorClock(START, frozen=True)
+
+    with pytest.raises((ValueError, OverflowError)):
+        clock.advance(days=days)
+
+    assert clock.now() == START
+
+
 def test_nanoseconds_are_exact() -> None:
     assert nanoseconds(datetime(2016, 5, 15, 0, 0, 0, 123457, UTC)) % 10**9 == 123_457_000

@@ -280,3 +280,44 @@ def test_the_options_are_told(client: Client) -> None:
 
     assert options["devices"] == 12
     assert options["start"] == "2016-05-15T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("[::1]:8377", 200),
+        ("localhost:8377", 200),
+        ("simulator", 200),
+        ("host.docker.internal:8377", 200),
+        ("rebinding.example:8377", 421),
+        ("127.0.0.1.rebinding.example", 421),
+        ("localhost.rebinding.example", 421),
+    ],
+)
+def test_a_page_of_a_stranger_can_not_steer_it(client: Client, host: str, status: int) -> None:
+    # Given a name that a web page has pointed to this machine
+    url = f"{client.simulator.url}/_simulator/clock"
+
+    answer = requests.get(url, headers={"Host": host}, timeout=TIMEOUT)
+
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("export_format", ["XmlBlob", "", None, 7, ["JsonBlob"]])
+def test_its_own_endpoint_takes_known_formats_alone(
+    client: Client, folder: Path, export_format: object
+) -> None:
+    asked = {
+        "app": "shop",
+        "data_type": "events",
+        "container_url": folder.as_uri(),
+        "export_format": export_format,
+    }
+
+    answer = requests.post(
+        f"{client.simulator.url}/_simulator/exports", json=asked, timeout=TIMEOUT
+    )
+
+    assert answer.status_code == 400
+    assert not [*folder.iterdir()]

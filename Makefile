@@ -12,6 +12,7 @@ TOOLS ?= .tools
 
 BIN := $(VENV)/bin
 PLUGINS := tap-mobile-engagement target-postgres
+KEPT := $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 # Where the tests, the demo and scripts/install_azurite.py look for tools.
 export TAP_TOOLS_DIR := $(abspath $(TOOLS))
@@ -64,11 +65,11 @@ format: $(ENVIRONMENT) ## fix what ruff can fix
 
 .PHONY: demo
 demo: setup-demo ## export tasks of a simulated service into PostgreSQL, twice; KEEP=1 keeps it
-	$(BIN)/python -m scripts.demo $(if $(KEEP),--keep) $(DEMO_ARGS)
+	$(BIN)/python -m scripts.demo $(KEPT) $(DEMO_ARGS)
 
 .PHONY: demo-archive
 demo-archive: setup-demo ## the same with export files that are already there
-	$(BIN)/python -m scripts.demo.archive $(if $(KEEP),--keep)
+	$(BIN)/python -m scripts.demo.archive $(KEPT)
 
 .PHONY: bench
 bench: $(ENVIRONMENT) ## records a second beside the tap's peers, and what no tap can beat

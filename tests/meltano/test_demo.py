@@ -14,7 +14,9 @@ SMALL = ("--devices", "8", "--days", "3", "--more-days", "1")
 
 
 @pytest.mark.parametrize("target", ["demo", "demo-archive"])
-@pytest.mark.parametrize(("given", "kept"), [((), False), (("KEEP=1",), True)])
+@pytest.mark.parametrize(
+    ("given", "kept"), [((), False), (("KEEP=0",), False), (("KEEP=1",), True)]
+)
 def test_make_says_whether_the_database_is_kept(
     target: str, given: tuple[str, ...], *, kept: bool
 ) -> None:

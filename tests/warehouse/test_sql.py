@@ -27,7 +27,9 @@ from tests.support.tools import installed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tests.support.postgres import Postgres
+    from tests.support.postgres import Database, Postgres
+
+    World = tuple["Truth", dict[str, list["Rows"]], Database]
 
 pytestmark = [pytest.mark.postgres, pytest.mark.targets]
 
@@ -80,15 +82,13 @@ def truth_of(simulator: Simulator) -> Truth:
 
 
 @pytest.fixture(scope="module")
-def world(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Truth, dict[str, list[Rows]]]:
-    """The truth, and what each engine answers to its queries."""
+def world(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The truth, what each engine answers to its queries, and the PostgreSQL."""
     folder = tmp_path_factory.mktemp("sql")
     exports = folder / "exports"
     exports.mkdir()
     with Simulator(OPTIONS) as simulator:
-        for data_type in DATA_TYPES:
+        for data_type in DATA_TYPES * 2:  # each item is exported twice
             simulator.write_export("shop", data_type.name, exports.as_uri())
         truth = truth_of(simulator)
     # Into Parquet files and DuckDB,
@@ -122,10 +122,8 @@ def world(
         for _, query, _ in queries("PostgreSQL"):
             cursor = connection.execute(query.encode())
             answered.append(texts(cursor.fetchall() if cursor.description else []))
-    return truth, {
-        "PostgreSQL": answered,
-        "DuckDB": [texts(rows) for rows in json.loads(done.stdout)],
-    }
+    duckdb = [texts(rows) for rows in json.loads(done.stdout)]
+    return truth, {"PostgreSQL": answered, "DuckDB": duckdb}, database
 
 
 # The truth of each question, in the words of Python.
@@ -343,10 +341,8 @@ QUESTIONS = (
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_answer_is_the_truth(
-    world: tuple[Truth, dict[str, list[Rows]]], engine: str
-) -> None:
-    truth, answered = world
+def test_every_answer_is_the_truth(world: World, engine: str) -> None:
+    truth, answered, _ = world
 
     setup, *answers = answered[engine]
     found = dict(zip((each.__name__ for each in QUESTIONS), answers, strict=True))
@@ -356,11 +352,33 @@ def test_every_answer_is_the_truth(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_page_shows_what_the_engines_answer(
-    world: tuple[Truth, dict[str, list[Rows]]], engine: str
-) -> None:
-    _, answered = world
+def test_the_page_shows_what_the_engines_answer(world: World, engine: str) -> None:
+    _, answered, _ = world
 
     for (heading, _, table), rows in zip(queries(engine), answered[engine], strict=True):
         if table:
             assert shown(table) == rows, heading
+
+
+def test_the_traps_are_as_the_page_says(world: World) -> None:
+    truth, _, database = world
+
+    def count(table: str, condition: str) -> int:
+        sql = f"SELECT count(*) FROM {warehouse.SCHEMA}.{table} WHERE {condition}"  # noqa: S608
+        ((found,),) = database.query(sql)
+        return int(found)
+
+    without_extras = sum(event["extras"] is None for event in truth["events"])
+    assert without_extras > 0
+    assert count("events", "extras IS NULL") == 0
+    assert count("events", "NULLIF(extras, 'null') IS NULL") == without_extras
+    assert count("sessions", "ended_at IS NULL") > 0
+    columns = database.query(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = %s",
+        warehouse.SCHEMA,
+    )
+    assert ("events", "timestamp", "timestamp without time zone") in columns
+    assert not [
+        name for table, name, _ in columns if (table, name) == ("activities", "device_id")
+    ]

@@ -120,3 +120,47 @@ def test_no_arrow_leads_back_up() -> None:
 def test_the_simulator_imports_the_data_types_at_most() -> None:
     for path in files_of(SIMULATOR):
         assert imported(path) <= {SIMULATOR, "datatypes"}, path
+
+
+def modules() -> dict[str, set[str]]:
+    """Of every module what it imports, but for types."""
+    found: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = (PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for_types = [
+            node
+            for part in tree.body
+            if isinstance(part, ast.If) and ast.unparse(part.test) == "TYPE_CHECKING"
+            for node in part.body
+        ]
+        imports: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node not in for_types:
+                imports |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+        found[".".join(parts).removesuffix(".__init__")] = imports
+    return found
+
+
+def test_no_two_modules_import_each_other() -> None:
+    found = modules()
+
+    for one, imports in found.items():
+        for other in imports & found.keys():
+            assert one not in found[other], f"{one} and {other}"
+
+
+def test_the_side_of_the_archive_knows_nothing_of_the_api() -> None:
+    for part in ("archive", "commands", "containers", "output", "reading", "sources", "spark"):
+        for path in files_of(part):
+            assert "api" not in imported(path), path
+
+
+def test_a_file_fits_in_a_few_screens() -> None:
+    lines = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+
+    # (the data types are one table)
+    assert {name for name, count in lines.items() if count > 400} <= {"datatypes.py"}

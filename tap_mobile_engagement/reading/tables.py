@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -26,10 +27,14 @@ DELIMITERS = (",", ";", "\t")
 """What may stand between two cells, unless a line ``sep=`` says otherwise."""
 
 MAX_ROW_SIZE = 64 << 20
-"""Bytes that a row may have; a larger one is taken as broken."""
+"""Bytes that a row may have; the file of a larger one is taken to be broken."""
 
-_LONG_ROW = 1 << 20  # bytes; one that is still open may lack a quote, so lines behind it tell
-_LINES = 16  # behind such a row that are looked at
+MAX_LINES_SIZE = 4 << 20
+"""Bytes that a row of several lines may have; beyond that its quote is taken to be broken."""
+
+_LARGE = 1 << 20  # bytes of rows that are read one by one, to take less memory
+_LINES = 16  # behind an open quote at the end of a table that may tell that it is broken
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n|\Z)")
 _LEAST_KNOWN = 2  # names of a header; a single one may stand in any file
 _MARK = "\ufeff"
 
@@ -108,20 +113,19 @@ class Rows:
         """The rows, each a block of its own."""
         if len(self.rows) == 1:
             return [self]
-        lines = [*io.StringIO(self.text, newline="")]
-        sizes = [len(line.encode()) for line in lines]
-        if len(lines) != len(self.rows):  # some have several lines
+        sizes = [len(line.encode()) for line in io.StringIO(self.text, newline="")]
+        if len(sizes) != len(self.rows):  # some have several lines
             sizes = [0] * len(self.rows)
         offsets = accumulate(sizes, initial=self.offset)
         return [
             Rows(self.names, [row], at) for row, at in zip(self.rows, offsets, strict=False)
         ]
 
-    @classmethod
-    def joined(cls, blocks: list[Rows]) -> Rows:
-        """One block of some sound ones."""
-        rows = [row for block in blocks for row in block.rows]
-        return cls(blocks[0].names, rows, blocks[0].offset)
+    @staticmethod
+    def joined(pieces: list[Rows]) -> Rows:
+        """One block of some pieces."""
+        rows = [row for piece in pieces for row in piece.rows]
+        return Rows(pieces[0].names, rows, pieces[0].offset)
 
 
 def cut_rows(
@@ -156,42 +160,48 @@ class _TableCutter(Buffered):
     ) -> None:
         super().__init__(chunks, offset, block_size)
         self._header = header
-        self._names = [*header.names]
+        self._names = [name.lower() for name in header.names]
 
     def blocks(self) -> Iterator[Rows]:
         """All blocks, in order."""
         self._fill(self._header.size)
-        self._buffer = self._buffer[self._header.size :]
-        self._offset += self._header.size
-        if len({*self._names}) < len(self._names) or not all(self._names):
+        self._forget(self._header.size)
+        names = self._header.names
+        if len({*names}) < len(names) or not all(names):
             raise self._corrupt("a name is missing in the header, or stands there twice")
-        wanted = self._block_size
+        step = self._block_size
         while True:
-            has_more = self._fill(wanted)
-            end = (
-                self._buffer.rfind(self._header.newline) + 1 if has_more else len(self._buffer)
-            )
+            has_more = self._fill(step)
+            end = self._end_of_lines(step, has_more=has_more)
+            has_more = has_more or end < len(self._buffer)
             taken = 0
             for block, size in self._rows(self._buffer[:end], has_more=has_more):
                 taken += size
                 if block is not None and block.rows:
                     yield block
-            self._buffer = self._buffer[taken:]
-            self._offset += taken
-            if not has_more:
+            self._forget(taken)
+            if not (has_more or self._buffer):
                 return
-            wanted = self._block_size if taken else 2 * len(self._buffer)
-            if wanted > MAX_ROW_SIZE:
+            step = self._block_size if taken else 2 * step  # for a larger row
+            if step > MAX_ROW_SIZE:
                 raise self._corrupt("a row has no end")
+
+    def _end_of_lines(self, step: int, *, has_more: bool) -> int:
+        """Behind the last line that ends within some bytes, else the first that ends."""
+        newline = self._header.newline
+        if step >= len(self._buffer) and not has_more:
+            return len(self._buffer)
+        end = self._buffer.rfind(newline, 0, step) + 1 or self._buffer.find(newline, step) + 1
+        return end or (0 if has_more else len(self._buffer))
 
     def _rows(self, data: bytes, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
         """The rows of some lines, each block with its size in bytes."""
-        if data.count(b'"') % 2 == 0:  # else it ends within a cell, or a quote is broken
-            block = self._whole(data)
-            if block is not None:
-                yield block, len(data)
-                return
-        yield from self._one_by_one(data, has_more=has_more)
+        is_usual = len(data) <= _LARGE and data.count(b'"') % 2 == 0
+        block = self._whole(data) if is_usual else None
+        if block is not None:
+            yield block, len(data)
+        else:
+            yield from self._one_by_one(data, has_more=has_more)
 
     def _whole(self, data: bytes) -> Rows | None:
         """All rows of whole lines; None if one of them is none, or has to be looked at."""
@@ -203,8 +213,12 @@ class _TableCutter(Buffered):
             rows = [*csv.reader(lines, delimiter=self._header.delimiter, strict=True)]
         except (UnicodeDecodeError, csv.Error):
             return None
-        if {*map(len, rows)} - {len(self._names)} or self._names in rows:
+        if [] in rows:  # an empty line
+            rows, text = [row for row in rows if row], ""
+        if {*map(len, rows)} - {len(self._names)}:
             return None
+        if self._names[0] in {row[0].lower() for row in rows}:
+            return None  # maybe the header again
         if [""] * len(self._names) in rows:
             rows, text = [row for row in rows if any(row)], ""
         return Rows(self._header.names, rows, self._offset, text=text)
@@ -214,46 +228,69 @@ class _TableCutter(Buffered):
 
         Where a row does not end in the lines, it is left for when there are more of them.
         """
-        lines = [*io.StringIO(data.decode("utf-8", "surrogateescape"), newline="")]
+        text = data.decode("utf-8", "surrogateescape")
         offset = self._offset
-        at = 0
-        while at < len(lines):
-            row, count = self._row(lines, at)
-            if not count:
-                is_long = sum(map(len, lines[at:])) > _LONG_ROW
-                if has_more and not is_long:
+        start = 0
+        while start < len(text):
+            row, end = self._row(text, start)
+            first_end = _end_of_line(text, start)
+            if not end:
+                if has_more and len(text) - start < MAX_LINES_SIZE:
                     return
-                others = range(at + 1, min(at + 1 + _LINES, len(lines)))
-                if not any(self._is_row(lines, other) for other in others):
-                    if has_more:
-                        return
+                if not has_more and not self._has_row(text, first_end):
                     raise self._truncated("the content ends within a row")
-                count = 1  # a quote has no partner, for there are rows in the lines behind it
-            text = "".join(lines[at : at + count])
-            at += count
-            size = len(text.encode("utf-8", "surrogateescape"))
-            is_cut_off = at == len(lines) and not has_more and not text.endswith(("\n", "\r"))
+                text = text[
+                    :first_end
+                ]  # a quote has no partner: what follows is looked at anew
+                row, end = None, first_end
+            elif row is not None and self._holds_rows(row, text[first_end:end]):
+                row, end = None, first_end
+            part = text[start:end]
+            is_cut_off = end == len(text) and not has_more and not part.endswith(("\n", "\r"))
             if row is not None and is_cut_off and len(row) < len(self._names):
                 raise self._truncated("the content ends within a row")
-            yield self._block(row, text, offset), size
+            size = len(part.encode("utf-8", "surrogateescape"))
+            yield self._block(row, part, offset), size
             offset += size
+            start = end
 
-    def _row(self, lines: list[str], at: int) -> tuple[list[str] | None, int]:
-        """The row that begins with a line, and how many lines it has.
+    def _row(self, text: str, start: int) -> tuple[list[str] | None, int]:
+        """The row that begins there, None if it is none; and its end, 0 if that is missing."""
+        end = start
 
-        Returns:
-            None and 1 if that line is no row; None and 0 if it continues behind the lines.
-        """
-        rest = map(lines.__getitem__, range(at, len(lines)))
-        reader = csv.reader(rest, delimiter=self._header.delimiter, strict=True)
+        def lines() -> Iterator[str]:
+            nonlocal end
+            for line in _LINE.finditer(text, start):
+                end = line.end()
+                yield line[0]
+
+        reader = csv.reader(lines(), delimiter=self._header.delimiter, strict=True)
         try:
-            return next(reader), reader.line_num
+            return next(reader), end
         except csv.Error as error:
-            return None, 0 if "unexpected end" in str(error) else 1
+            is_open = "unexpected end" in str(error)
+            return None, 0 if is_open else _end_of_line(text, start)
 
-    def _is_row(self, lines: list[str], at: int) -> bool:
-        row, _ = self._row(lines, at)
-        return row is not None and len(row) == len(self._names)
+    def _is_row(self, text: str, start: int) -> bool:
+        row, end = self._row(text, start)
+        return bool(end) and row is not None and len(row) == len(self._names)
+
+    def _has_row(self, text: str, start: int) -> bool:
+        """Whether one of the next lines is a row."""
+        for _ in range(_LINES):
+            if start >= len(text):
+                break
+            if self._is_row(text, start):
+                return True
+            start = _end_of_line(text, start)
+        return False
+
+    def _holds_rows(self, row: list[str], more: str) -> bool:
+        """Whether two broken quotes make one row of several: it does not fit, but they do."""
+        if not more or len(row) == len(self._names):
+            return False
+        lines = [line[0] for line in _LINE.finditer(more) if line[0]]
+        return len(lines) > 1 and all(self._is_row(line, 0) for line in lines[:-1])
 
     def _block(self, row: list[str] | None, text: str, offset: int) -> Rows | None:
         """A block of one row; None for what stands for none."""
@@ -263,7 +300,7 @@ class _TableCutter(Buffered):
         cells = [*map(repaired_text, row)]
         cells[:1] = [cell.removeprefix(_MARK) for cell in cells[:1]]
         is_blank = not any(cells) or (len(cells) == 1 and not cells[0].strip())
-        if is_blank or [*map(str.strip, cells)][: len(names)] == [*names]:
+        if is_blank or [cell.strip().lower() for cell in cells][: len(names)] == self._names:
             return None  # a line of blanks or delimiters, or the header again
         while len(cells) > len(names) and not cells[-1]:
             cells.pop()  # a delimiter at the end of each row
@@ -275,6 +312,12 @@ class _TableCutter(Buffered):
         return DataError(
             Code.BLOB_CORRUPT, f"the content is no sound CSV: {what}", offset=self._offset
         )
+
+
+def _end_of_line(text: str, start: int) -> int:
+    line = _LINE.match(text, start)
+    assert line  # noqa: S101  (it matches everywhere)
+    return line.end()
 
 
 def _shown(text: str) -> str:

@@ -63,10 +63,6 @@ def arrow_schema(data_type: DataType) -> pa.Schema:
 def record_batches(batches: Iterable[Batch], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
     """Arrow record batches of the batches of one file.
 
-    Args:
-        batches: The batches, all of one data type.
-        rows: How many rows to put together.
-
     Raises:
         TapError: What taking the batches raises, behind all rows before it.
     """

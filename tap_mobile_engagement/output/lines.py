@@ -91,12 +91,7 @@ class Envelope:
 
     @classmethod
     def of_messages(cls, stream: str, version: int | None) -> Envelope:
-        """That of RECORD messages.
-
-        Args:
-            stream: Name of the stream.
-            version: Its version for ACTIVATE_VERSION, if it has one.
-        """
+        """That of RECORD messages."""
         name = msgspec.json.encode(stream)
         return cls(
             b'{"type":"RECORD","stream":%b,"record":' % name,
@@ -130,14 +125,7 @@ class Output(Protocol):
 
 
 class RecordOutput:
-    """Records as RECORD messages.
-
-    Args:
-        stream: Name of the stream.
-        version: Its version for ACTIVATE_VERSION, if it has one.
-        writer: Writes messages.
-        write_record: Writes one record by the stream's own method of the SDK.
-    """
+    """Records as RECORD messages."""
 
     def __init__(
         self,
@@ -163,11 +151,6 @@ class LinePath:
 
     A record was encoded once, for its id. Those bytes, between what all records of a file have
     in common, are its line; only where fields are deselected is it encoded again.
-
-    Args:
-        data_type: What the records are.
-        output: Where they go.
-        selected: Names of the fields to write, a field of the items themselves among them.
     """
 
     def __init__(self, data_type: DataType, output: Output, selected: Collection[str]) -> None:
@@ -211,12 +194,7 @@ class LinePath:
         self._output.write_lines(b"".join(pieces), batch.count)
 
     def _common(self, origin: Origin) -> tuple[bytes, bytes, bytes]:
-        """What all records of an origin have in common.
-
-        Returns:
-            What stands before the unknown fields, before the record id or the first field, and
-            behind the id.
-        """
+        """What all records of an origin have in common."""
         self._origin = origin
         lineage = {
             "app_name": origin.app_name,

@@ -38,12 +38,7 @@ def selected_fields(
 
 
 class SdkPath:
-    """Writes batches record by record.
-
-    Args:
-        write: Writes one record by the stream's own methods of the SDK.
-        properties: Names of the fields in the stream's schema.
-    """
+    """Writes batches record by record."""
 
     def __init__(
         self, write: Callable[[dict[str, Any]], None], properties: Collection[str]

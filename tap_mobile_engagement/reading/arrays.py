@@ -50,14 +50,6 @@ def cut_array(
 ) -> Iterator[Block]:
     """Cut the elements of an array out of its bytes.
 
-    Args:
-        chunks: The content as UTF-8, in pieces of any size, from the array on. White space
-            around it is legal.
-        decode: How the blocks are going to be decoded; it then judges the cuts.
-        offset: Where the first chunk stands in the content, in bytes.
-        is_wrapped: Whether an object around the array ends behind it.
-        block_size: Bytes to take at a time.
-
     Yields:
         All elements in order, each in exactly one block. What stands between two commas and is
         no element is a block that is not sound.
@@ -149,12 +141,7 @@ class _ArrayCutter(Cutter):
 
 
 def _element_ends(buffer: bytes) -> tuple[list[int], int]:
-    """Find the whole elements of an array by its strings and brackets alone.
-
-    Returns:
-        Where the elements end that a comma or the array's end follows, and where the array is
-        closed: 0 if that is not in the buffer.
-    """
+    """Where whole elements end, and where the array is closed: 0 if it is not."""
     ends = []
     depth = 1
     for token in TOKENS.finditer(buffer, 1):

@@ -59,11 +59,6 @@ class Origin:
 class Batch:
     """The records of one block, in order.
 
-    Args:
-        origin: What all records have in common.
-        columns: Their values.
-        ids: Makes their record ids; None where they have ids of their own.
-
     Attributes:
         origin: As given.
         values: For each field of the data type a column.
@@ -133,12 +128,7 @@ class RecordIds:
         self._occurrences.begin()
 
     def of(self, contents: list[bytes], columns: Columns) -> list[bytes]:
-        """The ids of some items, as 32 hex digits each.
-
-        Args:
-            contents: Their contents, as the class describes them.
-            columns: Their values.
-        """
+        """The ids of some items, as 32 hex digits each."""
         digests = [*map(xxhash.xxh3_128_digest, contents, repeat(self._seed))]
         is_apart = columns.starts is not None and not columns.is_part
         if not is_apart or len({*digests}) < len(digests):

@@ -220,10 +220,6 @@ def _from_texts(column: Column) -> Column:
     """Objects out of JSON texts, all decoded at once.
 
     A number that no text can know stands between them, so that none can reach into another.
-
-    Raises:
-        BadValue: If one is none, or has decimals that no float can hold: items with such are
-            read by themselves.
     """
     if not {*map(type, column)} <= {str, _NONE}:
         raise BadValue("an object in another form")

@@ -121,11 +121,6 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
 def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
     """Look at the first bytes without losing them.
 
-    Args:
-        chunks: A file, in pieces of any size.
-        size: How many bytes to look at, at least; fewer only where it has no more, or where
-            its damage begins.
-
     Returns:
         The beginning, and the whole.
     """
@@ -201,10 +196,6 @@ def _from_utf16(chunks: Iterator[bytes], encoding: Encoding, offset: int) -> Ite
 
     Half a surrogate pair becomes what UTF-8 would make of it, which is not valid: what decodes
     an element replaces it, and counts that.
-
-    Raises:
-        DataError: ``BLOB_TRUNCATED`` where the content ends within a character; the offset is
-            in the content as it is encoded.
     """
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
     for chunk in chunks:

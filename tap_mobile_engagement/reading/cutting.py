@@ -128,13 +128,7 @@ def is_value(text: bytes) -> bool:
 
 
 class Buffered:
-    """One pass over a content: the bytes that are not yet handed out.
-
-    Args:
-        chunks: The content, in pieces of any size.
-        offset: Where the first chunk stands in the content, in bytes.
-        block_size: Bytes to take at a time.
-    """
+    """One pass over a content: the bytes that are not yet handed out."""
 
     def __init__(self, chunks: Iterable[bytes], offset: int, block_size: int) -> None:
         self._chunks = iter(chunks)

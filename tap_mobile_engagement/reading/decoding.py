@@ -51,11 +51,7 @@ Decoded = tuple[list[Any], list[Any]]
 
 
 class ShapedReader:
-    """Decodes blocks of elements by types that are made for their shape.
-
-    Args:
-        data_type: What the elements are.
-    """
+    """Decodes blocks of elements by types that are made for their shape."""
 
     def __init__(self, data_type: DataType) -> None:
         self._data_type = data_type
@@ -63,12 +59,7 @@ class ShapedReader:
         self._types = _types_for(self._shape, get_ident())
 
     def learn(self, elements: Iterable[Any], *, is_new: bool) -> bool:
-        """Learn the shape of some elements; False if that changes nothing.
-
-        Args:
-            elements: The elements, decoded.
-            is_new: Whether they are the first ones of a file.
-        """
+        """Learn the shape of some elements; False if that changes nothing."""
         before = Shape(self._data_type) if is_new else self._shape
         shape = before.taught(elements).completed()
         if shape == self._shape:
@@ -163,15 +154,7 @@ def _types_for(shape: Shape, thread: int) -> _Types:
 
 
 class _Level:
-    """The Struct of one level of an element, and what its instances hold.
-
-    Args:
-        names: The names at this level.
-        data_type: The data type.
-        optional: Places of fields that may be missing here, though a record needs them.
-        made: Gets every instance that is decoded.
-        items: For a group: the name of its list, and the Struct of its items.
-    """
+    """The Struct of one level of an element, and what its instances hold."""
 
     def __init__(
         self,
@@ -254,11 +237,7 @@ class _Level:
 
 
 def unknown_column(columns: dict[str, Column]) -> Column:
-    """Unknown fields as Structs of their own or dictionaries, None for what has none.
-
-    Args:
-        columns: The values by the fields' names, UNSET where an object lacks the field.
-    """
+    """Unknown fields as Structs of their own or dictionaries, None for what has none."""
     names = tuple(sorted(columns))
     rows = zip(*(columns[name] for name in names), strict=True)
     if not all(map(is_field_name, names)):

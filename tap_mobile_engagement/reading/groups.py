@@ -37,12 +37,7 @@ class Group(NamedTuple):
 
 
 def split_group(element: bytes, list_names: Collection[str]) -> Group | None:
-    """A group of items, by its strings and brackets alone; None if the element is none.
-
-    Args:
-        element: The text of the element, which need not be valid.
-        list_names: Plain names of lists that hold a group's items.
-    """
+    """A group of items, by its strings and brackets alone; None if the element is none."""
     depth = begin = taken = place = 0
     token_before = shell = b""
     name = ""

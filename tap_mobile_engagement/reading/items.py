@@ -30,13 +30,7 @@ class _Item(NamedTuple):
 
 
 class ItemReader:
-    """Reads elements of one data type.
-
-    Args:
-        data_type: What the elements are.
-        reject: Called with the reason and the item for each that is no record; it raises, or
-            returns to continue without it.
-    """
+    """Reads elements of one data type."""
 
     def __init__(self, data_type: DataType, reject: Callable[[str, Any], None]) -> None:
         self._data_type = data_type
@@ -125,11 +119,7 @@ class ItemReader:
         return place is None or values[place] is None
 
     def _read(self, item: Object) -> _Item:
-        """The values of all fields, None where the item has none; and what is not a field.
-
-        Raises:
-            BadValue: If a field can't hold its value, or nothing could be written of it.
-        """
+        """The values of all fields, None where the item has none; and what is not a field."""
         values: list[Any] = [None] * len(self._readers)
         unknown: Object = {}
         self._read_into(values, unknown, item, "")

@@ -68,12 +68,7 @@ class FieldNames:
         self.parents = {name.split(".")[0] for name in self._places if "." in name}
 
     def index(self, name: str, parent: str = "") -> int | None:
-        """The place of a field among the data type's fields; None for an unknown name.
-
-        Args:
-            name: Its name in the file.
-            parent: The name of the object that holds it.
-        """
+        """The place of a field among the data type's fields; None for an unknown name."""
         return self._places.get(plain(f"{parent}.{name}" if parent else name))
 
 

@@ -45,12 +45,6 @@ def cut_objects(
 ) -> Iterator[Block]:
     """Cut objects that follow one another, with or without white space between them.
 
-    Args:
-        chunks: The content as UTF-8, in pieces of any size.
-        decode: How the blocks are going to be decoded; it then judges the cuts.
-        offset: Where the first chunk stands in the content, in bytes.
-        block_size: Bytes to take at a time.
-
     Yields:
         All objects in order, each in exactly one block. What stands between them and is no
         object (a line of a log, a comma, half an object) is a block that is not sound, up to

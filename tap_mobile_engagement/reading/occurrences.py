@@ -32,13 +32,7 @@ class Occurrences:
     def of(
         self, digests: Sequence[bytes], keys: Sequence[object], starts: Sequence[int] | None
     ) -> Iterator[tuple[int, int]]:
-        """The places of repeated items, each with the count of those before it in its group.
-
-        Args:
-            digests: The digests of some items.
-            keys: The key of each item's group.
-            starts: Where nested groups begin among the items; None for flat rows.
-        """
+        """The places of repeated items, each with the count of those before it in its group."""
         if starts is None:
             starts = [] if keys[0] == self._key else [0]
             starts += compress(count(1), map(ne, keys, keys[1:]))

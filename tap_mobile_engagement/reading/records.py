@@ -84,10 +84,6 @@ class RecordReader:
     def batches(self, origin: Origin, chunks: Iterable[bytes]) -> Iterator[Batch]:
         """The records of a file, block by block.
 
-        Args:
-            origin: What all its records have in common.
-            chunks: The file as it is stored, in pieces of any size.
-
         Raises:
             TapError: What taking the chunks raises; DataError as for :func:`~.layouts.cut`, or
                 what a bad record means, behind all records of the blocks before it.
@@ -110,12 +106,7 @@ class RecordReader:
                 raise error.at(member=content.member or None) from error.__cause__
 
     def batches_of_elements(self, origin: Origin, elements: Iterable[Any]) -> Iterator[Batch]:
-        """The records of elements that were decoded elsewhere.
-
-        Args:
-            origin: What all records have in common.
-            elements: JSON values, as :func:`~.elements.decode_lenient` makes them.
-        """
+        """The records of elements that were decoded elsewhere."""
         self._begin(origin)
         rest = map(self._repaired, elements)
         while some := [*islice(rest, _AT_ONCE)]:
@@ -300,11 +291,7 @@ def _decoded(text: bytes) -> tuple[Any, bool, str]:
 
 
 def _check_cost(text: bytes) -> None:
-    """Refuse an item that takes too much memory.
-
-    Raises:
-        BadValue: If it does.
-    """
+    """Refuse an item that takes too much memory."""
     if len(text) > MAX_ITEM_SIZE:
         raise BadValue(f"it has more than {MAX_ITEM_SIZE} bytes")
     if sum(map(text.count, (b",", b"{", b"["))) > MAX_ITEM_VALUES:

@@ -52,10 +52,6 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     group and items count together. A data type fits if every field is there that it can't do
     without, whatever else is. Of those that fit, the one that names the most of the fields
     wins, then the one with the fewest fields of its own. What is then undecided is not guessed.
-
-    Args:
-        elements: At least one.
-        hint: A list's name that was found around them; it decides between equals.
     """
     names: dict[str, str] = {}  # as they are written, by their plain form
     candidates: Collection[_Signature] = _SIGNATURES

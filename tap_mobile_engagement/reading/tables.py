@@ -133,12 +133,6 @@ def cut_rows(
 ) -> Iterator[Rows]:
     """Cut the rows below the header out of the bytes of a table.
 
-    Args:
-        chunks: The content as UTF-8, in pieces of any size, with its header.
-        header: The header.
-        offset: Where the first chunk stands in the content, in bytes.
-        block_size: Bytes to take at a time.
-
     Yields:
         All rows in order. A row with more or fewer cells than the header, or with broken
         quotes, is an unsound block of its own.

@@ -15,7 +15,8 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import IO, TYPE_CHECKING, NoReturn, Self, cast
+from itertools import pairwise
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from tap_mobile_engagement.containers.names import skipped_part
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
@@ -29,17 +30,18 @@ ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip file begins; the second if it has no members."""
 
 _IN_MEMORY = 8 << 20  # bytes; a few zip files may be open at once
+_TABLE_SIZE = 5  # its place in what the library tells of the end
+_SHORTEST_HEADER = 30  # bytes before the name of a member
 _END_OF_TABLE = b"PK\x05\x06"
 _SHORTEST_END = 22  # bytes: the record behind the table
 _LONGEST_END = _SHORTEST_END + (1 << 16)  # and its longest comment
 
-_READABLE = {
-    zipfile.ZIP_STORED,
-    zipfile.ZIP_DEFLATED,
-    zipfile.ZIP_BZIP2,
-    zipfile.ZIP_LZMA,
-}
-_METHODS = {9: "Deflate64", 93: "Zstandard", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd"}
+MAX_TABLE_SIZE = 2 << 20
+"""Bytes that the table of members may have: some 20,000 of them, which take 20 MB of memory."""
+
+# The library gives only these a limit on what they unpack at a time.
+_READABLE = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 98: "PPMd"}
 _ENCRYPTED = 0x1 | 0x40  # flags
 
 # Extra fields with times in UTC, and where the time of modification stands in them.
@@ -64,9 +66,6 @@ _BROKEN = (
 class ZipContent:
     """The members of one zip file. A context manager; what it keeps is gone at its end.
 
-    Args:
-        chunks: The file's bytes; all of them are taken when the context is entered.
-
     Attributes:
         members: The files in it, in the order of its table.
         skipped: The names of those that are skipped, see
@@ -80,13 +79,7 @@ class ZipContent:
         self.skipped: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
-        """Take the file.
-
-        Raises:
-            DataError: ``BLOB_TRUNCATED`` where the file's end is missing, ``BLOB_CORRUPT``
-                where its table is broken or does not fit the file.
-            RetryLaterError: ``NO_TEMPORARY_SPACE``.
-        """
+        """Take the file."""
         self._file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY))
         try:
             for chunk in self._chunks:
@@ -124,17 +117,21 @@ class ZipContent:
 
     def _open(self) -> zipfile.ZipFile:
         try:
+            end: Any = zipfile._EndRecData(self._file)  # type: ignore[attr-defined] # noqa: SLF001
+            if end and end[_TABLE_SIZE] > MAX_TABLE_SIZE:
+                raise _corrupt(f"its zip table has more than {MAX_TABLE_SIZE} bytes")
             found = zipfile.ZipFile(self._file)
         except _BROKEN as error:
             self._explain(error)
-        begins = [member.header_offset for member in found.infolist()]
+        members = sorted(found.infolist(), key=lambda member: member.header_offset)
         # The library would read the last of two files that were joined, and skip the first.
-        if begins and min(begins) != 0:
-            raise DataError(
-                Code.BLOB_CORRUPT,
-                f"its zip table leaves out the first {min(begins)} bytes of the file",
-                offset=0,
-            )
+        if members and members[0].header_offset != 0:
+            first = members[0].header_offset
+            raise _corrupt(f"its zip table skips the first {first} bytes of the file")
+        for member, following in pairwise(members):
+            behind = member.header_offset + _SHORTEST_HEADER + member.compress_size
+            if behind > following.header_offset:
+                raise _corrupt("its members overlap", member.filename)
         return found
 
     def _explain(self, error: Exception) -> NoReturn:
@@ -173,6 +170,10 @@ class ZipContent:
             content = self._zip.open(member)
         with content:
             yield _read(content, member)
+
+
+def _corrupt(what: str, member: str | None = None) -> DataError:
+    return DataError(Code.BLOB_CORRUPT, what, offset=0, member=member)
 
 
 def _read(content: IO[bytes], member: zipfile.ZipInfo) -> Iterator[bytes]:

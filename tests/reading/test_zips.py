@@ -74,7 +74,8 @@ def test_members_with_names_that_are_skipped_are_no_members() -> None:
         (8, 9, "is compressed by Deflate64"),
         (8, 93, "is compressed by Zstandard"),
         (8, 19, "is compressed by method 19"),
-        (8, 14, "can't be read"),
+        (8, 12, "is compressed by bzip2"),
+        (8, 14, "is compressed by LZMA"),
     ],
 )
 def test_a_member_that_can_not_be_read_spares_the_others(
@@ -121,6 +122,27 @@ def test_a_member_without_a_time_has_none() -> None:
     assert time_of(packed({"a": b"[]"}, time=(1980, 1, 1, 0, 0, 0))) is None
     no_month = patched(packed({"a.json": b"[]"}), "a.json", 12, 0x4800)
     assert time_of(no_month) is None
+
+
+def test_members_that_overlap_are_refused() -> None:
+    file = packed({"a.json": b"[1]" * 1000, "b.json": b"[2]"})
+    at = file.index(b"PK\x01\x02", file.index(b"PK\x01\x02") + 1)
+    both = file[: at + 42] + bytes(4) + file[at + 46 :]
+
+    with pytest.raises(DataError, match="members overlap") as caught:
+        ZipContent([both]).__enter__()
+    assert caught.value.code is Code.BLOB_CORRUPT
+
+
+def test_a_table_of_very_many_members_is_refused() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(25_000):
+            archive.writestr(f"{number:040}", b"")
+
+    with pytest.raises(DataError, match="zip table has more than") as caught:
+        ZipContent([file.getvalue()]).__enter__()
+    assert caught.value.code is Code.BLOB_CORRUPT
 
 
 def test_no_room_for_a_large_zip_file_is_an_error_of_its_own(

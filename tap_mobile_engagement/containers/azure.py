@@ -17,9 +17,9 @@ from azure.storage.blob import BlobSasPermissions, ContainerClient, generate_blo
 
 from tap_mobile_engagement.background import fetched_ahead
 from tap_mobile_engagement.clock import Clock
-from tap_mobile_engagement.containers.base import Blob
+from tap_mobile_engagement.containers.base import Blob, blob_missing
 from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
-from tap_mobile_engagement.containers.faults import blob_archived, blob_missing
+from tap_mobile_engagement.containers.faults import blob_archived
 from tap_mobile_engagement.containers.identity import SCOPE, Identity
 from tap_mobile_engagement.containers.storage import (
     USER_AGENT,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from tap_mobile_engagement.errors import Code, RetryLaterError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
@@ -91,3 +93,23 @@ class Container(Protocol):
             RetryLaterError: STORAGE_UNAVAILABLE if nothing answers.
         """
         ...
+
+
+def blob_missing(failed: str, **where: object) -> RetryLaterError:
+    """The error for a blob that was listed and is gone."""
+    return RetryLaterError(
+        Code.BLOB_MISSING,
+        f"{failed}: it was listed, but is gone",
+        next_step="Run again; if it was removed by mistake, restore it first",
+        **where,
+    )
+
+
+def blob_changed(failed: str, **where: object) -> RetryLaterError:
+    """The error for a blob that is not the version that was listed."""
+    return RetryLaterError(
+        Code.BLOB_CHANGED,
+        f"{failed}: it was written again after it was listed",
+        next_step="Run again; it is then read as it is by then",
+        **where,
+    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import HttpResponseError, ServiceResponseError
 from azure.core.rest import HttpRequest
 
-from tap_mobile_engagement.containers.faults import blob_changed
+from tap_mobile_engagement.containers.base import blob_changed
 from tap_mobile_engagement.errors import Code, DataError, TapError
 
 if TYPE_CHECKING:

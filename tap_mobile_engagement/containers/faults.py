@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core.exceptions import AzureError, HttpResponseError
 from urllib3.exceptions import HTTPError
 
+from tap_mobile_engagement.containers.base import blob_changed, blob_missing
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -180,26 +181,6 @@ def blob_archived(**where: object) -> DataError:
         "the blob can't be read: it is in the archive tier, or still on its way out of it",
         next_step="Move it to the Hot or Cool tier, wait until Azure has done so, which takes "
         "hours, then run again",
-        **where,
-    )
-
-
-def blob_missing(failed: str, **where: object) -> RetryLaterError:
-    """The error for a blob that was listed and is gone."""
-    return RetryLaterError(
-        Code.BLOB_MISSING,
-        f"{failed}: it was listed, but is gone",
-        next_step="Run again; if it was removed by mistake, restore it first",
-        **where,
-    )
-
-
-def blob_changed(failed: str, **where: object) -> RetryLaterError:
-    """The error for a blob that is not the version that was listed."""
-    return RetryLaterError(
-        Code.BLOB_CHANGED,
-        f"{failed}: it was written again after it was listed",
-        next_step="Run again; it is then read as it is by then",
         **where,
     )
 

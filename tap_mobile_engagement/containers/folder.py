@@ -12,7 +12,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tap_mobile_engagement.containers.base import CHUNK_BYTES, Blob
+from tap_mobile_engagement.containers.base import (
+    CHUNK_BYTES,
+    Blob,
+    blob_changed,
+    blob_missing,
+)
 from tap_mobile_engagement.containers.names import skipped_part
 from tap_mobile_engagement.containers.urls import folder_path
 from tap_mobile_engagement.errors import (
@@ -38,6 +43,7 @@ _SPECIAL = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+_FAILED = "the file could not be read"
 _DISK_FAULTS = {errno.EIO, errno.ELOOP, errno.ENAMETOOLONG}
 
 log = logging.getLogger("tap-mobile-engagement")
@@ -161,8 +167,7 @@ class FolderContainer:
         if not stat.S_ISREG(status.st_mode):
             kind = _SPECIAL.get(stat.S_IFMT(status.st_mode), "something else")
             problem = DataError(Code.BLOB_UNRECOGNISED, f"it is no file, but {kind}", blob=name)
-        elif not _is_utf8(name):
-            name = os.fsencode(name).decode("utf-8", "backslashreplace")
+        elif name != (name := os.fsencode(name).decode("utf-8", "backslashreplace")):
             problem = _unreadable(
                 name, "its name is not UTF-8 text", "Rename the file, then run again"
             )
@@ -215,58 +220,40 @@ class FolderContainer:
 
     def _expect(self, status: os.stat_result, blob: Blob) -> None:
         if _etag(status) != blob.etag:
-            raise RetryLaterError(
-                Code.BLOB_CHANGED,
-                "the file is not the one that was listed: it was written or replaced since",
-                next_step="Run again; it is then read as it is by then",
-                container=self.label,
-                blob=blob.name,
-            )
+            raise blob_changed(_FAILED, container=self.label, blob=blob.name)
 
     def _explain(self, error: OSError, blob: str | None = None) -> TapError:
         """Say what a failed system call means."""
         where = {"container": self.label, "blob": blob}
-        kind = "folder" if not blob or blob.endswith("/") else "file"
-        match error:
-            case FileNotFoundError() | NotADirectoryError() if blob is None:
-                return SettingsError(
-                    Code.CONTAINER_NOT_FOUND,
-                    "there is no such folder",
-                    next_step="Make it, or correct its path in the settings",
-                    **where,
-                )
-            case PermissionError() if blob is None:
-                return SettingsError(
-                    Code.CONTAINER_ACCESS_DENIED,
-                    "this user has no right to the folder",
-                    next_step="Grant it, or run the tap as a user who has it",
-                    **where,
-                )
-            case FileNotFoundError() | NotADirectoryError() | IsADirectoryError():
-                return RetryLaterError(
-                    Code.BLOB_MISSING,
-                    "the file was listed, but is gone",
-                    next_step="Run again; if it was removed by mistake, put it back first",
-                    **where,
-                )
-            case PermissionError():
-                what = f"this user has no right to the {kind}"
-                next_step = "Grant it, or run the tap as a user who has it"
-            case OSError() if error.errno in _DISK_FAULTS:
-                what = f"the {kind} can't be read: {error.strerror}"
-                next_step = "Make sure that its disk is sound, then run again"
-            case _:
-                return RetryLaterError(
-                    Code.STORAGE_UNAVAILABLE,
-                    f"the {kind} can't be read: {error.strerror or error}",
-                    next_step="Make sure that its disk or share is there, then run again",
-                    **where,
-                )
-        return _unreadable(blob or "", what, next_step, container=self.label)
+        name = "folder" if not blob or blob.endswith("/") else "file"
+        what = f"the {name} can't be read: {error.strerror or error}"
+        kind: type[TapError] = RetryLaterError
+        if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+            if blob is not None:
+                return blob_missing(_FAILED, **where)
+            kind, code, what = (
+                SettingsError,
+                Code.CONTAINER_NOT_FOUND,
+                "there is no such folder",
+            )
+            next_step = "Make it, or correct its path in the settings"
+        elif isinstance(error, PermissionError):
+            kind, code = SettingsError, Code.CONTAINER_ACCESS_DENIED
+            if blob is not None:
+                kind, code = DataError, Code.BLOB_UNREADABLE
+            what = f"this user has no right to the {name}"
+            next_step = "Grant it, or run the tap as a user who has it"
+        elif blob is not None and error.errno in _DISK_FAULTS:
+            kind, code = DataError, Code.BLOB_UNREADABLE
+            next_step = "Make sure that its disk is sound, then run again"
+        else:
+            code = Code.STORAGE_UNAVAILABLE
+            next_step = "Make sure that its disk or share is there, then run again"
+        return kind(code, what, next_step=next_step, **where)
 
 
-def _unreadable(blob: str, what: str, next_step: str, **where: object) -> DataError:
-    return DataError(Code.BLOB_UNREADABLE, what, next_step=next_step, blob=blob, **where)
+def _unreadable(blob: str, what: str, next_step: str) -> DataError:
+    return DataError(Code.BLOB_UNREADABLE, what, next_step=next_step, blob=blob)
 
 
 def _without_content(name: str, problem: TapError) -> Blob:
@@ -295,11 +282,3 @@ def _moment(nanoseconds: int) -> datetime:
 def _etag(status: os.stat_result) -> str:
     times = f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
     return f"{status.st_ino:x}-{status.st_size:x}-{times}"
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -6,7 +6,6 @@ reference of the Blob Storage REST API.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
@@ -48,6 +47,7 @@ CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web
 _CLOCK_SKEW = timedelta(minutes=15)
 
 _PATHS = (os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}")  # how a path begins
+_ADDRESS = re.compile(r"[0-9.]+|.*:.*")
 _NO_SAS = "carries no SAS (no sig=)"
 _OTHER_SERVICES = re.compile(r"\.(dfs|file|queue|table|web)\.(?:core|storage)\.")
 # What an account SAS has to allow beside permissions: parameter, letter, name.
@@ -258,23 +258,14 @@ def _check_host(scheme: str, host: str, setting: str) -> None:
 
 def _check_path(path: str, host: str, setting: str) -> None:
     segments = path.strip("/").split("/")
-    if _is_path_style(host):
-        segments = segments[1:]  # the first names the account
+    if "." not in host or _ADDRESS.fullmatch(host):
+        segments = segments[1:]  # an emulator: the first names the account
     if not any(segments):
         _refuse(setting, "names a storage account, but no container in it")
     if len(segments) > 1:
         _refuse(setting, "is the address of a blob or folder, not of a container")
     if not CONTAINER_NAME.fullmatch(segments[0]):
         _refuse(setting, f"names the container {segments[0]!r}, which can't be one's name")
-
-
-def _is_path_style(host: str) -> bool:
-    """Whether the account stands in the path: emulators, reached by address or plain name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host
-    return True
 
 
 def _read_sas(parts: SplitResult, setting: str) -> Sas | None:

@@ -17,7 +17,7 @@ from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.containers.urls import READ_AND_LIST, check_container_url
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text
-from tap_mobile_engagement.sources.base import Check, Export, OnFailure, Part
+from tap_mobile_engagement.sources.base import Check, Export, ExportSource, OnFailure, Part
 from tap_mobile_engagement.sources.files import Files
 from tap_mobile_engagement.sources.patterns import Rules
 
@@ -62,8 +62,10 @@ def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
     return ArchiveSource(settings, container=container, timing=timing)
 
 
-class ArchiveSource:
+class ArchiveSource(ExportSource):
     """Yields the export files that are in a container, each as an export.
+
+    Files do not say which app they are of, so state stands at stream level.
 
     Args:
         settings: The checked configuration.
@@ -88,11 +90,6 @@ class ArchiveSource:
         self._files = Files(
             container, self._rules, now=timing.now, attend=timing.check, workers=workers
         )
-
-    @property
-    def partitions(self) -> tuple[str, ...]:
-        """None: files do not say which app they are of, so state stands at stream level."""
-        return ()
 
     def checks(self) -> Sequence[Check]:
         """That the container exists and can be listed, and that a file matches."""
@@ -204,21 +201,22 @@ class _Progress:
         self.last: File | None = None
         self._arrivals = arrivals
         self._files_of = files_of
-        self._left: dict[Blob, int] = {}
-        self._exported: set[Blob] = set()
+        # Of a blob that is done in part, the files left, and whether one had records.
+        self._left: dict[Blob, tuple[int, bool]] = {}
 
     def done(self, file: File, *, exported: bool = False) -> None:
         """Note that a file is done: its records are out, or it has none."""
         if self.is_held:
             return
         self.last, blob = file, file.blob
+        left, has_records = self._left.pop(blob, (len(self._files_of(blob)), False))
+        left, has_records = left - 1, has_records or exported
+        if left:
+            self._left[blob] = left, has_records
+            return
+        self._arrivals.finish(blob, exported=has_records)
         if exported:
-            self._exported.add(blob)
-        self._left[blob] = self._left.get(blob, len(self._files_of(blob))) - 1
-        if not self._left[blob]:
-            self._arrivals.finish(blob, exported=blob in self._exported)
-            if exported:
-                self._arrivals.note()
+            self._arrivals.note()
 
 
 def _concerns(file: File, data_type: DataType) -> bool:

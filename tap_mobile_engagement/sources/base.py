@@ -132,11 +132,12 @@ class Export:
 
 
 class ExportSource(Protocol):
-    """Where exports come from."""
+    """Where exports come from; each of a data type, of one of the partitions, and its state."""
 
     @property
     def partitions(self) -> tuple[str, ...]:
         """The apps, each with a state of its own; empty where state stands at stream level."""
+        return ()
 
     def checks(self) -> Sequence[Check]:
         """What has to hold before anything is asked of it, in an order that makes sense."""
@@ -153,11 +154,7 @@ class ExportSource(Protocol):
     ) -> Iterator[Export]:
         """The exports that are due, in commit order.
 
-        Args:
-            data_type: What to export.
-            app_name: One of the partitions; empty where there are none.
-            state: The state of that stream and partition.
-            save: Writes a STATE message, so that a change of a state survives a crash.
+        ``save`` writes a STATE message, so that a change of a state survives a crash.
         """
 
     def keep_state(self, save: Callable[[], None]) -> None:

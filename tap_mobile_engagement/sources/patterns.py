@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unicodedata import normalize
 
-import msgspec
 from msgspec import Struct
 
 from tap_mobile_engagement.errors import Code, SettingsError
@@ -51,17 +50,19 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
     def enters(self, folder: str) -> bool:
         """Whether a file in that folder may be looked at; the name ends with a slash."""
-        return may_match_in(self.pattern, folder)
+        levels, names = self.pattern.split("/"), folder.rstrip("/").split("/")
+        for level, name in zip(levels, names, strict=False):
+            if "**" in level:
+                return True
+            if not matches(level, name):
+                return False
+        return len(names) < len(levels)
 
     @property
     def prefix(self) -> str:
         """What the names of all files that are looked at begin with, in any encoding."""
         found = re.match(r"[^*?\[\x80-\U0010ffff]*", normalize("NFC", self.pattern))
         return found[0] if found else ""
-
-    def to_state(self) -> Any:
-        """The rules as a state holds them."""
-        return msgspec.to_builtins(self)
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -78,17 +79,6 @@ def matches(pattern: str, name: str) -> bool:
     if not name.isascii():
         name = normalize("NFC", name)
     return _compiled(pattern).fullmatch(name) is not None
-
-
-def may_match_in(pattern: str, folder: str) -> bool:
-    """Whether a pattern can match any name in a folder, whose own name ends with a slash."""
-    levels, names = pattern.split("/"), folder.rstrip("/").split("/")
-    for level, name in zip(levels, names, strict=False):
-        if "**" in level:
-            return True
-        if not matches(level, name):
-            return False
-    return len(names) < len(levels)
 
 
 def why_no_match(pattern: str, names: Sequence[str]) -> str:

@@ -17,7 +17,6 @@ from tap_mobile_engagement.settings import ArchiveType
 from tap_mobile_engagement.sources.patterns import (
     Rules,
     matches,
-    may_match_in,
     why_no_match,
 )
 
@@ -113,8 +112,8 @@ def test_letters_are_the_same_however_they_are_encoded(form: Form, other: Form) 
 def test_a_folder_is_entered_only_if_a_name_in_it_may_match(
     pattern: str, yes: list[str], no: list[str]
 ) -> None:
-    assert [folder for folder in yes if not may_match_in(pattern, folder)] == []
-    assert [folder for folder in no if may_match_in(pattern, folder)] == []
+    assert [folder for folder in yes if not Rules(pattern).enters(folder)] == []
+    assert [folder for folder in no if Rules(pattern).enters(folder)] == []
 
 
 def matches_slowly(parts: tuple[str, ...], name: str) -> bool:
@@ -163,14 +162,14 @@ def test_no_name_takes_long(pattern: str, name: str) -> None:
 def test_any_text_is_a_pattern_or_a_wrong_setting(pattern: str, name: str) -> None:
     with suppress(SettingsError):
         matches(pattern, name)
-        may_match_in(pattern, f"{name}/")
+        Rules(pattern).enters(f"{name}/")
 
 
 @given(st.text("a/*?[]!", min_size=1, max_size=8), st.text("ab/", min_size=1, max_size=8))
 def test_no_folder_with_a_match_is_passed_by(pattern: str, name: str) -> None:
     if matches(pattern, name) and not re.search("^/|//|/$", name):
         for at in (found.end() for found in re.finditer("/", name)):
-            assert may_match_in(pattern, name[:at])
+            assert Rules(pattern).enters(name[:at])
 
 
 @pytest.mark.parametrize(

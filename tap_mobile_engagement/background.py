@@ -36,18 +36,14 @@ _SLICE = 0.1  # seconds; how long a stop may go unnoticed
 def interruptible(
     call: Callable[[], Result], clock: Clock, *, grace: float = 0.0, limit: float = 0.0
 ) -> Result:
-    """What a call returns; a stop of the run ends the wait for it, not the call.
+    """What a call in a thread of its own returns or raises.
 
-    Args:
-        call: Is made in a thread of its own.
-        clock: Tells of a stop.
-        grace: Seconds by which the call is waited for beyond a stop.
-        limit: Seconds by which it is waited for in all; 0 for any time.
+    A stop of the run ends the wait for it, not the call: after ``grace`` seconds. So does the
+    ``limit`` in seconds, where it is not 0.
 
     Raises:
         RunStopped: If the run is stopped, before or meanwhile.
         TimeoutError: If it takes longer than the limit.
-        BaseException: What the call raised.
     """
     clock.check()
     outcome: Future[Result] = Future()
@@ -102,12 +98,10 @@ def map_in_order(
 def fetched_ahead(
     fetch: Callable[[], Generator[bytes]], clock: Clock, *, budget: int = BUDGET
 ) -> Iterator[Iterator[bytes]]:
-    """Chunks that a thread fetches while the reader works, within a budget of memory.
+    """Chunks that a thread fetches while the reader works.
 
-    Args:
-        fetch: Begins the download; it is closed in the thread that reads it.
-        clock: Tells of a stop.
-        budget: Bytes that may wait for the reader; never less than one chunk.
+    At most ``budget`` bytes wait for the reader, and at least one chunk. ``fetch`` begins the
+    download; it is closed in the thread that reads it.
     """
     queue = _ChunkQueue(clock, budget)
 

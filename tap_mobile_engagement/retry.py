@@ -89,14 +89,11 @@ class Retry:
     def call(self, attempt: Callable[[], Result], *, clock: Clock, name: str) -> Result:
         """What an attempt returns; it is made again while it raises :class:`PassingError`.
 
-        Args:
-            attempt: Makes the request once.
-            clock: Ends the pauses when the run is stopped.
-            name: Whom it asks, for the log.
+        The log calls whom it asks by that name.
 
         Raises:
             TapError: The error of the last attempt.
-            RunStopped: If the run is stopped.
+            RunStopped: If the run is stopped, which also ends a pause.
         """
         tries = 0
 

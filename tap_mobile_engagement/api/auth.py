@@ -100,9 +100,8 @@ class TokenProvider:
     def token(self, *, rejected: str | None = None) -> str:
         """A token that is good for some minutes at least.
 
-        Args:
-            rejected: One that the service rejected before its time. When several threads had
-                the same one rejected, only the first of them asks for another.
+        It is another one than the ``rejected``. When several threads had the same one rejected,
+        only the first of them asks for another.
 
         Raises:
             SettingsError: ``AUTH_FAILED`` if the tenant, the client or the secret is refused.

@@ -56,6 +56,7 @@ CAMPAIGN_KINDS = {
 """What the campaigns list calls each campaign type of push feedback."""
 
 _TASKS = "devices/exportTasks"
+_TIMED_OUT = HTTPStatus.REQUEST_TIMEOUT
 
 log = logging.getLogger(__name__)
 
@@ -160,10 +161,6 @@ class ServiceClient:
 
         A device that disappears between the list and the request for its details, or that has
         no id to ask for, is given as the list had it.
-
-        Args:
-            app: The app.
-            workers: Requests for details that may be under way at a time.
         """
         devices = self.list_devices(app)
         return map_in_order(partial(self._with_details, app), devices, workers=workers)
@@ -220,7 +217,7 @@ class ServiceClient:
         answer = self._send("GET", url)
         if answer.ok:
             return answer
-        raise (_not_found(answer) or _refused(answer)).at(app=app)
+        raise _refused(answer).at(app=app)
 
     def _send(self, method: str, url: str, *, body: bytes | None = None) -> Answer:
         """Send with a token; once more with another one where it is rejected.
@@ -252,23 +249,14 @@ class ServiceClient:
 
     def _creation_failed(self, answer: Answer) -> TapError:
         """The error for a creation that did not succeed."""
-        match answer.status:
+        if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}:
             # Limits, or a conflict that passes: nothing was created.
-            case HTTPStatus.CONFLICT | HTTPStatus.TOO_MANY_REQUESTS:
-                retry_after = self._retry_after(answer)
-                return TaskRefusedError(answer.extract(), retry_after, **answer.where)
-            case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                return SettingsError(
-                    Code.TASK_TOO_LARGE,
-                    f"the service won't export so much at once: {answer.extract()}",
-                    next_step="Set a smaller window_days",
-                    **answer.where,
-                )
-            case status if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004
-                # What broke down may have done so behind the creation.
-                return creation_uncertain(answer.extract()).at(**answer.where)
-            case _:
-                return _not_found(answer) or _refused(answer, rejected=Code.TASK_REJECTED)
+            retry_after = self._retry_after(answer)
+            return TaskRefusedError(answer.extract(), retry_after, **answer.where)
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == _TIMED_OUT:
+            # What broke down may have done so behind the creation.
+            return creation_uncertain(answer.extract()).at(**answer.where)
+        return _refused(answer, rejected=Code.TASK_REJECTED)
 
 
 def path_segment(text: str) -> str:
@@ -316,54 +304,54 @@ def _object(answer: Answer) -> dict[str, Any]:
     return content
 
 
-def _not_found(answer: Answer) -> TapError | None:
-    """The error for a 404 where only the app can be what is not found."""
-    if answer.status != HTTPStatus.NOT_FOUND:
-        return None
-    return SettingsError(
+_REFUSALS = {
+    HTTPStatus.UNAUTHORIZED: (
+        Code.AUTH_FAILED,
+        "the service rejects the access token",
+        "Check tenant_id and client_id, and the rights of the service principal",
+    ),
+    HTTPStatus.FORBIDDEN: (
+        Code.ACCESS_DENIED,
+        "the service denies access",
+        "Give the service principal a role on the app, and check that the app is not disabled",
+    ),
+    HTTPStatus.NOT_FOUND: (
         Code.APP_NOT_FOUND,
-        f"the service does not know the app: {answer.extract()}",
-        next_step="Check app_names (resource names), app_collection, resource_group and"
-        " subscription_id",
-        **answer.where,
-    )
+        "the service does not know the app",
+        "Check app_names (resource names), app_collection, resource_group and subscription_id",
+    ),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+        Code.TASK_TOO_LARGE,
+        "the service won't export so much at once",
+        "Set a smaller window_days",
+    ),
+}
 
 
 def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
-    """The error for an answer that is an error for every verb.
+    """The error for an answer that is not ``ok``.
 
     Args:
-        answer: An answer that is not ``ok``.
+        answer: The answer.
         rejected: The code where the service doesn't accept the request as such.
     """
-    said = answer.extract()
     kind: type[TapError] = SettingsError
-    match answer.status:
-        case HTTPStatus.UNAUTHORIZED:
-            code, what = Code.AUTH_FAILED, f"the service rejects the access token: {said}"
-            step = (
-                "Check tenant_id and client_id, and that the service principal may use this "
-                "subscription (a fresh token was rejected, too)"
-            )
-        case HTTPStatus.FORBIDDEN:
-            code, what = Code.ACCESS_DENIED, f"the service denies access: {said}"
-            step = (
-                "Give the service principal a role on the app, and check that the app is not "
-                "disabled"
-            )
-        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            kind, code = RetryLaterError, Code.SERVICE_UNAVAILABLE
-            what = f"the service failed: {said}"
-            step = "Run again later; the state tells where to continue"
-        case status if status >= HTTPStatus.BAD_REQUEST:
-            code, what = rejected, f"the service does not accept the request: {said}"
-            step = (
-                "Check the settings that name the app, its collection and subscription, the "
-                "dates and the container URL"
-            )
-        case _:
-            kind, code = DataError, Code.BAD_ANSWER
-            target = one_line(answer.headers.get("Location", "nowhere"))
-            what = f"the service redirects to {target!r}, where the access token is not sent"
-            step = "Check that api_url points to the service itself"
-    return kind(code, what, next_step=step, **answer.where)
+    said = answer.extract()
+    if answer.status in _REFUSALS:
+        code, what, step = _REFUSALS[HTTPStatus(answer.status)]
+    elif answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind, code, what = RetryLaterError, Code.SERVICE_UNAVAILABLE, "the service failed"
+        step = "Run again later; the state tells where to continue"
+    elif answer.status >= HTTPStatus.BAD_REQUEST:
+        code, what = rejected, "the service does not accept the request"
+        step = (
+            "Check the settings that name the app, its collection and subscription, the dates "
+            "and the container URL"
+        )
+    else:
+        kind, code, said = DataError, Code.BAD_ANSWER, "the access token is not sent there"
+        what = (
+            f"the service redirects to {one_line(answer.headers.get('Location', 'nowhere'))!r}"
+        )
+        step = "Check that api_url points to the service itself"
+    return kind(code, f"{what}: {said}", next_step=step, **answer.where)

@@ -157,16 +157,19 @@ class SharedStorage(TaskStorage):
         self, task: TaskEntry, blobs: Iterable[Blob], data_type: DataType
     ) -> None:
         """Take a task of an earlier run for lost, if there are blobs that may be its own."""
-        since = task.created - _CLOCK_SKEW
-        maybe = [b for b in blobs if b.arrived >= since and b.name not in self._named]
+        maybe = [
+            blob
+            for blob in blobs
+            if blob.arrived + _CLOCK_SKEW >= task.created and blob.name not in self._named
+        ]
         if any(self._may_hold(blob, data_type) for blob in maybe):
             # Its range is exported again: what it wrote must not be taken for the next task's.
             self._settle(b for b in maybe if self._may_hold(b, data_type, in_doubt=False))
             raise task_lost("nothing tells which files an export task of an earlier run wrote")
 
     def _settle(self, blobs: Iterable[Blob]) -> None:
-        self._settled = self._settled or set()
-        self._settled.update((blob.name, blob.etag) for blob in blobs)
+        if self._settled is not None:  # else all of them are, before the first task
+            self._settled.update((blob.name, blob.etag) for blob in blobs)
 
     def _unsettled(self, blobs: Iterable[Blob]) -> list[Blob]:
         settled = self._settled or ()

@@ -72,10 +72,7 @@ _PHASES = {
 class Observer:
     """Is told what happens, and shows it; safe to use from several threads.
 
-    Args:
-        now: The clock.
-        sas_ends: When the SAS in each setting ends; None where it doesn't say.
-        timeline_path: The file for the picture of the run; None for no picture.
+    It knows when the SAS in each setting ends, where it says so. A path is for the picture.
     """
 
     def __init__(

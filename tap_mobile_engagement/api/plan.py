@@ -67,7 +67,6 @@ class Plan:
     """All exports that are due, and how far each has come.
 
     Attributes:
-        limit: How many tasks may run at once, over all data types and apps.
         schedule: The pace of polling, and of tries after a failure.
         timeout: How long a task may take, from its creation.
         one_at_a_time: Data types whose tasks could be mixed up, with each other or with those
@@ -115,8 +114,7 @@ class Plan:
         most overdue one first: so with many tasks, or a service that answers slowly, neither
         a new task nor a poll is put off for ever.
 
-        Returns:
-            The export; or when to ask again; None for not before something is reported.
+        Without one it is the time to ask again; None for not before something is reported.
         """
         polls = []
         wakes = []
@@ -222,9 +220,8 @@ class Plan:
     ) -> timedelta | None:
         """The service takes no further task for now: fewer at a time, and a pause.
 
-        Returns:
-            How long no task is created; None if the service is given up. Then all that has no
-            task yet has failed.
+        Returns the pause; None if the service is given up. Then all that has no task yet has
+        failed.
         """
         export.phase = Phase.DUE
         running = sum(e.phase is Phase.RUNNING for e in self._exports)
@@ -268,8 +265,7 @@ class Plan:
     def searched(self, export: PendingExport, parts: Sequence[Part], now: datetime) -> bool:
         """Blobs were looked for; with none, look again for a while, then take it as empty.
 
-        Returns:
-            Whether the search is over.
+        Returns whether the search is over.
         """
         if not parts and self.looks_again(export, now):
             pause = timedelta(seconds=_BLOB_PAUSES.pause(export.searches))

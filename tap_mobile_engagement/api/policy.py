@@ -47,48 +47,42 @@ def has_succeeded(
             deadline) or ``TASK_LOST``.
     """
     assert export.task is not None  # noqa: S101  (it was asked about)
-    minutes = f"{timeout / timedelta(minutes=1):.0f} minutes"
-    is_late = now >= later(export.task.created, timeout)
+    created = export.task.created
     if answer is None:
-        is_visible = now >= later(export.task.created, VISIBLE_WITHIN)
-        if export.misses >= MISSES_UNTIL_LOST and is_visible:
-            raise task_lost("the service does not know the export task any more", export)
+        if export.misses >= MISSES_UNTIL_LOST and now >= later(created, VISIBLE_WITHIN):
+            raise task_lost("the service does not know the export task any more")
         return False
-    match known_state(answer.state):
+    state = known_state(answer.state)
+    match state:
         case TaskState.SUCCEEDED:
             return True
         case TaskState.FAILED:
             details = one_line(answer.error_details or "it does not say why")
             what = f"the export task failed: {details}"
-            raise RetryLaterError(Code.TASK_FAILED, what, next_step=_AGAIN, **export.where)
-        case TaskState.QUEUED | TaskState.STARTED:
-            if is_late:
-                raise RetryLaterError(
-                    Code.TASK_TIMEOUT,
-                    f"the export task is still {answer.state.strip()} after {minutes}",
-                    next_step="Run again with a smaller window_days, or a larger "
-                    "task_timeout_minutes",
-                    **export.where,
-                )
-            return False
-        case None:
-            if is_late:
-                raise RetryLaterError(
-                    Code.UNKNOWN_TASK_STATE,
-                    f"the export task is in state {one_line(answer.state)!r}, which is "
-                    f"unknown, and its {minutes} are up",
-                    next_step="Look up what the state means, then run again",
-                    **export.where,
-                )
-            return False
-        case state:
+            raise RetryLaterError(Code.TASK_FAILED, what, next_step=_AGAIN)
+        case TaskState.QUEUED | TaskState.STARTED | None:
+            if now < later(created, timeout):
+                return False
+        case _:
             assert_never(state)
+    minutes = f"{timeout / timedelta(minutes=1):.0f} minutes"
+    if state is None:
+        raise RetryLaterError(
+            Code.UNKNOWN_TASK_STATE,
+            f"the export task is in state {one_line(answer.state)!r}, which is unknown, and "
+            f"its {minutes} are up",
+            next_step="Look up what the state means, then run again",
+        )
+    raise RetryLaterError(
+        Code.TASK_TIMEOUT,
+        f"the export task is still {state} after {minutes}",
+        next_step="Run again with a smaller window_days, or a larger task_timeout_minutes",
+    )
 
 
-def task_lost(what: str, export: PendingExport | None = None) -> RetryLaterError:
+def task_lost(what: str) -> RetryLaterError:
     """The error for a task that is gone, or whose blobs are: its range is exported again."""
-    where = export.where if export else {}
-    return RetryLaterError(Code.TASK_LOST, what, next_step=_AGAIN, **where)
+    return RetryLaterError(Code.TASK_LOST, what, next_step=_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +142,12 @@ class Intake:
 def find_orphan(
     listed: Iterable[Any], description: str, export_type: str | None, *, age: timedelta
 ) -> ExportTask | None:
-    """Find the task that a request with a lost answer created.
+    """Find the task that a request with a lost answer created, among those listed.
 
-    Only the description decides: any other task may be a stranger's, and write to another
-    container. Creation times only tell when to stop looking, and are compared among
-    themselves, because the service's clock may be far from ours.
-
-    Args:
-        listed: What the service lists, newest first; read no further than needed.
-        description: The request's description, which no other has.
-        export_type: ``exportType`` of its data type.
-        age: How long ago the request was sent.
+    Only the description decides, which no other request has: any other task may be a
+    stranger's, and write to another container. The newest come first. Creation times only tell
+    when to stop looking, by the request's ``age``, and are compared among themselves, because
+    the service's clock may be far from ours.
     """
     newest: datetime | None = None
     for answer in listed:

@@ -93,14 +93,11 @@ class TaskRunner:
     ) -> tuple[PendingExport, float] | None:
         """Wait for the next export of a data type and app, in commit order.
 
-        ``take_notes`` is called in between, to bring the state up to date.
-
-        Returns:
-            The export, ready, and the seconds waited; None if nothing is left.
+        ``take_notes`` is called in between, to bring the state up to date. With the export come
+        the seconds waited; None if nothing is left.
 
         Raises:
             TapError: Why the export could not be had.
-            RunStopped: If the run is stopped meanwhile.
         """
         started = time.monotonic()
         while True:
@@ -211,14 +208,11 @@ class TaskRunner:
                 self._observer.happened(What.REFUSED, export, detail=detail)
 
     def submit(self, export: PendingExport) -> None:
-        """Create the task of an export.
+        """Create the task of an export, as :meth:`.ServiceClient.create_task`.
 
         Raises:
-            TaskRefusedError: If the service takes no further task now.
-            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` if answers were lost again and again,
-                and no task showed up.
-            SettingsError: As :meth:`.ServiceClient.create_task`.
-            RunStopped: If the run is stopped meanwhile.
+            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` only if answers were lost again and
+                again, and no task showed up.
         """
         # The words that follow keep "…/1" from being found in the description of request 12.
         description = f"tap-mobile-engagement {self._run_id}/{next(self._numbers)} {export}"
@@ -273,10 +267,7 @@ class TaskRunner:
         """Ask once for the task of an export; its phase tells whether it has succeeded.
 
         Raises:
-            RetryLaterError: As :func:`.policy.has_succeeded`; also ``SERVICE_UNAVAILABLE``,
-                after which the task is still worth waiting for.
-            SettingsError: As every method of the client.
-            RunStopped: If the run is stopped meanwhile.
+            TapError: As :func:`.policy.has_succeeded`, or of the request.
         """
         assert export.task is not None  # noqa: S101  (its phase is RUNNING)
         before = export.state

@@ -123,6 +123,7 @@ def run(
             target.take_state(state)
         written += 1
         if written == killed_after:
+            source.close()  # a run that is killed begins nothing more
             raise KilledError
 
     try:

@@ -6,7 +6,7 @@ import json
 import tracemalloc
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,43 @@ def test_a_task_of_an_earlier_run_without_named_blobs_is_lost(tmp_path: Path) ->
     # and what it wrote is not given to the task that exports the range again.
     again = scene.begun(number=2)
     scene.write("2.json")
+    assert scene.found(again) == ["2.json"]
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_state_may_claim_any_time_for_a_task(tmp_path: Path, year: int) -> None:
+    scene = Scene(tmp_path)
+    earlier = pending()
+    created = datetime(year, 1, 1, tzinfo=UTC)
+    earlier.task = earlier.entry(ExportTask(id=TASK_ID, state="Queued"), created)
+    scene.write("1.json")
+
+    # (of a blob that came before it, another task may be the owner)
+    if year == 1:
+        with pytest.raises(RetryLaterError, match="TASK_LOST"):
+            scene.storage.find(earlier)
+    else:
+        assert scene.found(earlier) == []
+
+
+def test_what_was_there_before_the_first_task_is_no_tasks_though_one_was_lost(
+    tmp_path: Path,
+) -> None:
+    # Given a stranger's blob, and a task of an earlier run that is lost
+    scene = Scene(tmp_path)
+    earlier = pending()
+    task_of(earlier, earlier=True)
+    scene.write("1.json")
+    (tmp_path / "1.json").touch()
+    with pytest.raises(RetryLaterError, match="TASK_LOST"):
+        scene.storage.find(earlier)
+    scene.write("stranger.json")
+
+    # when another task is made
+    again = scene.begun(number=2)
+    scene.write("2.json")
+
+    # then it gets neither of the blobs that were there before it.
     assert scene.found(again) == ["2.json"]
 
 

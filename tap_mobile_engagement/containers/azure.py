@@ -202,7 +202,7 @@ def _blob_of(found: BlobProperties) -> Blob:
     # A listing gives ETags as the service does, without quotation marks; headers have them.
     return Blob(
         name=found.name,
-        size=found.size,
+        size=int(found.size),
         etag=found.etag.strip('"'),
         arrived=found.last_modified.astimezone(UTC),
         problem=blob_archived(blob=found.name) if found.blob_tier == "Archive" else None,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 log = logging.getLogger("tap-mobile-engagement")
+
+_MOST_BYTES = 100_000_000  # of a file; a device may never end
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,14 @@ class Input:
         """Read a JSON object from a file, or raise the error; an empty state is no state."""
         named = f"the {self.kind} file {path}"
         try:
-            content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+            is_stdin = path == "-"
+            with open(0 if is_stdin else path, "rb", closefd=not is_stdin) as file:
+                content = file.read(_MOST_BYTES + 1)
         except (OSError, ValueError) as error:  # ValueError: a path with U+0000
             reason = error.strerror if isinstance(error, OSError) else error
             raise self.bad(f"{named} can't be read: {reason}") from None
+        if len(content) > _MOST_BYTES:
+            raise self.bad(f"{named} has more than {_MOST_BYTES} bytes")
         if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:4]:
             raise self.bad(f"{named} is not UTF-8 but UTF-16 or UTF-32")
         try:
@@ -130,6 +134,15 @@ def check_log_level(prefix: str) -> None:
             f"the variable {name} is no level of a log: {level!r}",
             next_step=f"Write it like this: {name}=WARNING",
         )
+
+
+def log_config_failed(error: Exception) -> SettingsError:
+    """The error for a file that the SDK can't set up the log from."""
+    return SettingsError(
+        Code.BAD_SETTING,
+        f"the file that SINGER_SDK_LOG_CONFIG names sets up no log: {error}",
+        next_step="Write it as Python's logging takes it, in YAML, or remove the variable",
+    )
 
 
 def warn_of_unknown(names: Iterable[str], known: Collection[str], kind: str) -> None:

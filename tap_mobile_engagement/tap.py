@@ -29,6 +29,7 @@ from tap_mobile_engagement.inputs import (
     check_catalog,
     check_log_level,
     checked_state,
+    log_config_failed,
     read_environment,
     warn_of_unknown,
 )
@@ -223,7 +224,10 @@ class TapMobileEngagement(Tap):
         """The command, with its log set up."""
         with errors_on_one_line():
             check_log_level(cls._env_var_prefix)
-        command: Command = super().cli
+            try:
+                command: Command = super().cli
+            except Exception as error:
+                raise log_config_failed(error) from error
         return command
 
     @classmethod

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,3 +113,30 @@ def test_a_secret_in_a_broken_file_is_not_shown(archive: Archive) -> None:
     outcome = archive.run(config=b'{"client_secret": "cl1ent-s3cret", oops}')
 
     assert "cl1ent-s3cret" not in outcome.refusal()
+
+
+@pytest.mark.parametrize("option", ["config", "catalog", "state"])
+def test_a_file_that_never_ends_is_refused(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr("tap_mobile_engagement.inputs._MOST_BYTES", 1000)
+    config = archive.file("config.json", archive.settings)
+
+    line = tap("--config", config, f"--{option}", "/dev/zero").refusal()
+
+    assert "has more than 1000 bytes" in line
+
+
+@pytest.mark.parametrize("content", [b"version: 1\nhandlers: 5", b"5", b"version: 2", b"{"])
+def test_a_configuration_of_the_log_that_is_none_is_refused(
+    archive: Archive, content: bytes
+) -> None:
+    config = archive.file("config.json", archive.settings)
+    env = {**os.environ, "SINGER_SDK_LOG_CONFIG": archive.file("log.yml", content)}
+    program = [sys.executable, "-m", "tap_mobile_engagement", "--config", config]
+
+    done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "BAD_SETTING: the file that SINGER_SDK_LOG_CONFIG names" in line

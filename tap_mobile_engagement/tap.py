@@ -187,10 +187,14 @@ class TapMobileEngagement(Tap):
         dry_run_record_limit: int | None = 1,
         streams: Iterable[Stream] | None = None,
     ) -> bool:
-        """Log what came of each check, then sync a few records of what needs no task."""
+        """Log what came of each check, then sync a few records of what needs no task.
+
+        Streams that are off stay off: the SDK would sync them, with no field in their schema.
+        """
         with self._ended_by_signal():
             report_checks(self.source.checks())
-            return super().run_sync_dry_run(dry_run_record_limit, streams)
+            tested = [each for each in streams or self.streams.values() if each.selected]
+            return super().run_sync_dry_run(dry_run_record_limit, tested)
 
     # Signals: they only set a flag, so that no message is cut in the middle.
 

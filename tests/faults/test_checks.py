@@ -44,6 +44,7 @@ def test_every_check_has_its_verdict_and_no_task_is_created(
         "app shop: passed",
     ]
     assert run.messages.records("devices")
+    assert run.messages.of_type("SCHEMA", "campaigns") == []  # it is off
     assert simulator.tasks == []
 
 

@@ -63,7 +63,6 @@ class Content:
             least :data:`HEAD_SIZE`, fewer only if it has no more, or if it is damaged.
         rest: What follows the head, once; its damage is raised where it occurs.
         offset: How much white space stood before the head, in bytes.
-        is_whole: Whether the head is all of it, undamaged.
         member: Name of the member of a zip file; empty where it is none.
     """
 
@@ -72,7 +71,6 @@ class Content:
     head: bytes
     rest: Iterator[bytes]
     offset: int
-    is_whole: bool
     member: str = ""
 
     def chunks(self, start: int = 0) -> Iterator[bytes]:
@@ -107,32 +105,32 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
         compression = Compression.GZIP
         head, stored = peek(gunzip(stored), _MAGIC_SIZE)
     found, mark = _encoding_of(head)
+    text = _without(stored, mark)
     if found in _UTF_16:
-        text = _from_utf16(_dropped(stored, mark), found, mark)
+        text = _from_utf16(text, found, mark)
     elif encoding and found is None:
-        text = _read_as(stored, encoding)
-    else:
-        text = _dropped(stored, mark) if mark else stored
-    head, rest, offset, is_whole = _head_of(text)
-    name = encoding if encoding and found is None else found or Encoding.UTF_8
-    return Content(compression, str(name), head, rest, offset, is_whole)
+        text = _read_as(text, encoding)
+    name = found or encoding or Encoding.UTF_8
+    head, rest, offset = _head_of(text)
+    return Content(compression, str(name), head, rest, offset)
 
 
 def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
     """Look at the first bytes without losing them.
 
     Returns:
-        The beginning, and the whole.
+        The beginning, of at least that size where there is as much before the end or damage;
+        and the whole, which begins with it as one piece.
     """
     taken: list[bytes] = []
     length = 0
     rest = chunks
     try:
-        for chunk in chunks:
-            taken.append(chunk)
-            length += len(chunk)
-            if length >= size:
-                break
+        while length < size:
+            taken.append(next(chunks))
+            length += len(taken[-1])
+    except StopIteration:
+        pass
     except DataError as error:
         rest = _raising(error)
     head = b"".join(taken)
@@ -144,25 +142,23 @@ def _raising(error: DataError) -> Iterator[bytes]:
     raise error
 
 
-def _head_of(text: Iterator[bytes]) -> tuple[bytes, Iterator[bytes], int, bool]:
-    """The first bytes of a text, what follows, white space before it, whether that is all."""
+def _head_of(text: Iterator[bytes]) -> tuple[bytes, Iterator[bytes], int]:
+    """The first bytes of a text, what follows, and how much white space stood before it."""
     taken: list[bytes] = []
     length = offset = 0
     rest = text
-    is_whole = True
     try:
-        for chunk in text:
-            kept = chunk if taken else chunk.lstrip(WHITE)
+        while length < HEAD_SIZE:
+            chunk = next(text)
+            kept = chunk if length else chunk.lstrip(WHITE)
             offset += len(chunk) - len(kept)
-            if kept:
-                taken.append(kept)
-                length += len(kept)
-            if length >= HEAD_SIZE:
-                is_whole = False
-                break
+            taken.append(kept)
+            length += len(kept)
+    except StopIteration:
+        pass
     except DataError as error:
-        rest, is_whole = _raising(error), False
-    return b"".join(taken), rest, offset, is_whole
+        rest = _raising(error)
+    return b"".join(taken), rest, offset
 
 
 def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
@@ -183,7 +179,7 @@ def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
             return None, 0
 
 
-def _dropped(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+def _without(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Chunks without their first bytes."""
     for chunk in chunks:
         if len(chunk) > size:
@@ -191,7 +187,7 @@ def _dropped(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
         size = max(size - len(chunk), 0)
 
 
-def _from_utf16(chunks: Iterator[bytes], encoding: Encoding, offset: int) -> Iterator[bytes]:
+def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator[bytes]:
     """UTF-16 as UTF-8.
 
     Half a surrogate pair becomes what UTF-8 would make of it, which is not valid: what decodes

@@ -34,9 +34,7 @@ _RIGHT_FORM = (
 
 
 class StorageAccount:
-    """An Azure Storage account, with the right to make containers in it.
-
-    It asks for nothing before one of its methods is called.
+    """An Azure Storage account, with the right to make containers in it; not asked yet.
 
     Args:
         connection_string: As the Azure portal shows it under "Access keys".
@@ -136,21 +134,13 @@ class StorageAccount:
         return url
 
     def list_containers(self, prefix: str = "") -> Iterator[str]:
-        """The names of its containers that begin with the prefix, sorted.
-
-        Raises:
-            TapError: What keeps it from being listed.
-        """
+        """The names of its containers that begin with the prefix, sorted."""
         listing = self._service.list_containers(name_starts_with=prefix or None)
         failed = "the account's containers could not be listed"
         return self._storage.listing(listing.by_page, lambda found: str(found.name), failed)
 
     def delete_container(self, name: str) -> None:
-        """Delete a container with all that it holds, if it exists.
-
-        Raises:
-            TapError: What keeps it from being deleted.
-        """
+        """Delete a container with all that it holds, if it exists."""
 
         def delete() -> None:
             # It may be gone because of a try whose answer was lost.

@@ -45,10 +45,7 @@ _READ_RIGHT = timedelta(hours=1)
 
 
 class AzureContainer:
-    """A container in Azure Blob Storage, or in an emulator of it.
-
-    It asks for nothing before one of its methods is called. Its methods may be called from
-    several threads at once.
+    """A container in Azure Blob Storage, or in an emulator of it; threads may share it.
 
     Args:
         client: The SDK's client of the container, made with :func:`client_options`.
@@ -82,13 +79,7 @@ class AzureContainer:
         clock: Clock | None = None,
         request_bytes: int = REQUEST_BYTES,
     ) -> Self:
-        """The container that a URL names.
-
-        Args:
-            url: The URL. Without a SAS in it, an identity gives the right to read.
-            credential: The identity; that of the environment if None.
-            clock: Tells the time, and of a stop.
-            request_bytes: Bytes of a blob that one request asks for.
+        """The container that a URL names; see :func:`open_container`.
 
         Raises:
             SettingsError: CONTAINER_URL_INVALID, also if it takes an identity and

@@ -47,7 +47,7 @@ class Download:
 
     Args:
         blob: The version to read.
-        storage: How its requests are tried again and explained.
+        storage: Tries its requests again and explains their failures.
         client: Sends requests, without retries of its own.
         url: Gives the blob's URL with the right to read it, for each request anew.
         request_bytes: Bytes that one request asks for.

@@ -92,14 +92,8 @@ def explain(
 ) -> TapError:
     """The error for a fault that another try does not help: what failed, and what to do.
 
-    Args:
-        fault: What the storage answered.
-        failed: What failed: "the blob could not be read".
-        permission: The letter of the SAS permission that the request takes.
-        sas: What gave the right to ask; None if an account key or an identity did.
-        is_identity: Whether an identity did.
-        now: The time by this machine's clock, aware.
-        where: The container and maybe the blob.
+    The arguments are those of :meth:`Storage.tried` and the attributes of :class:`Storage`;
+    ``now`` is the time by this machine's clock.
     """
     if fault.status is None:
         return RetryLaterError(

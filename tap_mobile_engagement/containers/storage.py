@@ -145,11 +145,8 @@ class Storage:
         Args:
             by_page: The SDK's method of that name, of a listing that may be begun anew.
             convert: Makes a value of what the SDK lists.
-            failed: What to say if it fails.
+            failed: As for :meth:`call`.
             retry: How often a page is asked for.
-
-        Raises:
-            TapError: As :meth:`call`.
         """
         token: str | None = None
         known = {token}

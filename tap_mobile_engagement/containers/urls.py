@@ -104,11 +104,7 @@ class ContainerUrl:
 
     @classmethod
     def parse(cls, url: str, *, setting: str = "container_url") -> ContainerUrl:
-        """Take a container URL apart.
-
-        Args:
-            url: The URL, with its SAS if it has one.
-            setting: Name of the setting that it comes from, for the message.
+        """Take the container URL in a setting apart.
 
         Raises:
             SettingsError: CONTAINER_URL_INVALID with the right form.
@@ -142,13 +138,13 @@ def check_container_url(
 
     Args:
         url: The URL, with its SAS if it has one.
-        needs: Permission letters that are needed, such as ``frozenset("rl")``.
+        needs: Permission letters, such as ``frozenset("rl")``.
         now: The time, aware.
-        setting: Name of the setting that it comes from, for the message.
+        setting: Name of the setting that it comes from.
 
     Raises:
-        SettingsError: CONTAINER_URL_INVALID with the right form; SAS_EXPIRED, also for one
-            that does not count yet; SAS_PERMISSION_MISSING with what is missing.
+        SettingsError: CONTAINER_URL_INVALID, SAS_EXPIRED (also for one that does not count
+            yet) or SAS_PERMISSION_MISSING.
     """
     if is_folder_url(url):
         folder_path(url, setting)
@@ -190,7 +186,7 @@ def folder_path(url: str, setting: str = "container_url") -> str:
     """The folder that a ``file:`` URL or a path names.
 
     Raises:
-        SettingsError: CONTAINER_URL_INVALID with the right form.
+        SettingsError: CONTAINER_URL_INVALID.
     """
     text = url.strip()
     if not text.lower().startswith("file:"):

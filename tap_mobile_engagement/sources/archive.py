@@ -71,7 +71,7 @@ class ArchiveSource(ExportSource):
         settings: The checked configuration.
         container: Where the files are.
         timing: The clock and the stop flag.
-        workers: Blobs to look at at once; by default one in a folder, several elsewhere.
+        workers: As for :class:`Files`.
     """
 
     def __init__(
@@ -186,10 +186,6 @@ class ArchiveSource(ExportSource):
 
 class _Progress:
     """How far the files of one stream are done; a blob is done with the last of its files.
-
-    Args:
-        arrivals: Gets the blobs that are finished.
-        files_of: Tells the files of a blob.
 
     Attributes:
         is_held: Whether a file is not done, so that no later one counts as done either.

@@ -72,13 +72,14 @@ class _Notes(Struct, omit_defaults=True):
     Attributes:
         since: Blobs that arrived before are finished, except what the rules did not match.
         rules: What the settings said then.
-        bookmark: The stream's bookmark then; if it is another now, somebody changed it.
+        bookmark: The stream's bookmark then; if it is another now, the user changed it.
         periods: Where each period before ``since`` ends, and a digest of what arrived in it.
-        files: The finished blobs that arrived later, name and ETag; None if they are many.
-        until: Then: the place of the last of them in the order of reading.
-        arrived: Then: when the last of them arrived.
-        count: Then: how many they are.
-        digest: Then: a digest of all their names and ETags.
+        files: Names and ETags of the finished blobs that arrived later; None if they are many,
+            and the other attributes describe them.
+        until: The place of the last of them in the order of reading.
+        arrived: When the last of them arrived.
+        count: How many they are.
+        digest: A digest of their names and ETags.
     """
 
     since: datetime

@@ -1,7 +1,11 @@
 import pytest
 
 from tap_mobile_engagement.api.client import CAMPAIGN_KINDS
+from tap_mobile_engagement.datatypes import DATA_TYPES
 from tap_mobile_engagement.errors import Code
+from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.records import RecordReader
+from tap_mobile_engagement.reading.rejects import BadRecords
 
 from .fakes import APP_URL, FakeService, Reply, client_of, failing, task_json
 
@@ -116,3 +120,16 @@ class TestDevices:
         )
         assert repr(first["meta"]["x"]) == "NaN"
         assert second == {"deviceId": "b"}
+
+    def test_what_is_replaced_in_them_is_counted_as_in_a_file(self) -> None:
+        ids = rb'{"deviceId": "a\ud83d"}, {"deviceId": "b"}, {"deviceId": "c\u0000"}'
+        reply = Reply(content=b'{"value": [' + ids + b"]}")
+        devices = client_of(FakeService(reply)).list_devices("shop")
+        kind = next(each for each in DATA_TYPES if each.name == "devices")
+        reader = RecordReader(kind, BadRecords("devices"))
+
+        batches = reader.batches_of_elements(Origin(kind, "shop", None, "2016-05-08"), devices)
+
+        found = [record["device_id"] for batch in batches for record in batch.dictionaries()]
+        assert found == ["a\ufffd", "b", "c\ufffd"]
+        assert reader.repaired == 2

@@ -14,7 +14,7 @@ from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError
 from tap_mobile_engagement.settings import parse
-from tap_mobile_engagement.state import PartitionState
+from tap_mobile_engagement.state import MOST_EMPTY, PartitionState
 from tests.api.invented import Service as Invented
 from tests.support.simulated import LeapingTime
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_mobile_engagement.api.tasks import ExportTask, PendingExport
+    from tap_mobile_engagement.sources.base import Part
 
 _PATIENCE = 30.0  # seconds until a test that will not pass is given up
 
@@ -108,3 +109,49 @@ def test_a_task_that_is_refused_keeps_the_container_that_was_made_for_it() -> No
     # then there are no more containers than tasks.
     assert days == len(service.tasks) == 7
     assert service.containers == 7
+
+
+class Empty(Account):
+    """An account in which no task writes anything."""
+
+    def find(self, export: PendingExport) -> tuple[Part, ...]:
+        del export
+        return ()
+
+
+def test_what_came_out_empty_beyond_a_bound_is_exported_once_more_as_one_range() -> None:
+    # Given a run over 60 days, all of them empty
+    clock = LeapingTime()
+    service: Any = Empty(1, clock.now)
+    values: dict[str, Any] = {}
+
+    def run() -> list[str]:
+        """Run once; the ranges that were exported."""
+        source = ApiSource(
+            parse(
+                CONFIG | {"window_days": 1, "end_date": "2016-06-30", "lookback_days": 0},
+                today=date(2016, 7, 1),
+            ),
+            client=service,
+            storage=service,
+            clock=clock.timing,
+        )
+        state = PartitionState(values)
+        ranges = []
+        for export in source.exports(BY_NAME["events"], "shop", state, lambda: None):
+            ranges.append(str(export.window))
+            export.commit()
+        source.close()
+        return ranges
+
+    assert len(run()) == 60
+    assert len(values["tasks"]) == MOST_EMPTY
+    assert values["empty_range"] == {"start": "2016-05-01", "end": "2016-05-11"}
+
+    # when it runs again, then the oldest are one range, the others are looked at once more,
+    assert run() == ["2016-05-01/2016-05-11"]
+    # and that was it.
+    assert "tasks" not in values
+    assert "empty_range" not in values
+    assert values["replication_key_value"] == "2016-06-30T00:00:00Z"
+    assert run() == []

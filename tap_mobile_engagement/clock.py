@@ -34,14 +34,11 @@ class StopFlag:
 
     ``threading.Event.set`` takes a lock that the interrupted thread may hold, and so can
     deadlock in a handler. This one only appends; sleepers look at it ten times a second.
-
-    Attributes:
-        is_set: Whether the run has been asked to stop. No method, because it is asked before
-            every block of a file, and methods cost more to call.
     """
 
     def __init__(self) -> None:
         self._asked: list[None] = []
+        # No method: it is asked before every block of a file, and methods cost more to call.
         self.is_set = partial(bool, self._asked)
 
     def set(self) -> None:
@@ -63,30 +60,17 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock and the stop flag of a run.
-
-    Attributes:
-        now: The current time, aware, in UTC.
-        stop: Sleeps, and ends a sleep when the run is to stop.
-    """
+    """The clock of a run, and what tells it to stop. ``now`` is aware, in UTC."""
 
     now: Callable[[], datetime] = utc_now
     stop: Stoppable = field(default_factory=StopFlag)
 
     def check(self) -> None:
-        """Continue, unless the run is asked to stop.
-
-        Raises:
-            RunStopped: If it is.
-        """
+        """Raise RunStopped if the run is asked to stop."""
         if self.stop.is_set():
             raise RunStopped
 
     def pause(self, seconds: float) -> None:
-        """Wait for that many seconds; not at all where it is zero or less.
-
-        Raises:
-            RunStopped: If the run is asked to stop, before or meanwhile.
-        """
+        """Wait for that many seconds; raise RunStopped if the run is asked to stop."""
         if self.stop.wait(max(seconds, 0.0)):
             raise RunStopped

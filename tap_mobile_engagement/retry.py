@@ -26,10 +26,7 @@ Result = TypeVar("Result")
 class PassingError(Exception):
     """A failure that may pass: the same request may go well in a moment.
 
-    Args:
-        error: What is raised when no more is tried.
-        reason: Why it failed, in short, for the log.
-        retry_after: Seconds to wait, where the answer said so.
+    The error is raised when no more is tried; the reason, in short, is for the log.
     """
 
     def __init__(
@@ -43,15 +40,9 @@ class PassingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Pauses that grow from the first to the largest; ``Retry-After`` wins over both.
+    """Pauses in seconds that grow from the first to the largest, each by that factor.
 
-    Attributes:
-        first: Seconds of the first pause, and the least that a ``Retry-After`` can ask for.
-        largest: Seconds that a pause grows to.
-        growth: By which factor each pause is longer than the one before.
-
-    Raises:
-        ValueError: If the numbers make no sense.
+    A ``Retry-After`` wins over both, but is never shorter than the first.
     """
 
     first: float

@@ -26,11 +26,7 @@ TASK_ID = "[0-9A-Za-z][0-9A-Za-z._~-]{0,127}"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
-    """The days from ``start`` up to but not including ``end``, in UTC.
-
-    Raises:
-        ValueError: If it would hold no day.
-    """
+    """The days from ``start`` up to but not including ``end``, in UTC; at least one."""
 
     start: date
     end: date
@@ -62,11 +58,7 @@ class Window:
 
 
 def tile(start: date, end: date, days: int) -> Iterator[Window]:
-    """Cut ``[start, end)`` into windows of that many days; the last may be shorter.
-
-    Raises:
-        ValueError: If ``days`` is not positive.
-    """
+    """Cut ``[start, end)`` into windows of that many days; the last may be shorter."""
     if days < 1:
         raise ValueError(f"a date window needs at least one day, not {days}")
     while start < end:
@@ -98,15 +90,10 @@ def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> 
 class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a state remembers of an export task, enough to take it up again.
 
-    It carries the range that it was created for: it can't be resumed under another.
-
-    Attributes:
-        created: When the tap asked for it, by the *tap's* clock, UTC. Deadlines count from
-            there, in whichever run.
-        start: First day of its window; None for a snapshot without dates.
-        end: First day after its window, likewise.
-        container: Name of the task's own container; None where tasks share one.
-        empty: Whether it came out empty: its blobs are looked for once more.
+    It carries the range that it was created for: it can't be resumed under another. ``created``
+    is the time at which the tap asked for it, by the *tap's* clock; deadlines count from there.
+    A snapshot has no dates; a task has a ``container`` if it is its own. The blobs of one that
+    came out ``empty`` are looked for once more.
     """
 
     id: Annotated[str, Meta(pattern=rf"^{TASK_ID}\Z")]
@@ -147,11 +134,7 @@ class PartitionState:
         return self._values.get("replication_key_value")
 
     def advance(self, window: Window) -> None:
-        """Note that all records of a window are out. The bookmark never goes back.
-
-        Raises:
-            DataError: ``BAD_STATE`` if the present bookmark is not a date-time.
-        """
+        """Note that all records of a window are out. The bookmark never goes back."""
         if self.advance_to(window.exported_until):
             self._values["date_range"] = msgspec.to_builtins(window)
 

@@ -108,8 +108,7 @@ class Transport:
                 ``TASK_CREATION_UNCERTAIN`` if it ``creates`` and the outcome is unknown.
             SettingsError: ``BAD_SETTING`` when the URL or its certificate is no good.
             DataError: ``BAD_ANSWER`` for an answer of more than :data:`MOST_BYTES`.
-            RunStopped: If the run is stopped meanwhile; a creation that has begun is waited
-                for a moment, so that its task is known.
+            RunStopped: A creation that has begun is waited for a moment, to know its task.
         """
 
         def attempt() -> Answer:

@@ -132,15 +132,12 @@ class PendingExport:
     Attributes:
         window: The days; for push feedback, those in which a campaign was active. None for
             the other snapshots.
-        container_url: Where its task writes, once that is chosen; a secret.
+        container_url: Where its task writes; a secret.
         container: Name of the container that its task has for itself; None if tasks share one.
         asked_at: When its task was asked for in this run; None for one of an earlier run.
         due_at: When the next action for it is due; None for at once.
         misses: How many 404 answers came in a row.
         state: The state of its task as it was last seen.
-        failures: How many of its tasks failed.
-        written_at: When its task was seen to have succeeded.
-        searches: How often its blobs were looked for.
     """
 
     key: Key

@@ -69,15 +69,13 @@ _MOST_OF_A_PLACE = 1_100  # characters; the name of a blob has 1,024 at most
 
 
 class TapError(SingerSDKError):
-    """A failure that the tap understands.
+    """A failure that the tap understands. Text of a server and URLs can be passed in.
 
     Args:
         code: What failed, as a stable name.
         what: One sentence, without a full stop, that says what failed.
         next_step: One sentence, likewise, that says what to do now.
         where: Named places (app, stream, range, task, blob, offset …); None is dropped.
-
-    Text of a server and URLs can be passed in as they are: :func:`shown` makes them fit.
     """
 
     def __init__(self, code: Code, what: str, *, next_step: str = "", **where: object) -> None:

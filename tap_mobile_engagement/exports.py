@@ -37,9 +37,6 @@ class ExportReader:
         settings: What becomes of bad records, and the encoding of text.
         clock: Tells when to stop.
         keep_state: Brings the state up to date while an export of the API is read.
-
-    Attributes:
-        records: How many records were emitted since a caller set it to zero.
     """
 
     def __init__(
@@ -55,7 +52,7 @@ class ExportReader:
             most=settings.max_bad_records,
             dead_letter_path=settings.dead_letter_path,
         )
-        self.records = 0
+        self.records = 0  # emitted since a caller set it to zero
         encoding = settings.archive_encoding
         self._reader = RecordReader(data_type, self.bad_records, encoding=encoding)
         self._clock = clock

@@ -54,14 +54,7 @@ def described(
 
 
 class Setting:
-    """One setting, as users see it.
-
-    Attributes:
-        schema: Its JSON Schema, with title, description and examples.
-        default: What holds when it is not set, as a configuration file has it; None for none.
-        example: A value as a user would write it in YAML.
-        required: Whether ``source: api`` can't do without it.
-    """
+    """One setting, as users see it; default and examples as a configuration file has them."""
 
     def __init__(self, name: str, hint: Any, default: Any) -> None:
         extra = hint.__metadata__[0].extra

@@ -50,8 +50,7 @@ class ExportStream(Stream):
     """One data type of all apps.
 
     Data types with timestamps are incremental, by date range or by arrival of files. All others
-    are exported whole: with ``emit_activate_version_messages`` a snapshot replaces the one
-    before it, by a message behind the last record of a snapshot that is proven whole.
+    are snapshots: each replaces the one before, if it is proven whole.
     """
 
     TYPE_CONFORMANCE_LEVEL = Stream.TYPE_CONFORMANCE_LEVEL.NONE  # records conform as they are

@@ -136,6 +136,8 @@ class RecordIds:
             for place, count in [*self._occurrences.of(digests, keys, columns.starts)]:
                 content = b"%b#%d" % (contents[place], count)
                 digests[place] = xxhash.xxh3_128_digest(content, self._seed)
+        else:
+            self._occurrences.begin()
         return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
 
 

@@ -5,6 +5,7 @@ Needs the extra ``parquet`` (pyarrow); nothing imports this module before it is 
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,9 @@ _TYPES = {
     Kind.FLAGS: pa.list_(pa.string()),
 }
 _TO_MICROSECONDS = len("2016-05-01T00:00:00.000000")
-_encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
+_encode_lines = msgspec.json.Encoder(
+    order="deterministic", decimal_format="number"
+).encode_lines
 
 
 def arrow_schema(data_type: DataType) -> pa.Schema:
@@ -113,7 +116,8 @@ def _column(field: Field, values: list[Any]) -> pa.Array:
         case Kind.TIME:
             return _times(values)
         case Kind.OBJECT:
-            return _texts([None if value is None else _encode(value) for value in values])
+            lines = BytesIO(_encode_lines(values)).readlines()
+            return _texts([None if line == b"null\n" else line[:-1] for line in lines])
         case _:
             return pa.array(values, _TYPES[field.kind])
 

@@ -16,6 +16,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -24,6 +25,10 @@ from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.content import Compression, Encoding
+from tap_mobile_engagement.reading.layouts import Format
+from tap_mobile_engagement.reading.names import list_names, plain
+from tap_mobile_engagement.reading.parts import read_part
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.settings import ArchiveType
@@ -32,14 +37,17 @@ from tap_mobile_engagement.sources.files import File, Files
 from tap_mobile_engagement.sources.patterns import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
     from azure.core.credentials import TokenCredential
 
+    from tap_mobile_engagement.containers import Blob
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.batch import Batch
+
+    Part = tuple[int, int]
+    """Where a part of a file begins and ends, in bytes."""
 
 __all__ = ["Archive", "BadRecord", "File", "FileReader"]
 
@@ -66,13 +74,12 @@ class BadRecord:
 class Archive:
     """The export files in a container or folder. A context manager.
 
-    Nothing is asked for before one of its methods is called. Its files are listed once.
+    Nothing is requested before one of its methods is called. Its files are listed once.
 
     Args:
         url: An Azure container URL, or a folder: ``file:///…`` or a path.
         app_name: The label for ``app_name`` in the records.
-        pattern: Which files to look at: ``*`` stands for anything within a folder, ``**`` for
-            anything across folders.
+        pattern: Which files to look at, as the setting ``archive_pattern``.
         types: What files hold, where their content can't tell: mappings with ``pattern`` and
             ``data_type``. The first match counts.
         encoding: Encoding of text that is not UTF-8 or UTF-16.
@@ -97,22 +104,19 @@ class Archive:
     ) -> None:
         self.app_name = app_name
         self.encoding = encoding
-        rules = Rules(pattern, msgspec.convert([*types], tuple[ArchiveType, ...]), encoding)
+        self.rules = Rules(
+            pattern, msgspec.convert([*types], tuple[ArchiveType, ...]), encoding
+        )
         self._container = open_container(url, credential=credential)
         self._files = Files(
-            self._container, rules, now=lambda: datetime.now(UTC), attend=attend
+            self._container, self.rules, now=lambda: datetime.now(UTC), attend=attend
         )
 
     def __enter__(self) -> Self:
         """The archive itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """As :meth:`close`."""
         self.close()
 
@@ -120,7 +124,7 @@ class Archive:
         """Make sure that any file matches the pattern.
 
         Raises:
-            SettingsError: ``NO_FILES``, with what is there instead.
+            SettingsError: ``NO_FILES``, with what exists instead.
             TapError: If the container can't be listed.
         """
         self._files.check()
@@ -131,23 +135,23 @@ class Archive:
         return self._container.label
 
     @property
-    def count(self) -> int:
-        """How many blobs there are, zip files as one.
+    def blobs(self) -> Sequence[Blob]:
+        """The blobs, zip files as one, in the order in which they are read.
 
         Raises:
             TapError: If the container can't be listed.
         """
-        return len(self._files.blobs)
+        return self._files.blobs
 
     def files(
-        self, stream: str | None = None, *, known: Collection[tuple[str, str]] = ()
+        self, stream: str | None = None, *, blobs: Sequence[Blob] | None = None
     ) -> Iterator[File]:
         """The files in the order in which they were written, so that the newest is the last.
 
         Args:
             stream: Only the files of that stream; otherwise all, also empty ones and those
                 that are damaged or no exports, with their problem.
-            known: Names and ETags of blobs that are not looked at.
+            blobs: Only the files in these blobs.
 
         Raises:
             ValueError: If no stream has that name.
@@ -156,9 +160,7 @@ class Archive:
         """
         if stream is not None:
             _data_type(stream)
-        listed = self._files.blobs
-        blobs = [blob for blob in listed if (blob.name, blob.etag) not in known]
-        for file in self._files.in_order(blobs):
+        for file in self._files.in_order(self.blobs if blobs is None else blobs):
             if stream in {None, file.stream}:
                 yield file
 
@@ -168,13 +170,17 @@ class Archive:
         return frozenset(self._files.skipped)
 
     @contextmanager
-    def open(self, file: File) -> Iterator[Iterator[bytes]]:
+    def open(self, file: File, start: int = 0) -> Iterator[Iterator[bytes]]:
         """The bytes of a file as they are stored, in pieces; of a zip's member uncompressed.
+
+        Args:
+            file: A file of this archive.
+            start: The byte to begin with, where the file is a blob.
 
         Raises:
             TapError: What is wrong with the file, or with the container.
         """
-        with self._files.open(file) as chunks:
+        with self._files.open(file, start) as chunks:
             yield chunks
 
     def records(
@@ -192,17 +198,25 @@ class Archive:
             TapError: What is wrong with the file or its container, behind all records that
                 come before the damage. A bad record is a DataError, ``BAD_RECORD``.
         """
-        for batch in self._batches(file, on_bad_record):
+        for batch in self._reader(file, on_bad_record).batches():
             yield from batch.dictionaries()
 
     def batches(
-        self, file: File, *, on_bad_record: Callable[[BadRecord], object] | None = None
+        self,
+        file: File,
+        *,
+        on_bad_record: Callable[[BadRecord], object] | None = None,
+        part: Part | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """The records of a file as Arrow record batches, see :meth:`schema`.
 
         Args:
             file: As for :meth:`records`.
             on_bad_record: Likewise.
+            part: Only the elements that begin in a range of bytes. The parts of a file have
+                the records of the whole; offsets count from where one begins. What can't be
+                divided belongs to the part from byte 0 on: all but plain JSON arrays in UTF-8,
+                and rows without groups around them whose ids number identical ones.
 
         Raises:
             TapError: As for :meth:`records`.
@@ -210,7 +224,7 @@ class Archive:
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
-        yield from arrow.record_batches(self._batches(file, on_bad_record))
+        yield from arrow.record_batches(self._reader(file, on_bad_record, part).batches())
 
     def schema(self, stream: str) -> pa.Schema:
         """The Arrow schema of a stream, each field with its ``description`` as metadata.
@@ -226,14 +240,17 @@ class Archive:
 
         return arrow.arrow_schema(_data_type(stream))
 
-    def _batches(
-        self, file: File, on_bad_record: Callable[[BadRecord], object] | None
-    ) -> Iterator[Batch]:
+    def _reader(
+        self,
+        file: File,
+        on_bad_record: Callable[[BadRecord], object] | None,
+        part: Part | None = None,
+    ) -> FileReader:
         stream = file.stream or ""
         bad_records = (
             _HandedOver(stream, on_bad_record) if on_bad_record else BadRecords(stream)
         )
-        return FileReader(self, file, bad_records).batches()
+        return FileReader(self, file, bad_records, part)
 
     def close(self) -> None:
         """Let go of what is held open."""
@@ -241,35 +258,34 @@ class Archive:
 
 
 class FileReader:
-    """Reads one file, and counts.
+    """Reads one file, or a part of it, and counts.
 
     Args:
         archive: The archive.
         file: One of its files.
         bad_records: Gets every item that is no record.
+        part: As for :meth:`Archive.batches`.
 
     Attributes:
         records: Records so far.
+        elements: Elements so far: groups, or items without groups around them.
     """
 
-    def __init__(self, archive: Archive, file: File, bad_records: BadRecords) -> None:
+    def __init__(
+        self, archive: Archive, file: File, bad_records: BadRecords, part: Part | None = None
+    ) -> None:
         self._archive = archive
         self._file = file
         self._bad_records = bad_records
-        self._reader: RecordReader | None = None
-        self.records = 0
-
-    @property
-    def elements(self) -> int:
-        """Elements so far: groups, or items without groups around them."""
-        return self._reader.elements if self._reader else 0
+        self._part = part
+        self.records = self.elements = 0
 
     @property
     def bad_records(self) -> int:
         """Items so far that are no records."""
         return self._bad_records.count
 
-    def batches(self) -> Generator[Batch, None, None]:
+    def batches(self) -> Iterator[Batch]:
         """The records, block by block.
 
         Raises:
@@ -279,16 +295,54 @@ class FileReader:
         if file.stream is None and file.problem is None:
             return
         try:
-            with archive.open(file) as chunks:
+            with self._chunks() as chunks:
                 data_type = _data_type(file.stream or "")
-                self._reader = RecordReader(data_type, self._bad_records, archive.encoding)
+                reader = RecordReader(data_type, self._bad_records, archive.encoding)
                 until = arrival_text(file.arrived)
                 origin = Origin(data_type, archive.app_name, file.blob.name, until)
-                for batch in self._reader.batches(origin, chunks):
-                    self.records += batch.count
-                    yield batch
+                try:
+                    for batch in reader.batches(origin, chunks):
+                        self.records += batch.count
+                        yield batch
+                finally:
+                    self.elements = reader.elements
         except TapError as error:
-            raise error.at(stream=file.stream, blob=file.blob.name) from error.__cause__
+            start = self._part[0] if self._part else None
+            raise error.at(
+                stream=file.stream, blob=file.blob.name, part=start
+            ) from error.__cause__
+
+    @contextmanager
+    def _chunks(self) -> Iterator[Iterator[bytes]]:
+        file = self._file
+        if self._part is None or (self._part[0] == 0 and not _is_plain_array(file)):
+            with self._archive.open(file) as chunks:
+                yield chunks
+        elif not _is_plain_array(file):
+            yield iter(())
+        else:
+            yield read_part(partial(self._archive.open, file), *self._part, self._is_border)
+
+    def _is_border(self, value: Any) -> bool:
+        """Whether a part may begin with that element: it has records.
+
+        Where ids number identical rows as they follow each other, it is a group as well.
+        """
+        if not isinstance(value, dict):
+            return False
+        data_type = _data_type(self._file.stream or "")
+        lists = [name for name, items in value.items() if isinstance(items, list)]
+        if data_type.has_record_id and not {*map(plain, lists)} & list_names(data_type):
+            return False
+        reader = RecordReader(data_type, BadRecords("", skip=True, most=sys.maxsize))
+        return any(reader.batches_of_elements(Origin(data_type, "", None, ""), [value]))
+
+
+def _is_plain_array(file: File) -> bool:
+    found = file.found
+    plain_form = (Format.ARRAY, Compression.NONE, Encoding.UTF_8)
+    is_plain = (found.format, found.compression, found.encoding) == plain_form
+    return is_plain and file.member is None
 
 
 class _HandedOver(BadRecords):

@@ -208,8 +208,10 @@ class Files:
             raise failure
 
     @contextmanager
-    def open(self, file: File) -> Iterator[Iterator[bytes]]:
+    def open(self, file: File, start: int = 0) -> Iterator[Iterator[bytes]]:
         """The bytes of a file, in pieces of any size; only from one thread at a time.
+
+        Where it is a blob, they begin with byte ``start``.
 
         Raises:
             TapError: As the container's; DataError if a zip file is broken; the file's own
@@ -218,7 +220,7 @@ class Files:
         if file.problem is not None and file.stream is None:
             raise copy(file.problem)
         if file.member is None:
-            with self._stored(file.blob) as chunks:
+            with self._stored(file.blob, start) as chunks:
                 yield chunks
             self._kept.drop(file.blob)
             return
@@ -255,13 +257,13 @@ class Files:
             yield from map_in_order(self.of, blobs, workers=self._workers)
 
     @contextmanager
-    def _stored(self, blob: Blob) -> Iterator[Iterator[bytes]]:
+    def _stored(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
         """The bytes of a blob: those that were kept, or the container's."""
         kept = self._kept.get(blob)
         if kept is not None:
-            yield iter([kept] if kept else [])
+            yield iter([kept[start:]] if kept[start:] else [])
             return
-        with self._container.open(blob) as chunks:
+        with self._container.open(blob, start) as chunks:
             yield chunks
 
     def _zip_of(self, blob: Blob) -> ZipContent:

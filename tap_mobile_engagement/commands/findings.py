@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
 
-from tap_mobile_engagement.datatypes import Kind
+from tap_mobile_engagement.datatypes import BY_NAME, Kind
 from tap_mobile_engagement.reading.content import Compression
 from tap_mobile_engagement.sources.arrivals import arrival_text
 
 if TYPE_CHECKING:
-    from tap_mobile_engagement.archive import File
-    from tap_mobile_engagement.datatypes import DataType
+    from collections.abc import Generator
+
+    from tap_mobile_engagement.archive import File, FileReader
+    from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.reading.batch import Batch
 
 
@@ -28,7 +30,7 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
         format: How its elements are laid out.
         compression: How it is compressed.
         encoding: How its text is encoded.
-        first: The earliest time in its records; of all of them only if they were counted.
+        first: The earliest time in the records that were read.
         last: The latest, likewise.
         elements: How many elements it has; None if they were not counted.
         records: How many records they make, likewise.
@@ -53,48 +55,47 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
     code: str | None = None
     problem: str = ""
 
+    @classmethod
+    def of(cls, file: File, **more: Any) -> Self:
+        """What is known of a file before it is read."""
+        found = file.found
+        in_zip = file.member is not None and found.compression is Compression.NONE
+        finding = cls(
+            name=as_text(file.name),
+            size=file.size,
+            arrived=arrival_text(file.arrived),
+            modified=arrival_text(file.modified),
+            data_type=file.stream,
+            format=found.format,
+            compression=Compression.ZIP if in_zip else found.compression,
+            encoding=found.encoding,
+            **more,
+        )
+        if file.problem is not None:
+            finding.fail(file.problem)
+        return finding
 
-def found_of(file: File) -> Finding:
-    """What is known of a file before it is read."""
-    found = file.found
-    in_zip = file.member is not None and found.compression is Compression.NONE
-    finding = Finding(
-        name=file.name,
-        size=file.size,
-        arrived=arrival_text(file.arrived),
-        modified=arrival_text(file.modified),
-        data_type=file.stream,
-        format=found.format,
-        compression=Compression.ZIP if in_zip else found.compression,
-        encoding=found.encoding,
-    )
-    if file.problem is not None:
-        finding.code, finding.problem = file.problem.code, file.problem.what
-    return finding
+    def fail(self, error: TapError) -> None:
+        """Take note of what is wrong with the file."""
+        self.code, self.problem = error.code, as_text(error.what)
+
+    def reading(self, reader: FileReader) -> Generator[Batch, None, None]:
+        """The batches of the file's reader; what they hold is counted on the way."""
+        fields = BY_NAME[self.data_type].fields if self.data_type else ()
+        places = [place for place, field in enumerate(fields) if field.kind is Kind.TIME]
+        try:
+            for batch in reader.batches():
+                for place in places:
+                    times = [*filter(None, batch.values[place])]
+                    if times:
+                        self.first = min(self.first or times[0], *times)
+                        self.last = max(self.last or times[0], *times)
+                yield batch
+        finally:
+            self.elements, self.records = reader.elements, reader.records
+            self.bad_records = reader.bad_records
 
 
-class Times:
-    """The earliest and the latest time in records.
-
-    Args:
-        data_type: What the records are.
-
-    Attributes:
-        first: The earliest time so far; None if there is none.
-        last: The latest one.
-    """
-
-    def __init__(self, data_type: DataType) -> None:
-        self._places = [
-            at for at, field in enumerate(data_type.fields) if field.kind is Kind.TIME
-        ]
-        self.first: str | None = None
-        self.last: str | None = None
-
-    def see(self, batch: Batch) -> None:
-        """Take the times of a batch into account."""
-        for place in self._places:
-            times = [*filter(None, batch.values[place])]
-            if times:
-                self.first = min(self.first or times[0], *times)
-                self.last = max(self.last or times[0], *times)
+def as_text(name: str) -> str:
+    """A name as text that every encoder takes: half a character of it is escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()

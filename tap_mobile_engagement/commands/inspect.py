@@ -11,20 +11,18 @@ import click
 import msgspec
 
 from tap_mobile_engagement.archive import Archive, FileReader
-from tap_mobile_engagement.commands.findings import Times, found_of
-from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.commands.findings import Finding
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.exit import errors_on_one_line
 from tap_mobile_engagement.reading.content import Compression
 from tap_mobile_engagement.reading.rejects import BadRecords
-from tap_mobile_engagement.redaction import install_log_redaction
+from tap_mobile_engagement.redaction import install_log_redaction, shown
 from tap_mobile_engagement.sources.base import FILE_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tap_mobile_engagement.archive import File
-    from tap_mobile_engagement.commands.findings import Finding
 
 _FIRST_RECORDS = 1000  # how many tell the time range of a file that is not counted
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -46,32 +44,26 @@ def inspect(archive: Archive, *, count: bool = False) -> Iterator[Finding]:
 
 
 def _finding(archive: Archive, file: File, *, count: bool) -> Finding:
-    finding = found_of(file)
+    finding = Finding.of(file)
     if file.stream is None:
         return finding
-    bad_records = BadRecords(file.stream, skip=True, most=sys.maxsize)
-    reader = FileReader(archive, file, bad_records)
-    times = Times(BY_NAME[file.stream])
+    reader = FileReader(archive, file, BadRecords(file.stream, skip=True, most=sys.maxsize))
     try:
-        with closing(reader.batches()) as batches:
-            for batch in batches:
-                times.see(batch)
+        with closing(finding.reading(reader)) as batches:
+            for _ in batches:
                 if not count and reader.records >= _FIRST_RECORDS:
                     break
     except TapError as error:
         if error.code not in FILE_CODES:
             raise
-        finding.code, finding.problem = error.code, error.what
-    finding.first, finding.last = times.first, times.last
-    if count:
-        finding.elements = reader.elements
-        finding.records = reader.records
-        finding.bad_records = reader.bad_records
+        finding.fail(error)
+    if not count:
+        finding.elements = finding.records = finding.bad_records = None
     return finding
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("url")
+@click.argument("url", envvar="TAP_MOBILE_ENGAGEMENT_CONTAINER_URL")
 @click.option("--pattern", default="**", help="Which files to look at, as archive_pattern.")
 @click.option("--encoding", help="Encoding of text, as archive_encoding.")
 @click.option("--count", is_flag=True, help="Read the files whole and count what they hold.")
@@ -82,7 +74,8 @@ def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: 
     """Show what an archive of export files holds, without reading it into anything.
 
     URL is the container: an Azure container URL with a SAS that allows to read and list (in
-    quotes, because it has an &), or a folder.
+    quotes, because it has an &), or a folder. Without it that of the environment variable
+    TAP_MOBILE_ENGAGEMENT_CONTAINER_URL is taken, which no other user of the machine sees.
     """
     install_log_redaction()
     with Archive(url, pattern=pattern, encoding=encoding, attend=_Progress()) as archive:
@@ -122,7 +115,7 @@ def _print_table(findings: list[Finding], *, counted: bool) -> None:
     if problems:
         click.echo()
     for finding in problems:
-        click.echo(f"{finding.name}: {finding.problem}")
+        click.echo(shown(f"{finding.name}: {finding.problem}"))
     click.echo()
     click.echo(_summary(findings, counted=counted))
 
@@ -131,13 +124,14 @@ def _row(finding: Finding, *, counted: bool) -> list[str]:
     form = [finding.format, finding.compression, finding.encoding]
     usual = {Compression.NONE.value, "utf-8"}
     row = [
-        finding.name,
+        shown(finding.name),
         finding.data_type or ("?" if finding.problem else "-"),
         ", ".join(part for part in form if part not in usual),
         _size(finding.size),
-        finding.arrived[:16].replace("T", " "),
-        (finding.first or "")[:16].replace("T", " "),
-        (finding.last or "")[:16].replace("T", " "),
+        *(
+            (time or "")[:16].replace("T", " ")
+            for time in (finding.arrived, finding.first, finding.last)
+        ),
     ]
     if counted:
         row += ["" if n is None else str(n) for n in (finding.elements, finding.records)]

@@ -7,25 +7,31 @@ import re
 from hashlib import blake2b
 from itertools import groupby
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 from msgspec import Struct
 
-from tap_mobile_engagement.commands.findings import Finding
+from tap_mobile_engagement.commands.findings import Finding, as_text
+from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from tap_mobile_engagement.archive import File
+    from tap_mobile_engagement.commands.parquet_files import Plan
+    from tap_mobile_engagement.containers import Blob
 
 NAME = "_manifest.json"
 _VERSION = 1
 _SAVE_SECONDS = 2.0
 _STEM_CHARACTERS = 60
-_PARTIAL = re.compile(r"\.(.+)\.\d+\.partial")
+# The files that this command makes, also while it writes them.
+_OWN_NAME = re.compile(
+    r"[A-Za-z0-9.=_-]+-[0-9a-f]{16}\.parquet"
+    rf"|\.(?:{re.escape(NAME)}|[A-Za-z0-9.=_-]+-[0-9a-f]{{16}}\.parquet)\.\d+\.partial"
+)
 
 
 class Entry(Finding, kw_only=True, omit_defaults=True):
@@ -43,108 +49,77 @@ class Entry(Finding, kw_only=True, omit_defaults=True):
 
 
 class _Content(Struct, omit_defaults=True):
-    """What the manifest's file holds.
-
-    Attributes:
-        version: The form of the manifest.
-        archive: The container or folder, without any secret.
-        app_name: The label of the records.
-        encoding: The encoding that was said to be that of texts.
-        files: The source files.
-        pending: Parquet files that a run was about to write when the manifest was saved.
-    """
+    """What the manifest's file holds: what was read, with which settings, and its files."""
 
     version: int
     archive: str
     app_name: str
     encoding: str | None
     files: list[Entry] = []
-    pending: list[str] = []
 
 
 class Manifest:
-    """The manifest of an output folder.
+    """The manifest of an output folder; a context manager, which saves it at its end.
 
     Args:
-        output: The folder.
+        plan: What is written, and how.
         archive: The container or folder that is read, without any secret.
-        app_name: The label of the records.
-        encoding: The encoding that texts are said to have.
 
     Raises:
         DataError: ``BAD_STATE`` if the folder's manifest can't be read, or if it is of another
             archive or other settings.
     """
 
-    def __init__(
-        self, output: Path, *, archive: str, app_name: str, encoding: str | None
-    ) -> None:
-        self._output = output
-        self._path = output / NAME
-        self._content = _Content(_VERSION, archive, app_name, encoding)
-        self._saved_at = 0.0
+    def __init__(self, plan: Plan, archive: str) -> None:
+        self._plan = plan
+        self._output = plan.output
+        self._path = plan.output / NAME
+        self._content = _Content(_VERSION, archive, plan.app_name, plan.encoding)
+        self._entries: dict[str, list[Entry]] = {}
+
+    def __enter__(self) -> Self:
         if self._path.exists():
             found = _read(self._path)
             self._check(found)
-            self._content = found
-        self._entries: dict[str, list[Entry]] = {
-            blob: [*entries]
-            for blob, entries in groupby(self._content.files, key=lambda entry: entry.blob)
-        }
+            by_blob = groupby(found.files, key=lambda entry: entry.blob)
+            self._entries = {blob: [*entries] for blob, entries in by_blob}
+            self._remove_strays()
+        self._save()
+        return self
 
-    def known(
-        self, streams: Collection[str], *, skip_unrecognised: bool
-    ) -> set[tuple[str, str]]:
-        """Names and ETags of the blobs that are finished.
+    def __exit__(self, *_: object) -> None:
+        self._save()
+        self._remove_strays()
 
-        Args:
-            streams: The streams that are wanted.
-            skip_unrecognised: Whether a file that is no export counts as finished.
-        """
+    def is_done(self, blob: Blob) -> bool:
+        """Whether a blob is finished."""
 
         def is_done(entry: Entry) -> bool:
+            if entry.etag != blob.etag:
+                return False
             if entry.code == Code.BLOB_UNRECOGNISED:
-                return skip_unrecognised
+                return self._plan.unrecognised_files == "skip"
             if entry.problem:
                 return False
             if entry.data_type is not None and entry.records is None:
-                return entry.data_type not in streams
+                return entry.data_type not in self._plan.streams
             return entry.path is None or (self._output / entry.path).is_file()
 
-        return {
-            (blob, entries[0].etag)
-            for blob, entries in self._entries.items()
-            if all(map(is_done, entries))
-        }
+        entries = self._entries.get(as_text(blob.name))
+        return entries is not None and all(map(is_done, entries))
 
-    def begin(self, paths: Iterable[str]) -> None:
-        """Remove what a killed run left behind, and note what this one is about to write."""
-        kept = {entry.path for entries in self._entries.values() for entry in entries}
-        self._remove_partials()
-        for path in self._content.pending:
-            if path not in kept:
-                (self._output / path).unlink(missing_ok=True)
-        self._content.pending = [*paths]
-        self.save()
-
-    def replace(self, blob: str, entries: list[Entry]) -> None:
+    def replace(self, entries: list[Entry]) -> None:
         """Note what a blob holds, and remove what an earlier version of it had made."""
+        blob = entries[0].blob
         paths = {entry.path for entry in entries}
         for entry in self._entries.get(blob, []):
             if entry.path is not None and entry.path not in paths:
                 (self._output / entry.path).unlink(missing_ok=True)
         self._entries[blob] = entries
         if monotonic() - self._saved_at > _SAVE_SECONDS:
-            self.save()
+            self._save()
 
-    def end(self, *, is_complete: bool) -> None:
-        """Save the manifest of a run that came to its end, or that was stopped."""
-        self._remove_partials()
-        if is_complete:
-            self._content.pending = []
-        self.save()
-
-    def save(self) -> None:
+    def _save(self) -> None:
         """Write the manifest beside the old one, and then in its place."""
         self._content.files = [
             entry for _, entries in sorted(self._entries.items()) for entry in entries
@@ -155,22 +130,22 @@ class Manifest:
         partial.replace(self._path)
         self._saved_at = monotonic()
 
-    def _remove_partials(self) -> None:
-        """Remove files that were not completed, and none that this command did not begin."""
-        begun: dict[Path, set[str]] = {}
-        for path in (NAME, *self._content.pending):
-            place = self._output / path
-            begun.setdefault(place.parent, set()).add(place.name)
-        for folder, names in begun.items():
-            for each in folder.iterdir() if folder.is_dir() else ():
-                partial = _PARTIAL.fullmatch(each.name)
-                if partial and partial[1] in names:
-                    each.unlink(missing_ok=True)
+    def _remove_strays(self) -> None:
+        """Remove files of a run that was killed: this command's by name, and in no entry."""
+        known = {
+            self._output / entry.path
+            for entries in self._entries.values()
+            for entry in entries
+            if entry.path is not None
+        }
+        for folder in (self._output, *(self._output / stream for stream in BY_NAME)):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if _OWN_NAME.fullmatch(path.name) and path not in known:
+                    path.unlink(missing_ok=True)
 
     def _check(self, found: _Content) -> None:
-        here = self._content
         for name in ("version", "archive", "app_name", "encoding"):
-            was, is_ = getattr(found, name), getattr(here, name)
+            was, is_ = getattr(found, name), getattr(self._content, name)
             if was != is_:
                 raise DataError(
                     Code.BAD_STATE,
@@ -192,12 +167,17 @@ def _read(path: Path) -> _Content:
 
 def path_of(file: File) -> str:
     """Where the records of a file go: always the same place, and no other file's."""
-    key = f"{file.blob.name}\n{file.member}"
-    digest = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    key = f"{file.blob.name}\n{file.member}".encode("utf-8", "surrogatepass")
+    digest = blake2b(key, digest_size=8).hexdigest()
     stem = re.sub(r"[^A-Za-z0-9.=-]+", "_", file.name.rpartition("/")[2]).strip("._")
     return f"{file.stream}/{stem[:_STEM_CHARACTERS] or 'file'}-{digest}.parquet"
 
 
 def partial_of(path: Path) -> Path:
-    """The name of a file while this process writes it; readers of Parquet skip hidden files."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """An empty file beside a place, for this process and its user alone.
+
+    Readers of Parquet skip it for its dot.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.touch(0o600)
+    return partial

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from tap_mobile_engagement.commands.manifest import Manifest, path_of
+from tap_mobile_engagement.commands.manifest import Manifest
 from tap_mobile_engagement.commands.parquet_files import (
+    OF_RECORDS,
     Plan,
-    locked,
     start_worker,
     work,
-    write_blob,
+    write_file,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.exit import errors_on_one_line
-from tap_mobile_engagement.redaction import install_log_redaction
+from tap_mobile_engagement.redaction import install_log_redaction, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from types import FrameType
 
     from tap_mobile_engagement.archive import Archive, File
+    from tap_mobile_engagement.commands.manifest import Entry
     from tap_mobile_engagement.commands.parquet_files import Outcome
 
+_URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"
 _FAIL_OR_SKIP = click.Choice(["fail", "skip"])
 
 
@@ -47,22 +50,17 @@ class _Stopped(BaseException):
 
 
 class Run:
-    """One run of the command.
+    """One run of the command: writes what is new or changed, and counts.
 
-    Args:
-        plan: What to write, and how.
-        workers: Processes to use; with one, this one does it.
-        skip_bad_files: Whether damaged files are passed over.
-        skip_unrecognised: Whether sound files that are no exports are passed over.
+    Attributes:
+        failures: What ends the run, or is wrong with single files.
+        written: Parquet files by stream.
+        records: Records by stream.
+        unchanged: Blobs that were finished before.
     """
 
-    def __init__(
-        self, plan: Plan, *, workers: int, skip_bad_files: bool, skip_unrecognised: bool
-    ) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._workers = workers
-        self._skip_bad_files = skip_bad_files
-        self._skip_unrecognised = skip_unrecognised
         self._is_watched = sys.stderr.isatty()
         self._bad_records: Counter[str] = Counter()
         self.failures: list[TapError] = []
@@ -70,61 +68,48 @@ class Run:
         self.records: Counter[str] = Counter()
         self.unchanged = 0
 
-    def write(self, *, accept_no_files: bool) -> None:
+    def write(self) -> None:
         """Write what is new or changed.
 
         Raises:
-            TapError: What ends the run; what is wrong with single files is in ``failures``.
+            TapError: What ends the run.
         """
         plan = self._plan
         with plan.archive() as archive:
             archive.schema(next(iter(plan.streams)))  # so pyarrow is installed
-            if not accept_no_files:
+            if plan.no_files == "fail":
                 archive.check()
-            _make_folder(plan.output)
-            with locked(plan.output):
-                manifest = Manifest(
-                    plan.output,
-                    archive=archive.label,
-                    app_name=plan.app_name,
-                    encoding=plan.encoding,
-                )
-                self._write(archive, manifest)
+            with _folder(plan.output), Manifest(plan, archive.label) as manifest:
+                due = [blob for blob in archive.blobs if not manifest.is_done(blob)]
+                self.unchanged = len(archive.blobs) - len(due)
+                self._write(archive, archive.files(blobs=due), manifest)
 
-    def _write(self, archive: Archive, manifest: Manifest) -> None:
-        known = manifest.known(self._plan.streams, skip_unrecognised=self._skip_unrecognised)
-        files = sorted(
-            archive.files(known=known), key=lambda file: (file.blob.name, file.member or 0)
-        )
-        self.unchanged = archive.count - len({file.blob.name for file in files})
-        blobs = [[*some] for _, some in groupby(files, key=lambda file: file.blob.name)]
+    def _write(self, archive: Archive, files: Iterable[File], manifest: Manifest) -> None:
+        in_place = sorted(files, key=lambda file: (file.blob.name, file.member or 0))
+        blobs = [[*some] for _, some in groupby(in_place, key=lambda file: file.blob.name)]
         blobs.sort(key=lambda some: some[0].blob.size, reverse=True)  # the longest first
-        wanted = [file for file in files if file.stream in self._plan.streams]
-        manifest.begin(map(path_of, wanted))
-        is_complete = False
-        try:
-            with closing(self._outcomes(archive, blobs)) as found:
-                for number, outcomes in enumerate(found, 1):
-                    manifest.replace(outcomes[0].entry.blob, [each.entry for each in outcomes])
-                    for outcome in outcomes:
-                        self._count(outcome)
-                    self._show(f"{number} of {len(blobs)}, {self.records.total():,} records")
-            is_complete = True
-        finally:
-            manifest.end(is_complete=is_complete)
+        with closing(self._outcomes(archive, blobs)) as found:
+            for number, outcomes in enumerate(found, 1):
+                manifest.replace([outcome.entry for outcome in outcomes])
+                for outcome in outcomes:
+                    self._count(*outcome)
+                if self._is_watched:
+                    done = f"{number} of {len(blobs)}, {self.records.total():,} records"
+                    click.echo(f"\r{done} …\x1b[K\r", err=True, nl=False)
 
     def _outcomes(
         self, archive: Archive, blobs: Sequence[Sequence[File]]
     ) -> Generator[list[Outcome], None, None]:
-        if self._workers == 1 or len(blobs) <= 1:
+        plan = self._plan
+        if plan.workers == 1 or len(blobs) <= 1:
             for files in blobs:
-                yield write_blob(self._plan, archive, files)
+                yield [write_file(plan, archive, file) for file in files]
             return
         pool = ProcessPoolExecutor(
-            min(self._workers, len(blobs)),
+            min(plan.workers, len(blobs)),
             multiprocessing.get_context("spawn"),
             start_worker,
-            (self._plan,),
+            (plan,),
         )
         try:
             for future in as_completed([pool.submit(work, files) for files in blobs]):
@@ -142,33 +127,25 @@ class Run:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _count(self, outcome: Outcome) -> None:
-        entry, error = outcome.entry, outcome.error
-        stream = entry.data_type
+    def _count(self, entry: Entry, error: TapError | None) -> None:
+        plan, stream = self._plan, entry.data_type
         if stream is not None and entry.records is not None:
             self.written[stream] += entry.path is not None
             self.records[stream] += entry.records
             before = self._bad_records[stream]
             self._bad_records[stream] += entry.bad_records or 0
-            if before <= self._plan.most_bad_records < self._bad_records[stream] and not error:
-                self.failures.append(_too_many(stream, self._bad_records[stream]))
+            if before <= plan.max_bad_records < self._bad_records[stream] and not error:
+                error = _too_many(stream, self._bad_records[stream])
         if error is None:
             return
-        if error.code is Code.BLOB_UNRECOGNISED:
-            is_skipped = self._skip_unrecognised
-        else:
-            is_skipped = self._skip_bad_files and error.code not in _OF_RECORDS
-        if not is_skipped:
+        is_unknown = error.code is Code.BLOB_UNRECOGNISED
+        reaction = plan.unrecognised_files if is_unknown else plan.bad_files
+        if reaction == "fail" or error.code in OF_RECORDS:
             self.failures.append(error)
-        elif error.code is not Code.BLOB_UNRECOGNISED:
-            click.echo(f"Skipped the file {entry.name}: {error.code}: {error.what}", err=True)
-
-    def _show(self, text: str) -> None:
-        if self._is_watched:
-            click.echo(f"\r{text} …\x1b[K\r", err=True, nl=False)
-
-
-_OF_RECORDS = {Code.BAD_RECORD, Code.TOO_MANY_BAD_RECORDS}
+        elif not is_unknown:
+            click.echo(
+                f"Skipped the file {shown(entry.name)}: {error.code}: {error.what}", err=True
+            )
 
 
 def _too_many(stream: str, count: int) -> TapError:
@@ -180,7 +157,13 @@ def _too_many(stream: str, count: int) -> TapError:
     )
 
 
-def _make_folder(path: Path) -> None:
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Make the output folder, and keep other runs out of it, where the system can.
+
+    Raises:
+        RetryLaterError: ``OUTPUT_CLOSED`` if it can't be made, or another run writes there.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -189,11 +172,32 @@ def _make_folder(path: Path) -> None:
             f"the folder {path} can't be made: {error.strerror}",
             next_step="Give another folder, or rights there",
         ) from None
+    with ExitStack() as stack:
+        if sys.platform != "win32":
+            descriptor = os.open(path, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            _lock(path, descriptor)
+        yield
+
+
+def _lock(path: Path, descriptor: int) -> None:
+    import fcntl  # noqa: PLC0415  (not on every system)
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RetryLaterError(
+            Code.OUTPUT_CLOSED,
+            f"another run writes to {path}",
+            next_step="Wait for it, or use another output folder",
+        ) from None
+    except OSError:
+        pass  # a file system without locks
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("url")
-@click.argument("output", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("url", metavar="[URL]")
+@click.argument("output", metavar="OUTPUT", required=False)
 @click.option(
     "--stream", "streams", multiple=True, type=click.Choice([*BY_NAME]), help="Only this one."
 )
@@ -215,50 +219,26 @@ def _make_folder(path: Path) -> None:
 @click.option("--dead-letter-path", help="As dead_letter_path.")
 @click.version_option(package_name="tap-mobile-engagement")
 @errors_on_one_line(partial(click.echo, err=True))
-def main(
-    url: str,
-    output: Path,
-    *,
-    streams: tuple[str, ...],
-    app_name: str,
-    pattern: str,
-    encoding: str | None,
-    workers: int,
-    bad_files: str,
-    unrecognised_files: str,
-    no_files: str,
-    bad_records: str,
-    max_bad_records: int,
-    dead_letter_path: str | None,
-) -> None:
+def main(url: str, output: str | None, streams: Sequence[str], **options: Any) -> None:
     """Write the export files of an archive as Parquet: a folder per stream, a file per file.
 
     URL is the container: an Azure container URL with a SAS that allows to read and list (in
-    quotes, because it has an &), or a folder. OUTPUT is a folder. A second run takes only what
-    is new or changed.
+    quotes, because it has an &), or a folder. Without it that of the environment variable
+    TAP_MOBILE_ENGAGEMENT_CONTAINER_URL is taken, which no other user of the machine sees.
+    OUTPUT is a folder. A second run takes only what is new or changed.
     """
     install_log_redaction()
-    plan = Plan(
-        url=url,
-        output=output,
-        streams=frozenset(streams or BY_NAME),
-        app_name=app_name,
-        pattern=pattern,
-        encoding=encoding,
-        skip_bad_records=bad_records == "skip",
-        most_bad_records=max_bad_records,
-        dead_letter_path=dead_letter_path,
-    )
+    if output is None:
+        url, output = os.environ.get(_URL_VARIABLE, ""), url
+    if not url:
+        raise click.UsageError(f"Give URL and OUTPUT, or OUTPUT alone and set {_URL_VARIABLE}.")
     run = Run(
-        plan,
-        workers=workers,
-        skip_bad_files=bad_files == "skip",
-        skip_unrecognised=unrecognised_files == "skip",
+        Plan(url=url, output=Path(output), streams=frozenset(streams or BY_NAME), **options)
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
-        run.write(accept_no_files=no_files == "accept")
+        run.write()
     except _Stopped as stopped:
         sys.exit(128 + stopped.number)
     except TapError as error:

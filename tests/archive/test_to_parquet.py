@@ -283,6 +283,53 @@ def test_two_runs_do_not_write_into_one_folder(folder: Path, output: Path) -> No
     assert "another run writes to" in done.stderr
 
 
+def test_the_url_may_come_from_the_environment(folder: Path, output: Path) -> None:
+    environment = {**os.environ, "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL": str(folder)}
+    for command in ([COMMAND, output], [INSPECT]):
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert rows_of(output) == truth(folder)
+    for command in ([COMMAND, output], [INSPECT]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "URL" in done.stderr
+
+
+def test_only_the_owner_reads_what_is_written(folder: Path, output: Path) -> None:
+    run(folder, output)
+    modes = {oct(path.stat().st_mode & 0o777) for path in output.rglob("*") if path.is_file()}
+    assert modes == {"0o600"}
+
+
+def test_a_file_of_somebody_else_stays(folder: Path, output: Path) -> None:
+    (output / "events").mkdir(parents=True)
+    theirs = [output / "events" / name for name in ("mine.parquet", ".x.1.partial")]
+    for path in theirs:
+        path.write_bytes(b"")
+    for _ in range(2):
+        run(folder, output)
+    assert all(path.exists() for path in theirs)
+
+
+def test_names_that_are_no_text_are_escaped(tmp_path: Path, output: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    (folder / "line\nbreak\x1b[31m.json").write_bytes(LINES)
+    (folder / os.fsdecode(b"\xff.json")).symlink_to("nowhere")
+    (folder / os.fsdecode(b"\xfe.json")).write_bytes(LINES)
+
+    assert run(folder, output).returncode == 1
+    shown = subprocess.run([INSPECT, folder], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run([INSPECT, folder, "--json"], capture_output=True, check=True).stdout
+
+    assert len(rows_of(output)["tokens"]) == len(TOKENS)
+    names = {json.loads(line)["name"] for line in told.splitlines()}
+    assert (
+        names == {*manifest(output)} == {"line\nbreak\x1b[31m.json", "\\xff.json", "\\xfe.json"}
+    )
+    assert "\x1b" not in shown
+    assert r"line\nbreak\x1b[31m.json" in shown
+
+
 @pytest.mark.azurite
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_container_gives_the_same_and_no_secret(

@@ -14,81 +14,117 @@ Needs the extra ``spark`` (PySpark 4.0 or newer, with Java 17 or newer).
 from __future__ import annotations
 
 import os
+from copy import copy
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+from pyspark.sql.datasource import (
+    DataSource,
+    DataSourceReader,
+    DataSourceStreamReader,
+    InputPartition,
+)
 
 from tap_mobile_engagement.archive import Archive
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code, SettingsError
+from tap_mobile_engagement.errors import Code, SettingsError, TapError
 from tap_mobile_engagement.redaction import install_log_redaction
+from tap_mobile_engagement.sources.arrivals import Arrivals
+from tap_mobile_engagement.state import PartitionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from pyspark.sql.types import StructType
 
     from tap_mobile_engagement.archive import File
+    from tap_mobile_engagement.containers import Blob
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"
-"""The environment variable that the URL is taken from where there is no option ``url``."""
+"""The environment variable with the URL, where there is no option ``url``."""
+
+PART_SIZE = 128 << 20
+"""Bytes of a large file that one task reads, unless the option ``part_size`` says otherwise."""
+
+FEW_BLOBS = 32
+"""With more blobs than that the tasks look at them, instead of the driver."""
+
+TASK_SIZE = 32 << 20
+"""Bytes of small blobs that one task looks at, where the tasks do."""
 
 
-@dataclass(frozen=True, slots=True)
+def _redacting(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function whose errors show no secret, also of what they are chained to."""
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        install_log_redaction()
+        try:
+            return function(*args, **kwargs)
+        except TapError as error:
+            failure = copy(error)
+        except Exception as error:  # noqa: BLE001  (whatever a library raises)
+            failure = TapError(Code.UNEXPECTED, f"{type(error).__name__}: {error}")
+        raise failure  # out here it is chained to nothing
+
+    return call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
-    """What a reader is told.
-
-    Attributes:
-        url: The archive; it may hold a secret. None: that of the environment.
-        stream: The stream to read.
-        app_name: The label of the records.
-        pattern: Which files to look at.
-    """
+    """The reader's options. The URL may hold a secret; None stands for the environment's."""
 
     url: str | None
     stream: str
     app_name: str
     pattern: str
+    part_size: int
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> _Options:
         stream = options.get("stream", "")
         if stream not in BY_NAME:
-            raise SettingsError(
-                Code.BAD_SETTING,
-                f"the option stream is {stream!r}, which is no stream of an archive",
-                next_step=f"Use one of {', '.join(BY_NAME)}",
-            )
+            what = f"the option stream is {stream!r}, which is no stream of an archive"
+            raise _bad_option(what, f"Use one of {', '.join(BY_NAME)}")
+        part_size = options.get("part_size", str(PART_SIZE))
+        if not part_size.isdecimal() or int(part_size) == 0:
+            what = f"the option part_size is {part_size!r}, which is no number of bytes"
+            raise _bad_option(what, "Give one, such as 134217728")
         return cls(
-            options.get("url"),
-            stream,
-            options.get("app_name", ""),
-            options.get("pattern", "**"),
+            url=options.get("url"),
+            stream=stream,
+            app_name=options.get("app_name", ""),
+            pattern=options.get("pattern", "**"),
+            part_size=int(part_size),
         )
 
     def archive(self) -> Archive:
-        install_log_redaction()
         url = self.url or os.environ.get(URL_VARIABLE)
         if not url:
-            raise SettingsError(
-                Code.BAD_SETTING,
-                "there is no option url",
-                next_step=f'Use .option("url", "/data/exports"), or set {URL_VARIABLE}',
-            )
+            next_step = f'Use .option("url", "/data/exports"), or set {URL_VARIABLE}'
+            raise _bad_option("there is no option url", next_step)
         return Archive(url, app_name=self.app_name, pattern=self.pattern)
 
     def __repr__(self) -> str:
         return f"_Options(stream={self.stream!r}, pattern={self.pattern!r})"
 
 
-class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
-    """The data source ``mobile_engagement``.
+def _bad_option(what: str, next_step: str) -> SettingsError:
+    return SettingsError(Code.BAD_SETTING, what, next_step=next_step)
 
-    Options: ``url`` (an Azure container URL, or a folder; else that of the environment variable
-    ``TAP_MOBILE_ENGAGEMENT_CONTAINER_URL``), ``stream``, ``app_name``, ``pattern``.
+
+class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
+    """The data source ``mobile_engagement``, for ``spark.read`` and ``spark.readStream``.
+
+    Options: ``url`` (an Azure container URL, or a folder; without it that of the environment
+    variable ``TAP_MOBILE_ENGAGEMENT_CONTAINER_URL``), ``stream``, ``app_name``, ``pattern``,
+    ``part_size``.
     """
 
     @classmethod
@@ -96,6 +132,7 @@ class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
         """Its name for ``spark.read.format``."""
         return "mobile_engagement"
 
+    @_redacting
     def schema(self) -> StructType:
         """The schema of the stream."""
         from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415  (needs pyarrow)
@@ -105,26 +142,76 @@ class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
         options = _Options.of(self.options)
         return from_arrow_schema(_nullable(arrow_schema(BY_NAME[options.stream])))
 
+    @_redacting
     def reader(self, schema: StructType) -> DataSourceReader:
-        """A reader of all files that there are now."""
+        """A reader of all files that exist now."""
         del schema
         return _Reader(_Options.of(self.options))
 
-
-class _Files(InputPartition):  # type: ignore[misc]
-    """A partition: the files that a blob is or holds."""
-
-    def __init__(self, files: Sequence[File]) -> None:
-        super().__init__(files[0].blob.name)
-        self.files = files
+    @_redacting
+    def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802  (Spark's)
+        """A reader of the files that arrive from one micro-batch to the next."""
+        del schema
+        return _StreamReader(_Options.of(self.options))
 
 
-class _Reader(DataSourceReader):  # type: ignore[misc]
+@dataclass(frozen=True)
+class _Partition(InputPartition):  # type: ignore[misc]
+    """What one task reads: a part of a blob, or some blobs as a whole."""
+
+    blobs: Sequence[Blob]
+    part: tuple[int, int] | None = None
+
+
+class _Files:
+    """Reads the files of a stream in tasks."""
+
     def __init__(self, options: _Options) -> None:
         self._options = options
 
+    def read(self, partition: Any) -> Iterator[pa.RecordBatch]:
+        """The rows of a partition."""
+        return iter(partial(_redacting(next), self._batches(partition), None), None)
+
+    def _batches(self, partition: _Partition) -> Iterator[pa.RecordBatch]:
+        with self._options.archive() as archive:
+            for file in archive.files(blobs=partition.blobs):
+                if _concerns(file, self._options.stream):
+                    for batch in archive.batches(file, part=partition.part):
+                        yield batch.cast(_nullable(batch.schema))
+
+    def _partitions(self, archive: Archive, blobs: Sequence[Blob]) -> list[_Partition]:
+        """Partitions for all rows of some blobs.
+
+        A few blobs are looked at here, to spare tasks that would find nothing.
+        """
+        options = self._options
+        if len(blobs) <= FEW_BLOBS:
+            found = {
+                file.blob
+                for file in archive.files(blobs=blobs)
+                if _concerns(file, options.stream)
+            }
+            blobs = [blob for blob in blobs if blob in found]
+            groups = [[blob] for blob in blobs]
+        else:
+            groups = [*_grouped(blobs, min(TASK_SIZE, options.part_size))]
+        partitions = []
+        for group in groups:
+            size = group[0].size
+            if size <= options.part_size:
+                partitions.append(_Partition(group))
+                continue
+            for start in range(0, size, options.part_size):
+                part = (start, min(start + options.part_size, size))
+                partitions.append(_Partition(group, part))
+        return partitions
+
+
+class _Reader(_Files, DataSourceReader):  # type: ignore[misc]
+    @_redacting
     def partitions(self) -> Sequence[InputPartition]:
-        """A partition for each blob that holds files of the stream.
+        """Partitions for all files that exist now.
 
         Raises:
             TapError: ``NO_FILES``, or what is wrong with the container, or with a file that may
@@ -132,22 +219,69 @@ class _Reader(DataSourceReader):  # type: ignore[misc]
         """
         with self._options.archive() as archive:
             archive.check()
-            found = []
-            for file in archive.files():
-                problem = file.problem
-                if file.stream is None and problem and problem.code != Code.BLOB_UNRECOGNISED:
-                    raise problem
-                if file.stream == self._options.stream:
-                    found.append(file)
-        found.sort(key=lambda file: (file.blob.name, file.member or 0))
-        return [_Files([*some]) for _, some in groupby(found, key=lambda file: file.blob.name)]
+            return self._partitions(archive, archive.blobs)
 
-    def read(self, partition: Any) -> Iterator[pa.RecordBatch]:
-        """The rows of a partition."""
+
+class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
+    """Reads what arrived between two offsets.
+
+    An offset is what the tap's state says of an archive that is read to its end: up to which
+    arrival all blobs are finished, and which later ones are. So a blob that a listing missed
+    is read with the next offset, and an offset names the same blobs whenever it is asked.
+    """
+
+    def initialOffset(self) -> dict[str, Any]:  # noqa: N802  (Spark's)
+        """Nothing was read."""
+        return {}
+
+    @_redacting
+    def latestOffset(self) -> dict[str, Any]:  # noqa: N802  (Spark's)
+        """All that exists now was read."""
         with self._options.archive() as archive:
-            for file in partition.files:
-                for batch in archive.batches(file):
-                    yield batch.cast(_nullable(batch.schema))
+            state = PartitionState({})
+            arrivals = _arrivals(archive, state)
+            for blob in archive.blobs:
+                arrivals.finish(blob)
+            arrivals.note()
+            return state.archive if archive.blobs else {}
+
+    @_redacting
+    def partitions(
+        self, start: dict[str, Any], end: dict[str, Any]
+    ) -> Sequence[InputPartition]:
+        """Partitions for the files that arrived between two offsets."""
+        with self._options.archive() as archive:
+            due, later = (
+                _arrivals(archive, PartitionState({"archive": offset})).due
+                for offset in (start, end)
+            )
+            for blob in later:
+                if blob.problem is not None:
+                    raise blob.problem
+            return self._partitions(archive, [blob for blob in due if blob not in later])
+
+
+def _arrivals(archive: Archive, state: PartitionState) -> Arrivals:
+    now = datetime.now(UTC)  # before they are listed
+    return Arrivals(archive.blobs, rules=archive.rules, now=now, state=state)
+
+
+def _concerns(file: File, stream: str) -> bool:
+    """Whether a file is of that stream; what is damaged may be of any."""
+    is_export = file.problem is None or file.problem.code is not Code.BLOB_UNRECOGNISED
+    return file.stream == stream or (file.problem is not None and not file.stream and is_export)
+
+
+def _grouped(blobs: Sequence[Blob], most: int) -> Iterator[list[Blob]]:
+    """Small blobs together, up to that many bytes; a larger one alone."""
+    group: list[Blob] = []
+    for blob in blobs:
+        if group and sum(each.size for each in group) + blob.size > most:
+            yield group
+            group = []
+        group.append(blob)
+    if group:
+        yield group
 
 
 def _nullable(schema: pa.Schema) -> pa.Schema:

@@ -58,6 +58,10 @@ def job(*requests: dict[str, str], **environment: str) -> list[Any]:
     return answers
 
 
+def comparable(rows: list[Any]) -> list[str]:
+    return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+
 def rows_of(folder: Path, stream: str) -> list[str]:
     """The rows of the library, with times as the job writes them."""
     times = [each.name for each in BY_NAME[stream].record_fields if each.kind is Kind.TIME]
@@ -70,7 +74,7 @@ def rows_of(folder: Path, stream: str) -> list[str]:
         ]
     for row in rows:
         row.update({name: row[name] and round(row[name].timestamp() * 1e6) for name in times})
-    return sorted(json.dumps(row, sort_keys=True) for row in rows)
+    return comparable(rows)
 
 
 @needs_java
@@ -89,9 +93,68 @@ def test_the_rows_are_those_of_the_library(tmp_path: Path, elements_of: Elements
 
     # Then it finds the same rows
     for stream, answer in zip(BY_NAME, answers, strict=True):
-        rows = sorted(json.dumps(row, sort_keys=True) for row in answer["rows"])
-        assert rows
-        assert rows == rows_of(tmp_path, stream)
+        assert answer["rows"]
+        assert comparable(answer["rows"]) == rows_of(tmp_path, stream)
+
+
+@needs_java
+def test_a_large_file_is_read_in_parts_and_many_files_by_tasks(
+    tmp_path: Path, elements_of: ElementsOf
+) -> None:
+    # Given a file that is large for the size of a part, and more files than the driver looks at
+    large, many = tmp_path / "large", tmp_path / "many"
+    large.mkdir()
+    many.mkdir()
+    events = array(elements_of("events") * 9)
+    (large / "events.json").write_bytes(events)
+    for number in range(40):
+        (many / f"{number}.json").write_bytes(
+            array(elements_of("jobs" if number % 2 else "tags"))
+        )
+
+    options = {"app_name": "shop", "stream": "events", "part_size": str(len(events) // 3)}
+    divided, jobs = job(
+        {**options, "url": str(large)}, {"url": str(many), "app_name": "shop", "stream": "jobs"}
+    )
+
+    # Then the rows are those of the library all the same
+    assert divided["tasks"] == 4
+    assert comparable(divided["rows"]) == rows_of(large, "events")
+    assert jobs["tasks"] < 40
+    assert comparable(jobs["rows"]) == rows_of(many, "jobs")
+
+
+@needs_java
+def test_a_stream_reads_what_arrived_since_and_loses_nothing(
+    tmp_path: Path, elements_of: ElementsOf
+) -> None:
+    # Given a query that was run, one more file of an old time, one that changed, and a photo
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    (folder / "a").write_bytes(array(elements_of("tokens")))
+    (folder / "b").write_bytes(array(elements_of("tags")))
+    options = {"url": str(folder), "app_name": "shop", "stream": "tokens"}
+    request = {**options, "sink": str(tmp_path / "sink")}
+    (first,) = job(request)
+    before = rows_of(folder, "tokens")
+    (folder / "old").write_bytes(array(elements_of("tokens")[:2]))
+    os.utime(folder / "old", (1_400_000_000,) * 2)
+    (folder / "b").write_bytes(array(elements_of("tokens")[:1]))
+    (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
+
+    # When it is run again, twice, and then once more after its last batch was not committed
+    second, third = job(request, request)
+    commits = sorted((tmp_path / "sink-checkpoint" / "commits").glob("[0-9]*"))
+    commits[-1].unlink()
+    (folder / "later").write_bytes(array(elements_of("tokens")[:3]))
+    (replayed,) = job(request)
+
+    # Then each file was read once, and the replay gave what it had given
+    assert comparable(first["rows"]) == before
+    assert len(commits) == 2
+    assert second == third
+    assert len(second["rows"]) == len(before) + 3
+    assert comparable(replayed["rows"]) == rows_of(folder, "tokens")
 
 
 @needs_java
@@ -119,3 +182,7 @@ def test_no_secret_is_in_a_plan_and_errors_are_told(
     assert "NO_FILES" in answers[3]["error"]
     assert "mobile_engagement" in answers[4]["plan"]
     assert secret not in json.dumps(answers)
+    assert answers[1]["error"].count("BLOB_TRUNCATED: ") == 1
+    for answer in answers[1:4]:
+        assert "another exception occurred" not in answer["error"]
+        assert "direct cause" not in answer["error"]

@@ -2,8 +2,7 @@
 
 The SDK's writers flush after every record. Downstream that costs more than it does here:
 Meltano's proxy works nearly twice as hard for a tap that flushes each record. So records are
-collected, and everything that promises something about them (STATE above all) is written
-right behind them.
+collected, and what promises something about them (STATE above all) is written right behind.
 """
 
 from __future__ import annotations
@@ -78,13 +77,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What stands around a record in its line.
-
-    Attributes:
-        opening: What stands before it.
-        ending: What stands behind it, up to the time of extraction; None where a line is the
-            record and nothing else.
-    """
+    """What stands before and behind a record in its line; None: nothing, not even a time."""
 
     opening: bytes = b""
     ending: bytes | None = None
@@ -100,11 +93,7 @@ class Envelope:
 
 
 class Output(Protocol):
-    """Where the records of one stream go.
-
-    Attributes:
-        envelope: What stands around a record in its line.
-    """
+    """Where the records of one stream go."""
 
     @property
     def envelope(self) -> Envelope:

@@ -41,14 +41,7 @@ _without_newline = itemgetter(slice(-1))
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where records come from: what all records of one file have in common.
-
-    Attributes:
-        data_type: What they are.
-        app_name: The app that they belong to.
-        blob_name: The blob that holds them; None where none does.
-        exported_until: RFC 3339 in UTC.
-    """
+    """Where the records of one file come from; ``exported_until`` is RFC 3339 in UTC."""
 
     data_type: DataType
     app_name: str
@@ -60,9 +53,7 @@ class Batch:
     """The records of one block, in order.
 
     Attributes:
-        origin: As given.
         values: For each field of the data type a column.
-        count: How many records there are.
         rows: The canonical JSON of each record's own fields, without its opening brace.
         unknown: JSON of the unknown fields of each record, ``null`` where it has none; None
             where no record has any.
@@ -108,11 +99,8 @@ class RecordIds:
     """Makes record ids: a hash over app, data type, content and occurrence number.
 
     The content is the canonical JSON of the item's own fields, group key included, without its
-    opening brace, and of the unknown fields of the item itself. So an id depends on what an
-    item says, and not on the window, the blob, the order of keys or the spacing of its text.
-
-    The hash is XXH3 with 128 bits: nothing is gained by a collision here, and a cryptographic
-    hash would cost more than all other work on a record.
+    opening brace, and of the unknown fields of the item itself. The hash is XXH3 with 128 bits:
+    a cryptographic one would cost more than all other work on a record.
     """
 
     def __init__(self, app_name: str, data_type: DataType) -> None:

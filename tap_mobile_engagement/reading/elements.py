@@ -104,11 +104,7 @@ def repaired_text(text: str) -> str:
 
 
 def repaired(value: Any) -> tuple[Any, bool]:
-    """Replace what no target can take, at any depth; and say whether there was any.
-
-    Raises:
-        RecursionError: If it is nested too deep for the interpreter.
-    """
+    """Replace what no target can take, at any depth; and say whether there was any."""
     if isinstance(value, str):
         clean = repaired_text(value)
         return clean, clean != value

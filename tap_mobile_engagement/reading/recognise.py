@@ -1,7 +1,6 @@
 """Recognise what a file holds, by the code that reads it later, on its first blocks.
 
-Nothing is taken from a name, for names are not documented. What is found is one value,
-:class:`Recognition`: a data type, a reason why there is none, or the damage that was met.
+Nothing is taken from a name, because names are not documented.
 """
 
 from __future__ import annotations

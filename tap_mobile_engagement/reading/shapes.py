@@ -1,10 +1,9 @@
-"""The shape of a file's elements, and types that decode whole blocks of that shape.
+"""The shape of a file's elements.
 
 How all export files look is not documented, but the elements of one file are alike. So a
 shape is learned from elements: which names stand for which fields, which are unknown, what is
-nested or grouped. Types are made for it, and blocks are decoded by them at once. What does not
-fit the types teaches the shape, or is read by itself (see :mod:`.items`); the records are the
-same.
+nested or grouped. Types are made for it (:mod:`.decoding`). What does not fit them teaches the
+shape, or is read by itself (:mod:`.items`); the records are the same.
 """
 
 from __future__ import annotations

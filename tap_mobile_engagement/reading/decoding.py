@@ -43,7 +43,7 @@ _TYPES: dict[Kind, Any] = {
 }
 
 
-LARGE = 1 << 20
+LARGE = 512 << 10
 """Bytes of a block beyond which a group is cut between its items before it is decoded."""
 
 Decoded = tuple[list[Any], list[Any]]

@@ -37,7 +37,7 @@ MAX_ITEM_SIZE = 64 << 20
 """Bytes that a single item may have."""
 
 MAX_ITEM_VALUES = 200_000
-"""Values in objects and lists that an item beyond 1 MiB may have: each takes 100 bytes."""
+"""Values in objects and lists that an item beyond 512 KiB may have: each takes 100 bytes."""
 
 _MOST_LESSONS = 16  # per content; each decodes a block once more
 _AT_ONCE = 500  # elements that were decoded elsewhere, per batch

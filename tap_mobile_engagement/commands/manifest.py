@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
 from time import monotonic
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from msgspec import Struct
 
+from tap_mobile_engagement.archive import Archive
 from tap_mobile_engagement.commands.findings import Finding, as_text
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_mobile_engagement.archive import File
-    from tap_mobile_engagement.commands.parquet_files import Plan
     from tap_mobile_engagement.containers import Blob
 
 NAME = "_manifest.json"
@@ -32,6 +33,31 @@ _OWN_NAME = re.compile(
     r"[A-Za-z0-9.=_-]+-[0-9a-f]{16}\.parquet"
     rf"|\.(?:{re.escape(NAME)}|[A-Za-z0-9.=_-]+-[0-9a-f]{{16}}\.parquet)\.\d+\.partial"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to write, and how: the command's arguments and options."""
+
+    url: str
+    output: Path
+    streams: frozenset[str]
+    app_name: str
+    pattern: str
+    encoding: str | None
+    workers: int
+    bad_files: str
+    unrecognised_files: str
+    no_files: str
+    bad_records: str
+    max_bad_records: int
+    dead_letter_path: str | None
+
+    def archive(self) -> Archive:
+        """The archive."""
+        return Archive(
+            self.url, app_name=self.app_name, pattern=self.pattern, encoding=self.encoding
+        )
 
 
 class Entry(Finding, kw_only=True, omit_defaults=True):

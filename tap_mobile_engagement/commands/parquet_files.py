@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_mobile_engagement.archive import Archive, FileReader
+from tap_mobile_engagement.archive import FileReader
 from tap_mobile_engagement.commands.findings import as_text
 from tap_mobile_engagement.commands.manifest import Entry, partial_of, path_of
 from tap_mobile_engagement.datatypes import BY_NAME
@@ -24,38 +23,14 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tap_mobile_engagement.archive import File
+    from tap_mobile_engagement.archive import Archive, File
+    from tap_mobile_engagement.commands.manifest import Plan
 
 ROW_GROUP = 131_072
 """Rows of a row group, about."""
 
 OF_RECORDS = frozenset({Code.BAD_RECORD, Code.TOO_MANY_BAD_RECORDS})
 """Failures of the records of one file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to write, and how: the command's arguments and options."""
-
-    url: str
-    output: Path
-    streams: frozenset[str]
-    app_name: str
-    pattern: str
-    encoding: str | None
-    workers: int
-    bad_files: str
-    unrecognised_files: str
-    no_files: str
-    bad_records: str
-    max_bad_records: int
-    dead_letter_path: str | None
-
-    def archive(self) -> Archive:
-        """The archive."""
-        return Archive(
-            self.url, app_name=self.app_name, pattern=self.pattern, encoding=self.encoding
-        )
 
 
 class Outcome(NamedTuple):

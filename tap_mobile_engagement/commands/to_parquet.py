@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from tap_mobile_engagement.commands.manifest import Manifest
+from tap_mobile_engagement.commands.manifest import Manifest, Plan
 from tap_mobile_engagement.commands.parquet_files import (
     OF_RECORDS,
-    Plan,
     start_worker,
     work,
     write_file,

@@ -324,7 +324,9 @@ def test_names_that_are_no_text_are_escaped(tmp_path: Path, output: Path) -> Non
     assert len(rows_of(output)["tokens"]) == len(TOKENS)
     names = {json.loads(line)["name"] for line in told.splitlines()}
     assert (
-        names == {*manifest(output)} == {"line\nbreak\x1b[31m.json", "\\xff.json", "\\xfe.json"}
+        names
+        == {*manifest(output)}
+        == {"line\nbreak\x1b[31m.json", "\\udcff.json", "\\xfe.json"}
     )
     assert "\x1b" not in shown
     assert r"line\nbreak\x1b[31m.json" in shown

@@ -1,7 +1,6 @@
 """Containers of blobs: in Azure Blob Storage, or a folder of this machine.
 
-What talks to Azure is imported at its first use. That takes 0.15 to 0.5 seconds, which
-``--about``, ``--discover`` and a tap that reads a folder need not spend.
+The Azure SDK is imported at its first use, because that takes 0.15 to 0.5 seconds.
 """
 
 from __future__ import annotations
@@ -23,15 +22,10 @@ __all__ = ["CHUNK_BYTES", "Blob", "Container", "FolderContainer", "open_containe
 def open_container(
     url: str, clock: Clock | None = None, *, credential: TokenCredential | None = None
 ) -> Container:
-    """The container that a URL names: a folder or an Azure container. It is not asked yet.
+    """The container that a URL or path names; no request is sent yet.
 
-    Args:
-        url: ``file:///…``, a path, or the URL of an Azure container.
-        clock: Tells the time, and of a stop.
-        credential: Reads a container whose URL has no SAS; that of the environment if None.
-
-    Raises:
-        SettingsError: CONTAINER_URL_INVALID.
+    Without a SAS, the credential reads it, or that of the environment. Raises SettingsError
+    CONTAINER_URL_INVALID.
     """
     if is_folder_url(url):
         return FolderContainer.from_url(url)

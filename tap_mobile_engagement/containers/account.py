@@ -34,14 +34,10 @@ _RIGHT_FORM = (
 
 
 class StorageAccount:
-    """An Azure Storage account, with the right to make containers in it; not asked yet.
+    """An Azure Storage account in which the tap makes containers; no request is sent yet.
 
-    Args:
-        connection_string: As the Azure portal shows it under "Access keys".
-        clock: Tells the time, and of a stop.
-
-    Raises:
-        SettingsError: BAD_SETTING if it is no connection string.
+    The connection string is what the Azure portal shows under "Access keys". Raises
+    SettingsError BAD_SETTING if it is none.
     """
 
     def __init__(self, connection_string: str, *, clock: Clock | None = None) -> None:
@@ -62,10 +58,9 @@ class StorageAccount:
         self._storage = Storage(self.label, None, clock or Clock())
 
     def container(self, name: str) -> AzureContainer:
-        """The container of that name; whether it exists is not asked.
+        """The container of that name, which need not exist.
 
-        Raises:
-            SettingsError: BAD_SETTING if it can't be a container's name.
+        Raises SettingsError BAD_SETTING if no container can have the name.
         """
         if not CONTAINER_NAME.fullmatch(name):
             raise SettingsError(
@@ -84,20 +79,11 @@ class StorageAccount:
         return AzureContainer(client, self._transport, storage)
 
     def new_task_container(self, name: str, *, lifetime: timedelta) -> str:
-        """Make an empty container for one export task.
+        """Make an empty container for one export task and return its URL, a secret.
 
-        Args:
-            name: Its name, not used before: 3 to 63 lower-case letters, digits and hyphens.
-            lifetime: How long the service may write to it from now on.
-
-        Returns:
-            Its URL for the service, with a SAS to write and list: a secret.
-
-        Raises:
-            SettingsError: BAD_SETTING if the connection string has no account key, with which
-                alone a SAS can be made; CONTAINER_ACCESS_DENIED.
-            RetryLaterError: STORAGE_UNAVAILABLE, also if there is one of that name with blobs
-                in it.
+        The URL has a SAS to write and list, valid for the lifetime. Raises SettingsError
+        BAD_SETTING without an account key, which a SAS takes; RetryLaterError
+        STORAGE_UNAVAILABLE also if a container of that name has blobs.
         """
         if self._key is None:
             raise SettingsError(
@@ -151,11 +137,7 @@ class StorageAccount:
 
 
 def _connect(connection_string: str, transport: RequestsTransport) -> BlobServiceClient:
-    """The SDK's client of an account.
-
-    Raises:
-        ValueError, KeyError: It is no connection string.
-    """
+    """The SDK's client of an account; ValueError or KeyError if the string is malformed."""
     client = BlobServiceClient.from_connection_string(
         connection_string, **client_options(transport)
     )

@@ -47,11 +47,8 @@ _READ_RIGHT = timedelta(hours=1)
 class AzureContainer:
     """A container in Azure Blob Storage, or in an emulator of it; threads may share it.
 
-    Args:
-        client: The SDK's client of the container, made with :func:`client_options`.
-        transport: The pool of connections that the client was given.
-        storage: How requests are tried again and explained.
-        request_bytes: Bytes of a blob that one request asks for.
+    The client is made with :func:`client_options` and the same transport. One request asks for
+    ``request_bytes`` bytes of a blob.
     """
 
     def __init__(
@@ -79,11 +76,10 @@ class AzureContainer:
         clock: Clock | None = None,
         request_bytes: int = REQUEST_BYTES,
     ) -> Self:
-        """The container that a URL names; see :func:`open_container`.
+        """As :func:`open_container`.
 
-        Raises:
-            SettingsError: CONTAINER_URL_INVALID, also if it takes an identity and
-                ``azure-identity`` is not installed.
+        Raises SettingsError CONTAINER_URL_INVALID, also if an identity is needed and
+        ``azure-identity`` is not installed.
         """
         parsed = ContainerUrl.parse(url)
         register_secret(parsed.signature)
@@ -147,11 +143,7 @@ class AzureContainer:
             raise
 
     def _is_gone(self, blob: Blob) -> bool:
-        """Whether no blob has that name any more.
-
-        Asked for a certain version, a storage may answer for a missing blob as for a changed
-        one, 412 (Azurite 3.37 does).
-        """
+        """Whether the blob was deleted: Azurite 3.37 answers 412 for a version of it too."""
         try:
             # Of all names with this prefix, the name itself comes first.
             first = self._first(blob.name)
@@ -180,7 +172,6 @@ def account_key(client: BlobServiceClient | ContainerClient) -> str | None:
 
 
 def _policies(client: ContainerClient) -> list[Any]:
-    """What the requests of a :class:`Download` get beside their URL."""
     policies: list[Any] = [UserAgentPolicy(USER_AGENT)]
     if isinstance(client.credential, Identity):
         # Azure takes tokens of requests that name a version only; a SAS has one in it.

@@ -16,24 +16,20 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.errors import TapError
 
 CHUNK_BYTES = 256 * 1024
-"""The most bytes that a container hands over at once.
-
-Blocks of this size decode fastest: larger ones pay for their page faults each time.
-"""
+"""The most bytes in a chunk. Larger ones decode more slowly, because of their page faults."""
 
 
 class Blob(Struct, frozen=True):
-    """One version of one blob, as a listing told it.
+    """One version of one blob, as a listing described it.
 
     Attributes:
         name: Name within the container, with `/` between folders.
         size: Length in bytes.
-        etag: Changes whenever the blob is written. Empty for what can't be looked at, which
-            may be a folder.
-        arrived: When this version came to be, in UTC. Azure gives whole seconds.
-        modified: When its content was last written, in UTC; None if that is the same. A copy
-            may keep this time.
-        problem: Why its content can't be had; :meth:`Container.open` raises it.
+        etag: Changes with each write. Empty for what can't be read, which may be a folder.
+        arrived: When this version was written here, in UTC. Azure gives whole seconds.
+        modified: When its content was last written, in UTC, which a copy may keep; None if
+            that is the same.
+        problem: Why its content can't be read; :meth:`Container.open` raises it.
     """
 
     name: str
@@ -50,11 +46,7 @@ class Blob(Struct, frozen=True):
 
 
 class Container(Protocol):
-    """A place that holds blobs.
-
-    Its methods raise a :class:`~tap_mobile_engagement.errors.TapError`, whichever library or
-    system call failed.
-    """
+    """A place that holds blobs. Every failure of its methods is a :class:`TapError`."""
 
     @property
     def label(self) -> str:
@@ -66,17 +58,13 @@ class Container(Protocol):
     ) -> Iterator[Blob]:
         """Its blobs whose names begin with the prefix, sorted by name and read page by page.
 
-        Args:
-            prefix: The beginning of their names.
-            takes: Says of a file or folder of this machine whether to look at it; a folder's
-                name ends with a slash. A container in Azure lists all.
+        ``takes`` says whether to list a file or folder of this machine; a folder's name ends
+        with a slash. A container in Azure lists all.
         """
         ...
 
     def open(self, blob: Blob, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
-        """The content of exactly that version of the blob, all bytes of it from ``start`` on.
-
-        No chunk is empty or has more than :data:`CHUNK_BYTES` bytes.
+        """The bytes of exactly that version from ``start`` on, in chunks of 1 to CHUNK_BYTES.
 
         Raises:
             RetryLaterError: BLOB_CHANGED, BLOB_MISSING or STORAGE_UNAVAILABLE.
@@ -86,11 +74,9 @@ class Container(Protocol):
         ...
 
     def check(self) -> None:
-        """Make sure that the container exists and can be listed, with one request.
+        """Make sure, with one request, that the container exists and can be listed.
 
-        Raises:
-            SettingsError: What is wrong, and which right is missing.
-            RetryLaterError: STORAGE_UNAVAILABLE if nothing answers.
+        Raises SettingsError, or RetryLaterError STORAGE_UNAVAILABLE if nothing answers.
         """
         ...
 

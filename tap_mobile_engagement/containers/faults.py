@@ -1,7 +1,7 @@
 """What a failed request to Azure Storage means: try again, or tell the user what to do.
 
-Decisions rest on the HTTP status alone. The error codes in the answers differ between Azure
-and its emulator and between kinds of accounts; they go into messages, to be searched for.
+Only the HTTP status decides. Error codes differ between Azure, its emulator and kinds of
+accounts; messages quote them.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Fault:
     """One request that failed.
 
     Attributes:
-        status: HTTP status of the answer; None if there was no whole answer.
-        reason: Why, in the storage's or the network's words.
-        request_id: Under which Microsoft's support finds the request.
+        status: HTTP status; None if there was no whole answer.
+        reason: The storage's or the network's words.
+        request_id: What Microsoft's support asks for.
         server_time: When it was answered, by the server's clock, aware.
     """
 
@@ -92,8 +92,7 @@ def explain(
 ) -> TapError:
     """The error for a fault that another try does not help: what failed, and what to do.
 
-    The arguments are those of :meth:`Storage.tried` and the attributes of :class:`Storage`;
-    ``now`` is the time by this machine's clock.
+    The arguments are those of :meth:`Storage.tried` and the attributes of :class:`Storage`.
     """
     if fault.status is None:
         return RetryLaterError(
@@ -180,7 +179,7 @@ def blob_archived(**where: object) -> DataError:
 
 
 def _read_date(text: str | None) -> datetime | None:
-    """The time of an HTTP ``Date`` header; None if it is missing or none."""
+    """The time of an HTTP ``Date`` header, if it is one."""
     try:
         return parsedate_to_datetime(text).astimezone(UTC) if text else None
     except (ValueError, OverflowError):

@@ -52,19 +52,10 @@ log = logging.getLogger("tap-mobile-engagement")
 class FolderContainer:
     """The files under a folder, in all its sub-folders; a file is a blob.
 
-    Names are paths relative to the folder, with `/`. Links to files and folders are followed;
-    a link that leads back to a folder above it is named in a warning and skipped. A program
-    that writes under the final name from the start is not noticed here; its file changes, so
-    that it is read again.
-
-    What can't be read is a blob with a problem, and the listing continues: a link that leads
-    nowhere, a folder without permission, a named pipe, a device.
-
-    Args:
-        folder: The folder.
-
-    Attributes:
-        label: The folder as a URL.
+    Names are relative paths with `/`. Links are followed; one that leads back to a folder above
+    it is skipped with a warning. What can't be read (a broken link, a folder without
+    permission, a named pipe, a device) is a blob with a problem. A program that writes under
+    the final name is not noticed: its file changes, so it is read again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,20 +64,15 @@ class FolderContainer:
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """The folder that a URL names, ``file:///data/export``, or a path.
-
-        Raises:
-            SettingsError: CONTAINER_URL_INVALID if it names none.
-        """
+        """The folder of a ``file:`` URL or path; raises SettingsError CONTAINER_URL_INVALID."""
         return cls(Path(folder_path(url)))
 
     def list(
         self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
     ) -> Iterator[Blob]:
-        """As :meth:`Container.list`; by default all names but those of :mod:`names`.
+        """As :meth:`Container.list`; by default without the names that :mod:`names` skips.
 
-        Raises:
-            SettingsError: The folder does not exist, or can't be read at all.
+        Raises SettingsError if the folder does not exist or can't be read.
         """
         takes = takes or (lambda name: not skipped_part(name))
         # What is still to be listed, the next one last; a folder with those that lead to it.
@@ -119,8 +105,8 @@ class FolderContainer:
     def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
         """As :meth:`Container.open`.
 
-        A version is known by the file's identity, length and times, looked at before the first
-        byte and after the last.
+        A version is the file's identity, length and times, compared before the first byte and
+        after the last.
         """
         if blob.problem:
             raise copy(blob.problem).at(container=self.label)
@@ -132,20 +118,16 @@ class FolderContainer:
             yield self._read(file, blob, start)
 
     def check(self) -> None:
-        """As :meth:`Container.check`.
-
-        Raises:
-            SettingsError: CONTAINER_NOT_FOUND or CONTAINER_ACCESS_DENIED.
-        """
+        """As :meth:`Container.check`."""
         try:
             os.scandir(self._folder).close()
         except OSError as error:
             raise self._explain(error) from None
 
     def _names(self, folder: str, prefix: str) -> Iterator[str]:
-        """What a folder holds that the prefix leads to; a folder's name ends with a slash.
+        """What a folder holds under the prefix, in the order of whole names.
 
-        That slash makes their order the one of whole names: `a.json` comes before `a/b.json`.
+        A folder's name ends with a slash: so `a.json` comes before `a/b.json`.
         """
         with os.scandir(self._folder / folder) as entries:
             for entry in entries:
@@ -154,7 +136,7 @@ class FolderContainer:
                     yield f"{name}/" if _is_folder(entry) else name
 
     def _look_at(self, name: str) -> Blob | None:
-        """The file of that name; None if it is gone by now."""
+        """The file of that name; None if it no longer exists."""
         try:
             status = (self._folder / name).stat()
         except OSError as error:
@@ -223,7 +205,6 @@ class FolderContainer:
             raise blob_changed(_FAILED, container=self.label, blob=blob.name)
 
     def _explain(self, error: OSError, blob: str | None = None) -> TapError:
-        """Say what a failed system call means."""
         where = {"container": self.label, "blob": blob}
         name = "folder" if not blob or blob.endswith("/") else "file"
         what = f"the {name} can't be read: {error.strerror or error}"
@@ -257,12 +238,12 @@ def _unreadable(blob: str, what: str, next_step: str) -> DataError:
 
 
 def _without_content(name: str, problem: TapError) -> Blob:
-    """What stands for files that can't be listed: as early as can be, to hold the bookmark."""
+    """A blob for files that can't be listed; the earliest time makes it hold the bookmark."""
     return Blob(name, 0, "", _EPOCH, problem=problem)
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open what was a file when it was listed; a named pipe by now would be waited for."""
+    """Open a listed file, without waiting if it has become a named pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -274,7 +255,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _moment(nanoseconds: int) -> datetime:
-    """A time of a file; one that is no date becomes the nearest date."""
+    """A file's time; the nearest date if it is none."""
     microseconds = min(max(nanoseconds // 1000, _EARLIEST), _LATEST)
     return _EPOCH + timedelta(microseconds=microseconds)
 

@@ -23,12 +23,8 @@ _REASON_CHARACTERS = 300
 class Identity:
     """A credential whose tokens are kept secret and whose failure is one line.
 
-    Args:
-        credential: Gives the tokens; that of the environment if None.
-        container: The container's URL, for messages.
-
-    Raises:
-        SettingsError: CONTAINER_URL_INVALID if ``azure-identity`` is needed, but missing.
+    The container's URL is for messages. Without a credential that of the environment is used;
+    SettingsError CONTAINER_URL_INVALID if that takes ``azure-identity``, which is missing.
     """
 
     def __init__(self, credential: TokenCredential | None, container: str) -> None:
@@ -36,11 +32,7 @@ class Identity:
         self._container = container
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """A token, as every credential of the Azure SDK gives it.
-
-        Raises:
-            SettingsError: AUTH_FAILED.
-        """
+        """A token, as Azure's credentials give it; raises SettingsError AUTH_FAILED."""
         try:
             token = self._credential.get_token(*scopes, **options)
         except ClientAuthenticationError as error:

@@ -7,17 +7,12 @@ _RESOURCE_FORKS = "__MACOSX"
 
 
 def skipped_part(name: str) -> str:
-    """The beginning of a name that is skipped, up to the folder or file that is the reason.
+    """A name up to the folder or file for which it is skipped; empty if it is not.
 
-    Skipped are names that begin with a dot (``.DS_Store``, ``._x``, and what rsync, azcopy and
-    most editors write to first), the folder ``__MACOSX``, and files that a writer has not
-    finished: ``.tmp``, ``.part``, ``.partial``, ``.crdownload`` or ``~`` at the end.
-
-    Args:
-        name: With ``/`` between folders; a folder's own name ends with it.
-
-    Returns:
-        Empty where nothing is skipped.
+    A name is skipped if a part begins with a dot (``.DS_Store``, ``._x``, what rsync, azcopy
+    and most editors write first), is the folder ``__MACOSX``, or is an unfinished file:
+    ``.tmp``, ``.part``, ``.partial``, ``.crdownload`` or ``~`` at the end. A folder's name ends
+    with ``/``.
     """
     *folders, file = name.split("/")
     reached = 0

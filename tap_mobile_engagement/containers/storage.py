@@ -63,11 +63,7 @@ def new_transport() -> RequestsTransport:
 
 
 def _read_bounded(response: requests.Response, **options: object) -> None:
-    """Read an answer that is wanted whole, if it is not too large and does not take too long.
-
-    Raises:
-        requests.RequestException: If it is or does.
-    """
+    """Read a whole answer; RequestException if it is too large or takes too long."""
     if options["stream"]:
         return
     body, until = bytearray(), time.monotonic() + ANSWER_SECONDS
@@ -84,7 +80,7 @@ def _read_bounded(response: requests.Response, **options: object) -> None:
 def client_options(transport: RequestsTransport) -> dict[str, Any]:
     """Options of every client of the Azure SDK here.
 
-    The SDK's own retries are off: no stop ends them, and they would multiply with ours.
+    The SDK's retries are off, because no stop ends them and they would multiply with ours.
     """
     # The SDK logs each header of each request at INFO, the usual level of a tap's log.
     http_log = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
@@ -100,13 +96,13 @@ def client_options(transport: RequestsTransport) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How requests to one container or account are made, tried again, and explained.
+    """How requests to one container or account are made, retried and explained.
 
     Attributes:
-        label: The container's or account's name for messages, a URL without any secret.
-        sas: What gives the right to ask; None if an account key or an identity does.
+        label: The container's or account's URL without any secret, for messages.
+        sas: The right to ask; None with an account key or an identity.
         clock: Tells the time, and of a stop.
-        is_identity: Whether an identity does.
+        is_identity: Whether an identity is used.
     """
 
     label: str
@@ -117,17 +113,11 @@ class Storage:
     def call(
         self, request: Callable[[], _T], failed: str, permission: str, retry: Retry = RETRY
     ) -> _T:
-        """What a request returns. It is made again while its failure may pass.
+        """What a request returns; it is made again while its failure may pass.
 
-        Args:
-            request: Makes the request once.
-            failed: What to say if it fails: "the blob could not be read".
-            permission: The letter of the SAS permission that it takes.
-            retry: How often it is tried.
-
-        Raises:
-            TapError: What its failure means.
-            RunStopped: If the run is stopped meanwhile.
+        ``failed`` is the message of a failure, such as "the blob could not be read";
+        ``permission`` the letter of the SAS permission that it takes. Raises TapError, or
+        RunStopped if the run is stopped.
         """
         interrupted = partial(interruptible, request, self.clock)
         return self.tried(interrupted, failed, permission, retry)
@@ -142,11 +132,8 @@ class Storage:
     ) -> Iterator[_T]:
         """All that a listing has, read page by page while it is consumed.
 
-        Args:
-            by_page: The SDK's method of that name, of a listing that may be begun anew.
-            convert: Makes a value of what the SDK lists.
-            failed: As for :meth:`call`.
-            retry: How often a page is asked for.
+        ``by_page`` is the SDK's method, of a listing that may begin anew; the rest as in
+        :meth:`call`.
         """
         token: str | None = None
         known = {token}
@@ -203,7 +190,7 @@ def _page(
     token: str | None,
     known: Container[str | None],
 ) -> tuple[list[_T], str | None]:
-    """One page of a listing, and the token of the next; None if it is the last."""
+    """One page of a listing, and the token of the next; None after the last."""
     pages = by_page(token)
     page = [convert(found) for found in next(pages)]
     if pages.continuation_token and pages.continuation_token in known:

@@ -60,15 +60,14 @@ _ACCOUNT_SAS = (
 
 @dataclass(frozen=True, slots=True)
 class Sas:
-    """A shared access signature, as far as it says itself what it allows.
+    """A shared access signature, as far as it says what it allows.
 
     Attributes:
         signature: The secret part.
-        permissions: Letters as in :data:`PERMISSIONS`; None if a stored access policy of the
-            container holds them.
-        starts: When it begins to count, aware; None if at once, or if the policy says.
-        expires: When it ends, aware; None if the policy says.
-        gaps: What an account SAS lacks that a container's blobs need, in words.
+        permissions: Letters as in :data:`PERMISSIONS`; None if a stored policy has them.
+        starts: Aware; None if at once, or if the policy says it.
+        expires: Aware; None if the policy says it.
+        gaps: What an account SAS lacks for a container's blobs, in words.
     """
 
     signature: str = field(repr=False)
@@ -88,9 +87,9 @@ class ContainerUrl:
     """The URL of an Azure container, taken apart.
 
     Attributes:
-        text: The whole URL, in a form that every client reads alike; it holds the secret.
+        text: The whole URL with its secret, in a form that every client reads the same way.
         label: The URL without its query, for messages.
-        sas: What the query holds; None without a query, so that it takes an identity.
+        sas: None without a query; then an identity reads the container.
     """
 
     text: str = field(repr=False)
@@ -104,11 +103,7 @@ class ContainerUrl:
 
     @classmethod
     def parse(cls, url: str, *, setting: str = "container_url") -> ContainerUrl:
-        """Take the container URL in a setting apart.
-
-        Raises:
-            SettingsError: CONTAINER_URL_INVALID with the right form.
-        """
+        """Take a setting's container URL apart; raises SettingsError CONTAINER_URL_INVALID."""
         # A copied signature may hold a bare plus sign, which would be read as a space; a SAS
         # never holds a space.
         text = url.strip().replace("+", "%2B")
@@ -132,19 +127,12 @@ def check_container_url(
 ) -> None:
     """Refuse a container URL that can't work, before anything is created with it.
 
-    A folder only has to be well-formed. Where a stored access policy says what a SAS allows,
+    ``needs`` holds permission letters. Where a stored access policy says what a SAS allows,
     only the service knows. Without a SAS the tap reads as an identity; the service can't write
     as one.
 
-    Args:
-        url: The URL, with its SAS if it has one.
-        needs: Permission letters, such as ``frozenset("rl")``.
-        now: The time, aware.
-        setting: Name of the setting that it comes from.
-
-    Raises:
-        SettingsError: CONTAINER_URL_INVALID, SAS_EXPIRED (also for one that does not count
-            yet) or SAS_PERMISSION_MISSING.
+    Raises SettingsError: CONTAINER_URL_INVALID, SAS_EXPIRED (also before its start) or
+    SAS_PERMISSION_MISSING.
     """
     if is_folder_url(url):
         folder_path(url, setting)
@@ -183,11 +171,7 @@ def is_folder_url(url: str) -> bool:
 
 
 def folder_path(url: str, setting: str = "container_url") -> str:
-    """The folder that a ``file:`` URL or a path names.
-
-    Raises:
-        SettingsError: CONTAINER_URL_INVALID.
-    """
+    """The folder that a ``file:`` URL or a path names; SettingsError CONTAINER_URL_INVALID."""
     text = url.strip()
     if not text.lower().startswith("file:"):
         path = os.path.expanduser(text)  # noqa: PTH111  (a user that is unknown is no error)
@@ -222,8 +206,7 @@ def _is_path(text: str) -> bool:
 def sas_expiry(url: str) -> datetime | None:
     """When the URL's SAS ends, in UTC; None without one, or where a stored policy says it.
 
-    Raises:
-        SettingsError: CONTAINER_URL_INVALID.
+    Raises SettingsError CONTAINER_URL_INVALID.
     """
     if is_folder_url(url):
         return None
@@ -297,7 +280,7 @@ def _read_sas(parts: SplitResult, setting: str) -> Sas | None:
 
 
 def _read_time(query: Mapping[str, str], name: str, setting: str) -> datetime | None:
-    """A time of a SAS: a date, maybe a time of day, maybe a zone; without one it is UTC."""
+    """A date, maybe with a time of day and a zone; UTC without one."""
     text = query.get(name)
     if not text:
         return None

@@ -1,8 +1,8 @@
 """Exports out of an archive: files that an earlier export left behind, recognised by content.
 
-Files are listed once per run and looked at once. They are read in the order in which they were
-written, so that the newest state wins. Each is an export of its own, for the stream of the data
-type that it holds; one that is damaged or not recognised concerns every stream.
+Files are listed once per run and read in the order in which they were written, so that the
+newest state wins. Each is an export of its own, for the stream of its data type; a broken or
+unrecognised one concerns every stream.
 """
 
 from __future__ import annotations
@@ -40,11 +40,10 @@ _ON_FAILURE = {"fail": OnFailure.HOLD, "skip": OnFailure.SKIP}
 
 
 def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
-    """The source of files that exist already; nothing is requested yet.
+    """The source of files that exist already; no request is sent yet.
 
-    Raises:
-        SettingsError: ``CONTAINER_URL_INVALID``, what is wrong with its SAS, or
-            ``BAD_SETTING`` for the connection string.
+    Raises SettingsError CONTAINER_URL_INVALID, a code for its SAS, or BAD_SETTING for the
+    connection string.
     """
     url = settings.container_url
     assert url is not None  # noqa: S101  (the settings require it)
@@ -63,15 +62,9 @@ def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
 
 
 class ArchiveSource(ExportSource):
-    """Yields the export files that are in a container, each as an export.
+    """Yields the export files in a container, each as an export; workers as for :class:`Files`.
 
     Files do not say which app they are of, so state stands at stream level.
-
-    Args:
-        settings: The checked configuration.
-        container: Where the files are.
-        timing: The clock and the stop flag.
-        workers: As for :class:`Files`.
     """
 
     def __init__(
@@ -113,8 +106,8 @@ class ArchiveSource(ExportSource):
     ) -> Iterator[Export]:
         """The files of a data type that are due, in the order in which they were written.
 
-        Those of a snapshot are always due, so that the newest state of each device wins. Once
-        an export is not committed, nothing behind it is finished either.
+        Those of a snapshot are always due, so that the newest state of each device wins. After
+        an export that is not committed, no later one is finished.
         """
         del app_name  # the label is in the settings
         listed_at, blobs = self._files.listing
@@ -187,9 +180,7 @@ class ArchiveSource(ExportSource):
 class _Progress:
     """How far the files of one stream are done; a blob is done with the last of its files.
 
-    Attributes:
-        is_held: Whether a file is not done, so that no later one counts as done either.
-        last: The file that was done last.
+    ``is_held``: a file is not done, so no later one counts as done.
     """
 
     def __init__(self, arrivals: Arrivals, files_of: Callable[[Blob], Sequence[File]]) -> None:
@@ -201,7 +192,6 @@ class _Progress:
         self._left: dict[Blob, tuple[int, bool]] = {}
 
     def done(self, file: File, *, exported: bool = False) -> None:
-        """Note that a file is done: its records are out, or it has none."""
         if self.is_held:
             return
         self.last, blob = file, file.blob

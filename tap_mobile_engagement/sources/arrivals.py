@@ -1,12 +1,12 @@
 """Which blobs of an archive a stream has finished, known by when they arrived. No I/O.
 
-A bookmark alone can't say it. Blobs are read by the time of their content, not in the order
-in which they arrived. They may arrive at the instant of the last one that was finished, or
-while the container is being listed. They may be moved into a folder with all their times.
+A bookmark alone can't say it, because blobs are read by the time of their content. They may
+arrive in another order, at the instant of the last finished one, while the container is being
+listed, or by a move that keeps all their times.
 
 So the state says up to which arrival all blobs are finished, with a few digests of them, and
-which later ones are finished: by name while they are few, else by a digest. Where a digest
-does not fit, the blobs that it stands for are read again: rather twice than never.
+which later ones are finished: by name while they are few, else by a digest. Where a digest does
+not fit, its blobs are read again: rather twice than never.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 NEAR = timedelta(minutes=15)
 """How long before the newest blob a blob may have arrived that the listing missed.
 
-It covers the time that a listing takes, in which a blob may appear behind the page that is
-being read, and differences between the clocks of the storage's servers.
+It covers the time of a listing, in which a blob may appear on a page already read, and
+differences between the clocks of the storage's servers.
 """
 
 MAX_NAMES = 100
@@ -71,11 +71,10 @@ class _Notes(Struct, omit_defaults=True):
 
     Attributes:
         since: Blobs that arrived before are finished, except what the rules did not match.
-        rules: What the settings said then.
-        bookmark: The stream's bookmark then; if it is another now, the user changed it.
+        rules: The settings' rules then.
+        bookmark: The stream's bookmark then; if it differs now, the user changed it.
         periods: Where each period before ``since`` ends, and a digest of what arrived in it.
-        files: Names and ETags of the finished blobs that arrived later; None if they are many,
-            and the other attributes describe them.
+        files: Names and ETags of the later finished blobs; None if they are many. Then:
         until: The place of the last of them in the order of reading.
         arrived: When the last of them arrived.
         count: How many they are.
@@ -96,23 +95,17 @@ class _Notes(Struct, omit_defaults=True):
 class Arrivals:
     """What of a listing is due for one stream, and what is finished.
 
-    A blob whose content can't be had, as the listing tells, is always due.
-
-    Args:
-        blobs: All blobs that are looked at, in the order in which they are read.
-        rules: What the settings say about them.
-        now: When they were listed, aware.
-        state: The stream's state.
-        replacing: Whether the stream's rows replace each other: all blobs from the oldest new
-            one on are then due, so that the newest row is the last one.
+    ``blobs`` are in the order of reading, listed at ``now``. With ``replacing`` rows, all blobs
+    from the oldest new one on are due, so that the newest row is the last one. A blob whose
+    content can't be read, as the listing says, is always due.
 
     Attributes:
         due: The blobs that are due, in order.
         is_rereading: Whether some of them were finished before. The state has to say so before
-            the first of them is read: if the run died between, an older row would be the last.
+            the first is read: if the run died between, an older row would be the last.
 
     Raises:
-        DataError: ``BAD_STATE`` if the bookmark in the state is not a date-time.
+        DataError: BAD_STATE if the bookmark in the state is not a date-time.
     """
 
     def __init__(
@@ -198,7 +191,7 @@ class _Arrived:
         self._sums = [*accumulate(map(_number, self.blobs), initial=0)]
 
     def between(self, start: datetime, end: datetime) -> Sequence[Blob]:
-        """The blobs that arrived in a period, its end not included."""
+        """The blobs that arrived from start until before end."""
         return self.blobs[bisect_left(self.times, start) : bisect_left(self.times, end)]
 
     def periods(self, since: datetime) -> list[tuple[datetime, str]]:
@@ -214,7 +207,6 @@ class _Arrived:
 
 
 def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[BlobKey]:
-    """The blobs that the state says are finished."""
     bookmark = state.bookmark
     notes: _Notes | None = None
     with suppress(msgspec.ValidationError):  # then no version of the tap wrote them
@@ -261,7 +253,7 @@ def _known_late(late: Sequence[Blob], notes: _Notes) -> list[Blob]:
 
 
 class _Near:
-    """Finished blobs that arrived near the last ones; any number, but each only once.
+    """Finished blobs that arrived near the last ones, each once.
 
     The digest is a sum, so that blobs can come and go one by one in any order.
     """

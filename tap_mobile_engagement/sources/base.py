@@ -35,11 +35,9 @@ _MAY_HAVE_CHANGED = {Code.BLOB_CHANGED, Code.BLOB_CORRUPT, Code.BLOB_TRUNCATED}
 
 
 class Check(NamedTuple):
-    """Something that has to hold before a run can work.
+    """Something that has to hold before a run: for messages its subject, such as ``app shop``.
 
-    Attributes:
-        subject: What is looked at, for people: ``app shop``.
-        run: Looks at it without changing anything; raises a TapError if it does not hold.
+    ``run`` changes nothing, and raises a TapError if it does not hold.
     """
 
     subject: str
@@ -48,14 +46,12 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of an export, or a list of elements that come from no file.
+    """One file of an export, or a list of decoded elements that come from no file.
 
     Attributes:
-        blob_name: Name of the blob; None where the elements came from no blob.
-        size: Bytes as stored; 0 where that is not known before.
+        size: Bytes as stored; 0 where that is unknown.
         open: Opens its bytes as they are stored, in pieces of any size.
-        etag: Which version of the blob it is; empty where it came from no blob.
-        elements: Its elements, decoded, where it has no bytes.
+        etag: The version of the blob; empty without a blob.
     """
 
     blob_name: str | None
@@ -66,12 +62,10 @@ class Part:
 
 
 class OnFailure(Enum):
-    """What becomes of the exports behind one that fails because of its own files.
+    """What happens to the exports after one that fails because of its own files.
 
-    Attributes:
-        STOP: They wait for another run.
-        HOLD: They are read, but not committed.
-        SKIP: The export counts as finished all the same.
+    STOP: they wait for another run. HOLD: they are read, but not committed. SKIP: the export
+    counts as finished.
     """
 
     STOP = auto()
@@ -84,18 +78,15 @@ class Export:
     """A finished unit of data: its files, and what to note once all its records are out.
 
     Attributes:
-        data_type: What the files hold.
-        app_name: The app that it belongs to; empty in an archive without a label.
+        app_name: Empty in an archive without a label.
         exported_until: End of the date window, time of the snapshot, or arrival of the file:
             RFC 3339 in UTC.
-        parts: Its files, in the order in which they are to be read.
+        parts: Its files, in the order of reading.
         commit: Notes in the state that all records are out; called after the last record.
-        discard: Notes in the state that the files proved bad, so that they are asked for anew.
-        relist: Looks up which files it has by now; None where they can't have changed.
-        window: The days that it covers, if it covers days.
+        discard: Notes in the state that the files are bad, so that they are requested again.
+        relist: Lists its files again; None where they can't have changed.
         task_id: The export task that wrote it.
         waited: Seconds spent on waiting for it.
-        on_failure: What becomes of those behind it if its own files prove bad.
     """
 
     data_type: DataType
@@ -111,14 +102,11 @@ class Export:
     on_failure: OnFailure = OnFailure.STOP
 
     def changed_files(self, failure: TapError | None = None) -> tuple[Part, ...] | None:
-        """Its files as they are by now, if there is anything that was not read.
+        """Its files as they are now, if any was not read.
 
-        A blob that was written again, or that came late, means that all is read again. A target
-        that upserts holds each record once all the same.
-
-        Args:
-            failure: Why they could not be read. Only where that may come from a blob that was
-                being written, and none of them is gone, another reading may go well.
+        A blob that was written again, or that came late, means that all is read again; a target
+        that upserts still holds each record once. After a failure, only one that may come from
+        a blob that was being written, with none gone, is worth another reading.
         """
         if self.relist is None or (failure and failure.code not in _MAY_HAVE_CHANGED):
             return None

@@ -1,8 +1,7 @@
-"""The files of an archive: listed once, and looked at once, with as little as possible.
+"""The files of an archive: listed once, and recognised by as few bytes as possible.
 
-A blob is a file, or a zip file whose members are files. To tell what a file is takes its first
-bytes. Those of a small blob are all of it, and are kept until it is read, so that a small blob
-is downloaded once.
+A blob is a file, or a zip file whose members are files. The first bytes of a small blob are all
+of it; they are kept until it is read, so that it is downloaded once.
 """
 
 from __future__ import annotations
@@ -58,14 +57,12 @@ class File:
     """One file of an archive; it can be pickled.
 
     Attributes:
-        name: The blob's name, with the file's own behind it where the blob is a zip file.
+        name: The blob's name, with the member's own behind it in a zip file.
         size: Bytes as stored.
         arrived: When the blob arrived, in UTC.
         modified: When the file was last written, in UTC, as far as that is known.
-        stream: The name of the stream that reads it; None if none does.
-        problem: What could be seen at a glance to be wrong with it.
-        blob: The blob that it is, or that holds it.
-        found: What it was found to hold.
+        stream: The name of the stream that reads it, if one does.
+        problem: What its first bytes show to be wrong with it.
         member: Its place in a zip file, from 0; None where it is the blob itself.
     """
 
@@ -91,20 +88,12 @@ class File:
 
 
 class Files:
-    """Lists an archive, looks at its blobs and opens what is in them.
+    """Lists an archive, recognises its blobs and opens what is in them.
 
-    Args:
-        container: Where the blobs are.
-        rules: Which of them to look at, and what is said of them.
-        now: Tells the time.
-        attend: Called for each name and before the files of each blob are taken; what it
-            raises ends the work.
-        workers: Blobs to look at at once; by default one in a folder, several elsewhere.
-        kept_size: Bytes of small blobs to keep until they are read.
-
-    Attributes:
-        skipped: The names that were skipped so far, see
-            :mod:`tap_mobile_engagement.containers.names`.
+    ``attend`` is called for each name and before the files of each blob are taken; what it
+    raises ends the work. ``workers`` blobs are recognised at once, by default one in a folder,
+    several elsewhere. Up to ``kept_size`` bytes of small blobs are kept until they are read.
+    ``skipped`` has the names that :mod:`tap_mobile_engagement.containers.names` skips.
     """
 
     def __init__(
@@ -132,10 +121,7 @@ class Files:
     def listing(self) -> tuple[datetime, Sequence[Blob]]:
         """When the blobs were listed, and those that the rules match, in order of reading.
 
-        They are listed when this is asked for first.
-
-        Raises:
-            TapError: If the container can't be listed.
+        The first call lists them; it raises TapError if that fails.
         """
         at = self._now()
         found = self._container.list(self._rules.prefix, takes=self._takes)
@@ -150,9 +136,7 @@ class Files:
     def check(self) -> None:
         """Make sure that any file matches.
 
-        Raises:
-            SettingsError: ``NO_FILES``, with what is there instead.
-            TapError: If the container can't be listed.
+        Raises SettingsError NO_FILES, with what is there instead, or a TapError of the listing.
         """
         if self.blobs:
             return
@@ -169,11 +153,10 @@ class Files:
         )
 
     def of(self, blob: Blob) -> Sequence[File]:
-        """The files that a blob is or holds. May be called from several threads at once.
+        """The files that a blob is or holds; threads may share it.
 
-        Raises:
-            TapError: If the container can't give its first bytes, for a reason that concerns
-                other blobs too. What is wrong with this one is a problem of its file.
+        Raises a TapError that concerns other blobs too. What is wrong with this blob is a
+        problem of its file.
         """
         key = (blob.name, blob.etag)
         if key not in self._seen:
@@ -188,11 +171,9 @@ class Files:
     def in_order(self, blobs: Sequence[Blob]) -> Iterator[File]:
         """The files of all blobs, in the order in which they are read.
 
-        All blobs are looked at before the first file is handed out, because only their members
-        tell when they were written. If that fails, what was found before comes first.
-
-        Raises:
-            TapError: As :meth:`of`.
+        All blobs are recognised before the first file is returned, because only their members
+        tell when they were written. If that fails, what was found before comes first. Errors as
+        in :meth:`of`.
         """
         found: list[File] = []
         failure: TapError | None = None
@@ -209,13 +190,11 @@ class Files:
 
     @contextmanager
     def open(self, file: File, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """The bytes of a file, in pieces of any size; only from one thread at a time.
+        """The bytes of a file from ``start`` on, in pieces of any size; for one thread.
 
-        Where it is a blob, they begin with byte ``start``.
-
-        Raises:
-            TapError: As the container's; DataError if a zip file is broken; the file's own
-                problem if nothing tells what it would hold.
+        Only a file that is a blob can start elsewhere than at 0. Raises the container's
+        TapError, DataError for a broken zip file, or the problem of a file that nothing
+        recognises.
         """
         if file.problem is not None and file.stream is None:
             raise copy(file.problem)
@@ -238,7 +217,7 @@ class Files:
             self._close_one()
 
     def _takes(self, name: str) -> bool:
-        """Whether a name is not one that is skipped, and its folder may hold a match."""
+        """Whether a name is not skipped, and its folder may hold a match."""
         self._attend()
         skipped = skipped_part(name)
         if skipped:
@@ -246,7 +225,7 @@ class Files:
         return not skipped and (not name.endswith("/") or self._rules.enters(name))
 
     def _concerns(self, blob: Blob) -> bool:
-        """Whether a blob is looked at; what can't be listed may hold files that would be."""
+        """Whether a blob is read; what can't be listed may hold files that would be."""
         may_be_folder = not blob.etag and self._rules.enters(f"{blob.name.rstrip('/')}/")
         return may_be_folder or self._rules.looks_at(blob.name)
 
@@ -267,7 +246,7 @@ class Files:
             yield chunks
 
     def _zip_of(self, blob: Blob) -> ZipContent:
-        """A zip file; a few are kept open, because their members may be read in turns."""
+        """A zip file; a few stay open, because their members may be read in turns."""
         content = self._zips.pop(blob, None)
         if content is None:
             if len(self._zips) == OPEN_ZIPS:
@@ -278,7 +257,6 @@ class Files:
         return content
 
     def _close_one(self) -> None:
-        """Let go of the zip file that was used least recently."""
         self._zips.pop(next(iter(self._zips))).__exit__(None, None, None)
 
     def _look_at(self, blob: Blob) -> list[File]:
@@ -310,7 +288,7 @@ class Files:
         return recognise(chunks, encoding=encoding, data_type=self._said(blob))
 
     def _nothing(self, blob: Blob) -> Recognition:
-        """What is known of a content that can't be had."""
+        """What is known of a content that can't be read."""
         return Recognition(Compression.NONE, Encoding.UTF_8, Format.UNKNOWN, self._said(blob))
 
     def _members(self, blob: Blob, chunks: Iterator[bytes]) -> list[File]:

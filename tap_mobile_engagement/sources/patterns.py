@@ -25,7 +25,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     """What the settings say about the files of an archive.
 
     Attributes:
-        pattern: Which files to look at.
+        pattern: Which files to read.
         types: What files hold, where their content can't tell; the first match counts.
         encoding: The encoding of text that is neither UTF-8 nor UTF-16.
     """
@@ -66,15 +66,13 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a blob's name matches a pattern, letter by letter.
+    """Whether a blob's name, with ``/`` between folders, matches a pattern.
 
-    Letters are the same however they are encoded: a Mac writes ``ü`` as two characters.
+    ``*`` stands for anything within a folder, ``**`` across folders, ``**/`` also for no
+    folder, ``?`` for one character but a slash, ``[ab]`` and ``[!ab]`` for one among, or not
+    among, those.
 
-    Args:
-        pattern: ``*`` stands for anything within a folder, ``**`` for anything across folders,
-            ``**/`` also for no folder, ``?`` for one character but a slash, ``[ab]`` and
-            ``[!ab]`` for one that is, or is not, among those in the brackets.
-        name: With ``/`` between folders.
+    Case matters. Unicode forms do not, because a Mac writes ``ü`` as two characters.
     """
     if not name.isascii():
         name = normalize("NFC", name)
@@ -114,9 +112,10 @@ def _what_never_matches(pattern: str) -> str:
 def _compiled(pattern: str) -> re.Pattern[str]:
     """The regular expression of a pattern, whose time does not explode with long names.
 
-    What stands between two stars is found where it occurs first and never tried again, which
-    loses no match: the second star stands for at least as much as the first. Only ``**``
-    before a narrow star needs more tries, so all up to the next ``**`` is found together.
+    What stands between two stars is found where it occurs first and never tried again. That
+    loses no match, because the second star stands for at least as much as the first. Only
+    ``**`` before a narrow star needs more tries, so all up to the next ``**`` is found
+    together.
     """
     groups = [[""]]  # each begins at a ``**``, and consists of pieces that begin at a star
     for part in _PARTS.findall(normalize("NFC", pattern)):

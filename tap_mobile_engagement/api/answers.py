@@ -37,12 +37,7 @@ _HIDDEN = [
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer.
-
-    Attributes:
-        headers: By name in any case.
-        body: Content, unpacked; of an error the beginning.
-    """
+    """An HTTP answer; its body is unpacked, and of an error the beginning."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,10 +55,9 @@ class Answer:
         return {"status": self.status, "request_id": request_id and one_line(request_id)}
 
     def json(self) -> Any:
-        """Decode the content, leniently: as elements of a file are, but nothing is replaced.
+        """Decode the content as elements of a file are, but replace nothing.
 
-        Raises:
-            DataError: ``BAD_ANSWER`` where it isn't JSON.
+        Raises DataError BAD_ANSWER where it isn't JSON.
         """
         try:
             return decode_lenient(self.body.removeprefix(BOM_UTF8))
@@ -79,9 +73,8 @@ class Answer:
     def extract(self) -> str:
         """What it says in words, in one short line without secrets.
 
-        Understands JSON errors as Azure (``{"error": {"code", "message"}}``) and Azure Active
-        Directory (``{"error", "error_description"}``) write them, plain text, and the HTML of
-        gateways.
+        Reads JSON errors of Azure (``{"error": {"code", "message"}}``) and Azure Active
+        Directory (``{"error", "error_description"}``), plain text, and the HTML of gateways.
         """
         text = self.body[:_MOST_TEXT].decode("utf-8", errors="replace")
         content_type = self.headers.get("Content-Type", "").lower()
@@ -94,9 +87,8 @@ class Answer:
     def retry_after(self, now: datetime) -> float | None:
         """Seconds to wait before the next request, where the answer asks for a pause.
 
-        RFC 9110, 10.2.3: a number of seconds, or an HTTP date. A date is compared to the
-        answer's own ``Date``, so that a wrong clock on either side does no harm, or to
-        ``now``.
+        RFC 9110, 10.2.3: seconds, or an HTTP date. A date is compared to the answer's own
+        ``Date``, because either clock may be wrong; without one to ``now``.
         """
         value = self.headers.get("Retry-After", "").strip()
         if _SECONDS.fullmatch(value):
@@ -118,7 +110,6 @@ def one_line(text: str) -> str:
 
 
 def _words(page: str) -> str:
-    """The text of an HTML page, in a time that grows as its length does."""
     for begin, end in _HIDDEN:
         first, *rest = begin.split(page)
         page = " ".join([first, *(end.split(each, maxsplit=1)[-1] for each in rest)])

@@ -36,22 +36,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BearerAuth:
-    """Signs a request with a token, as ``requests`` wants it, for one origin alone.
-
-    Attributes:
-        token: The token; a secret.
-        api_url: The service: the token is sent to its scheme, host and port.
-    """
+    """Signs requests with a token, for the scheme, host and port of the service alone."""
 
     token: str = field(repr=False)
     api_url: str
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header.
-
-        Raises:
-            DataError: ``BAD_ANSWER`` if the request goes to another origin.
-        """
+        """Add the header; raises DataError BAD_ANSWER for another origin."""
         # Both as requests has prepared them: what it will connect to.
         api_url = requests.Request("GET", self.api_url).prepare().url
         if _origin(request.url) != _origin(api_url):
@@ -71,11 +62,11 @@ def _origin(url: str | None) -> tuple[str, str | None, int | None]:
 
 
 class TokenProvider:
-    """Gets tokens by the client credentials grant; safe to share between threads.
+    """Gets tokens by the client credentials grant; threads may share it.
 
     The protocol is version 1 of Azure Active Directory: a form posted to
-    ``{authority_url}/{tenant_id}/oauth2/token``. The secret and every token are registered,
-    so that they never show in a log or an error.
+    ``{authority_url}/{tenant_id}/oauth2/token``. The secret and every token are registered, so
+    that no log or error shows them.
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
@@ -98,15 +89,14 @@ class TokenProvider:
         self._renew_at = datetime.min.replace(tzinfo=UTC)
 
     def token(self, *, rejected: str | None = None) -> str:
-        """A token that is good for some minutes at least.
+        """A token that is good for some minutes at least, and is not the ``rejected`` one.
 
-        It is another one than the ``rejected``. When several threads had the same one rejected,
-        only the first of them asks for another.
+        When several threads had the same one rejected, only the first asks for another.
 
         Raises:
-            SettingsError: ``AUTH_FAILED`` if the tenant, the client or the secret is refused.
-            RetryLaterError: ``SERVICE_UNAVAILABLE`` if the authority can't be reached.
-            DataError: ``BAD_ANSWER`` if its answer holds no token.
+            SettingsError: AUTH_FAILED if the tenant, the client or the secret is refused.
+            RetryLaterError: SERVICE_UNAVAILABLE if the authority can't be reached.
+            DataError: BAD_ANSWER if its answer holds no token.
         """
         with self._lock:
             is_due = self._transport.timing.now() >= self._renew_at
@@ -145,10 +135,10 @@ class TokenProvider:
 
 
 def _life(content: dict[str, Any], asked_at: datetime) -> timedelta:
-    """How long a token lives, counted from the moment it was asked for.
+    """How long a token lives, counted from the request.
 
-    ``expires_in`` does not depend on our clock being right, so it is preferred. Azure Active
-    Directory writes both as strings; other authorities write numbers.
+    ``expires_in`` is preferred, because it does not depend on our clock. Azure Active Directory
+    writes strings, other authorities numbers.
     """
     life = _UNKNOWN_LIFE
     for name in ("expires_on", "expires_in"):

@@ -75,7 +75,7 @@ class TaskRefusedError(RetryLaterError):
 
 
 class ServiceClient:
-    """Speaks to the apps of one app collection; safe to share between threads.
+    """Speaks to the apps of one app collection; threads may share it.
 
     All methods that send a request raise, besides what they name themselves:
 
@@ -84,7 +84,7 @@ class ServiceClient:
     - SettingsError ``BAD_SETTING``: the service can't be addressed like this;
     - SettingsError ``APP_NOT_FOUND``: there is no such app;
     - RetryLaterError ``SERVICE_UNAVAILABLE``: it could not be reached, in all tries;
-    - DataError ``BAD_ANSWER``: it answered something else than the API's description says.
+    - DataError ``BAD_ANSWER``: its answer is not what the API's description says.
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
@@ -111,9 +111,9 @@ class ServiceClient:
 
         Raises:
             TaskRefusedError: The service has too much to do; nothing was created.
-            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` if the answer was lost, or came from
+            RetryLaterError: TASK_CREATION_UNCERTAIN if the answer was lost, or came from
                 something that broke down.
-            SettingsError: ``TASK_REJECTED`` or ``TASK_TOO_LARGE``.
+            SettingsError: TASK_REJECTED or TASK_TOO_LARGE.
         """
         url = self._url(export.key.app, export.path)
         try:
@@ -159,8 +159,7 @@ class ServiceClient:
     ) -> Iterator[Any]:
         """All devices, in the order of the list, each with its details.
 
-        A device that disappears between the list and the request for its details, or that has
-        no id to ask for, is given as the list had it.
+        A device that disappears meanwhile, or has no usable id, is given as the list had it.
         """
         devices = self.list_devices(app)
         return map_in_order(partial(self._with_details, app), devices, workers=workers)
@@ -220,9 +219,9 @@ class ServiceClient:
         raise _refused(answer).at(app=app)
 
     def _send(self, method: str, url: str, *, body: bytes | None = None) -> Answer:
-        """Send with a token; once more with another one where it is rejected.
+        """Send with a token; if it is rejected, once more with another.
 
-        A rejected request did nothing, so that holds for a creation as well.
+        That is safe for a creation too, because a rejected request did nothing.
         """
         headers = {"Accept": "application/json"}
         if body is not None:
@@ -248,7 +247,6 @@ class ServiceClient:
         return answer.retry_after(self._transport.timing.now())
 
     def _creation_failed(self, answer: Answer) -> TapError:
-        """The error for a creation that did not succeed."""
         if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}:
             # Limits, or a conflict that passes: nothing was created.
             retry_after = self._retry_after(answer)
@@ -262,8 +260,7 @@ class ServiceClient:
 def path_segment(text: str) -> str:
     """Quote a name or an id for a URL's path.
 
-    Raises:
-        DataError: ``BAD_ANSWER`` if it would be taken for a step in the path, not a name.
+    Raises DataError BAD_ANSWER if it would be a step in the path, not a name.
     """
     if not _is_segment(text):
         what = f"{one_line(text)!r} can't be a name in the service's URLs"
@@ -277,13 +274,9 @@ def _is_segment(text: str) -> bool:
 
 
 def _resolved(link: str, *, base: str) -> str:
-    """The URL of a link, as requests would ask for it.
+    """The URL of a link, as requests would ask for it; DataError BAD_ANSWER if it is none.
 
-    Whether the service writes links absolute or relative, and with the version or without, is
-    not documented; all are understood.
-
-    Raises:
-        DataError: ``BAD_ANSWER`` if it is no URL.
+    Links may be absolute or relative, with the version or without: that is not documented.
     """
     try:
         url = requests.Request("GET", urljoin(base, link)).prepare().url or ""
@@ -329,12 +322,7 @@ _REFUSALS = {
 
 
 def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
-    """The error for an answer that is not ``ok``.
-
-    Args:
-        answer: The answer.
-        rejected: The code where the service doesn't accept the request as such.
-    """
+    """The error for an answer that is not ``ok``; a bad request has the code ``rejected``."""
     kind: type[TapError] = SettingsError
     said = answer.extract()
     if answer.status in _REFUSALS:

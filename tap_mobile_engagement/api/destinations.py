@@ -1,15 +1,14 @@
 """Where export tasks write, and which blobs are a task's.
 
 The service never says which blobs a task wrote. With an account each task has a container of
-its own, and the question does not arise. In a shared container:
+its own. In a shared container:
 
 1. A blob whose name contains the task's id is the task's. Once names tell, tasks of that data
    type run side by side.
-2. Until then one task of a data type runs at a time, and its blobs are those that were not
-   there before the run and hold that data type. In doubt a blob is read: what is wrong with it
-   is then said.
-3. Content can't tell apps apart. With more than one app only names count; where they don't
-   tell, the run fails before a task of a second app is created.
+2. Until then one task of a data type runs at a time. Its blobs are those that are new in this
+   run and hold that data type. In doubt a blob is read, so that what is wrong with it is said.
+3. Content can't tell apps apart. With several apps only names count; where they don't tell, the
+   run fails before a task of a second app is created.
 4. A task of an earlier run whose blobs are not named after it is lost.
 """
 
@@ -56,11 +55,8 @@ _SHORTEST_ID = 8  # characters; a shorter one may be in a name by chance
 class TaskStorage:
     """Gives each task a place to write, and finds what it wrote.
 
-    Attributes:
-        check: What has to hold before a task may write there.
-        one_at_a_time: Data types of which two tasks could be mixed up if they ran at the same
-            time.
-        one_app: Whether tasks of two apps could be mixed up.
+    ``one_at_a_time`` has data types of which two tasks could be mixed up if they ran at once;
+    ``one_app`` says whether tasks of two apps could be.
     """
 
     check: Check
@@ -73,8 +69,7 @@ class TaskStorage:
     def find(self, export: PendingExport) -> tuple[Part, ...]:
         """What a task that succeeded wrote, in order of arrival.
 
-        Raises:
-            TapError: ``TASK_LOST`` or ``AMBIGUOUS_BLOBS``, or what keeps it from looking.
+        Raises TASK_LOST, AMBIGUOUS_BLOBS, or an error of the storage.
         """
         raise NotImplementedError
 
@@ -93,13 +88,7 @@ class TaskStorage:
 
 
 class SharedStorage(TaskStorage):
-    """One container for all tasks.
-
-    Args:
-        container: The container, for reading.
-        task_url: Its URL for the service; a secret.
-        apps: How many apps have tasks that write there.
-    """
+    """One container for all tasks of ``apps`` apps; its URL for the service is a secret."""
 
     def __init__(self, container: Container, task_url: str, *, apps: int = 1) -> None:
         self._container = container
@@ -182,7 +171,7 @@ class SharedStorage(TaskStorage):
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
         """The blobs that are named after the task; without such names, those found before.
 
-        In the second case no others: they may be the next task's by now.
+        Without names, new blobs may be the next task's.
         """
         blobs = [*self._container.list()]
         named = _named_after(task.id, blobs)
@@ -220,9 +209,7 @@ class SharedStorage(TaskStorage):
 class AccountStorage(TaskStorage):
     """A container of its own for each task, in one storage account.
 
-    Args:
-        account: The account.
-        task_timeout: How long a task may run; its SAS has to last longer.
+    Its SAS has to last longer than ``task_timeout``.
     """
 
     def __init__(self, account: StorageAccount, task_timeout: timedelta) -> None:
@@ -238,8 +225,8 @@ class AccountStorage(TaskStorage):
     def choose(self, export: PendingExport) -> None:
         """A new container, with a SAS that lasts longer than any task.
 
-        A task that was refused keeps the one that was made for it. Those of a data type and
-        app are numbered, so that a state can name many of them in few words.
+        A refused task keeps its container. Containers of a data type and app are numbered, so
+        that a state can name many of them in few words.
         """
         if export.container is not None:
             return

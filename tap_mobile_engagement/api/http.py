@@ -1,10 +1,7 @@
 """HTTP requests that are repeated where that is safe, and what their answers say.
 
-A request can fail in three ways: it surely did not reach the service (it is repeated), the
-service asked to come back later (likewise), or its outcome is unknown. In the last case a
-request that only reads is repeated; one that may have created something is not.
-
-No answer can use up memory or time: what it may hold and how long it may take has a bound.
+A request that did not reach the service, or that it asked to send later, is repeated. If the
+outcome is unknown, only a request that reads is. An answer's size and time have a bound.
 """
 
 from __future__ import annotations
@@ -65,7 +62,7 @@ class Timeouts:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: a redirect would carry the token to wherever it points."""
+        """None: a redirect would carry the token to another place."""
 
 
 def new_session() -> requests.Session:
@@ -100,14 +97,14 @@ class Transport:
     ) -> Answer:
         """Send a request, again where that is safe and may help.
 
-        One that ``creates`` is only repeated when it surely never left, and any answer to it
-        is returned as it is. ``sign`` adds credentials to each try.
+        One that ``creates`` is only repeated when it surely never left, and any answer to it is
+        returned as it is. ``sign`` adds credentials to each try.
 
         Raises:
-            RetryLaterError: ``SERVICE_UNAVAILABLE`` when all tries are used up;
-                ``TASK_CREATION_UNCERTAIN`` if it ``creates`` and the outcome is unknown.
-            SettingsError: ``BAD_SETTING`` when the URL or its certificate is no good.
-            DataError: ``BAD_ANSWER`` for an answer of more than :data:`MOST_BYTES`.
+            RetryLaterError: SERVICE_UNAVAILABLE after all tries; TASK_CREATION_UNCERTAIN if
+                it ``creates`` and the outcome is unknown.
+            SettingsError: BAD_SETTING when the URL or its certificate is no good.
+            DataError: BAD_ANSWER for an answer of more than :data:`MOST_BYTES`.
             RunStopped: A creation that has begun is waited for a moment, to know its task.
         """
 
@@ -167,7 +164,7 @@ class Transport:
 def _read(response: requests.Response, most: int, seconds: float) -> bytes:
     """The content of an answer, unpacked; a little more than ``most`` if it has more.
 
-    It is unpacked here and not by urllib3, which knows no bound.
+    It is unpacked here, because urllib3 knows no bound.
     """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in {"", "identity", "gzip", "x-gzip"}:
@@ -212,7 +209,7 @@ def _passing(
 
 
 def _reason(error: BaseException) -> object:
-    """The innermost reason, without the layers that urllib3 and requests put around it."""
+    """The innermost reason, below the layers of urllib3 and requests."""
     cause = error.args[0] if error.args else None
     return (cause.reason or cause) if isinstance(cause, MaxRetryError) else cause
 

@@ -1,7 +1,4 @@
-"""What happens to export tasks: the one place that log, progress, warnings and timeline get.
-
-The runner and the source report here, and know nothing of what is shown.
-"""
+"""What happens to export tasks: the one place of log, progress, warnings and timeline."""
 
 from __future__ import annotations
 
@@ -70,7 +67,7 @@ _PHASES = {
 
 
 class Observer:
-    """Is told what happens, and shows it; safe to use from several threads.
+    """Shows what happens; threads may share it.
 
     It knows when the SAS in each setting ends, where it says so. A path is for the picture.
     """

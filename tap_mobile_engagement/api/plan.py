@@ -1,9 +1,8 @@
 """Which export task is next, and what follows from what was seen. No I/O, no clock.
 
-A :class:`Plan` holds all exports that are due, in the order in which they will be read, and
-keeps as many of them under way as it may. The runner asks for the next action, does it, reports
-the outcome, and asks again. A report about an export that is no longer in the plan, because
-its stream has failed meanwhile, changes nothing.
+The runner asks the :class:`Plan` for the next action, does it, reports the outcome, and asks
+again. A report about an export that is no longer in the plan, because its stream has failed
+meanwhile, changes nothing.
 """
 
 from __future__ import annotations
@@ -51,11 +50,7 @@ TASK_IS_OVER = frozenset(
         Code.AMBIGUOUS_BLOBS,
     }
 )
-"""Failures that end a task: it is dropped from the state, and its range exported again.
-
-After any other failure (the service is down, say) the task may still succeed, and the state
-keeps it for the next run.
-"""
+"""Failures after which the state drops a task, and its range is exported again."""
 
 _TRIED_AGAIN = frozenset({Code.TASK_FAILED, Code.TASK_LOST})
 _HALVED = _TRIED_AGAIN | {Code.TASK_TIMEOUT, Code.TASK_TOO_LARGE}
@@ -64,18 +59,18 @@ _BLOB_PAUSES = Schedule(first=1, largest=20, growth=2)
 
 @dataclass(slots=True)
 class Plan:
-    """All exports that are due, and how far each has come.
+    """All exports that are due, in the order of reading, and how far each has come.
 
     Attributes:
         schedule: The pace of polling, and of tries after a failure.
         timeout: How long a task may take, from its creation.
-        one_at_a_time: Data types whose tasks could be mixed up, with each other or with those
-            of a data type that looks alike, where they write: the next one is not created
-            before the blobs of the last one are known.
+        one_at_a_time: Data types whose tasks could be mixed up, with each other or with a
+            similar data type's, where they write: the next one is not created before the
+            blobs of the last one are known.
         one_app: Whether no task of a second app may be created yet.
         read_first: Data types whose tasks write over each other's blobs: the next one is not
             created before the last one is read.
-        notes: What the state has to be told, in order; the caller takes them off.
+        notes: What the state has to be told, in order; the caller removes them.
     """
 
     limit: int
@@ -110,9 +105,9 @@ class Plan:
     def next_action(self, now: datetime) -> PendingExport | datetime | None:
         """The export with the most urgent action: create, poll or find blobs, by its phase.
 
-        First what lets the reader continue, then what uses free room. Polls come last, the
-        most overdue one first: so with many tasks, or a service that answers slowly, neither
-        a new task nor a poll is put off for ever.
+        First what lets the reader continue, then what uses free room. Polls come last, the most
+        overdue one first: so with many tasks, or a slow service, neither a new task nor a poll
+        is put off for ever.
 
         Without one it is the time to ask again; None for not before something is reported.
         """
@@ -171,12 +166,11 @@ class Plan:
         return export.phase in AT_WORK or is_unread
 
     def _first_app(self) -> str | None:
-        """The first app with anything to be done."""
         apps = {export.key.app for export in self._exports if export.phase in TO_BE_DONE}
         return min(apps, key=self._apps.__getitem__, default=None)
 
     def _may_mix(self, data_type: str, busy: set[str]) -> bool:
-        """Whether a task of it could be mixed up with one of those that are at work."""
+        """Whether a task of it could be mixed up with one that is at work."""
         near = BY_NAME[data_type].alike & busy
         return bool(near if data_type in self.one_at_a_time else near & self.one_at_a_time)
 
@@ -220,8 +214,7 @@ class Plan:
     ) -> timedelta | None:
         """The service takes no further task for now: fewer at a time, and a pause.
 
-        Returns the pause; None if the service is given up. Then all that has no task yet has
-        failed.
+        Returns the pause; None if the service is given up and all without a task has failed.
         """
         export.phase = Phase.DUE
         running = sum(e.phase is Phase.RUNNING for e in self._exports)
@@ -240,11 +233,7 @@ class Plan:
         return intake.closed_until - now
 
     def polled(self, export: PendingExport, answer: ExportTask | None, now: datetime) -> None:
-        """A task was asked about (None: a 404): set its phase, and the time of the next poll.
-
-        Raises:
-            RetryLaterError: As :func:`.policy.has_succeeded`.
-        """
+        """A task was asked about (None: a 404): set its phase and the time of the next poll."""
         assert export.task is not None  # noqa: S101  (it was asked about)
         export.polls += 1
         export.misses = 0 if answer else export.misses + 1
@@ -304,8 +293,8 @@ class Plan:
         """A task failed, or there is none: try again, halve the range, or give up.
 
         What failed or got lost is tried again a few times, and then in halves. What ran out of
-        time, or was refused as too large, would do so again: it is halved at once. An unknown
-        state says nothing about the range, and any other failure is not the task's.
+        time, or was refused as too large, is halved at once. An unknown state says nothing
+        about the range, and any other failure is not the task's.
         """
         is_second_look = export.is_second_look
         if error.code in TASK_IS_OVER:
@@ -335,7 +324,6 @@ class Plan:
         export.drop_task()
 
     def _create_no_more(self, error: TapError) -> None:
-        """All that has no task yet fails for that reason."""
         due = [export for export in self._exports if export.phase is Phase.DUE]
         first_of_each = {export.key: export for export in reversed(due)}
         for export in first_of_each.values():
@@ -343,7 +331,7 @@ class Plan:
             self._give_up(export, failure.at(**export.where))
 
     def _give_up(self, export: PendingExport, error: TapError) -> None:
-        """Let it fail; nothing behind it is created any more, because it could not be read."""
+        """Let it fail; no later one is created any more, because it could not be read."""
         export.phase, export.error = Phase.FAILED, error
         self._exports = [
             e for e in self._exports if e.key != export.key or e.phase is not Phase.DUE
@@ -367,7 +355,7 @@ class Plan:
     def abandon(self, key: Key) -> None:
         """The stream has ended: nothing more of it is created, polled or read.
 
-        Its tasks stay in the state, so that the next run takes them up.
+        Its tasks stay in the state for the next run.
         """
         self._exports = [export for export in self._exports if export.key != key]
         self._reading = None

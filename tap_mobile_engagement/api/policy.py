@@ -1,7 +1,4 @@
-"""The rules of an export task's life: what an answer means, and what a refusal.
-
-No I/O, no clock: every function decides from its arguments alone.
-"""
+"""The rules of an export task's life: what an answer or a refusal means. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -39,12 +36,10 @@ def has_succeeded(
 ) -> bool:
     """Decide what an answer about an export's task means; None is a 404.
 
-    An end state counts however late it is seen: a task that finished while no run was there
-    to watch has finished.
+    An end state counts however late it is seen.
 
-    Raises:
-        RetryLaterError: ``TASK_FAILED``, ``TASK_TIMEOUT``, ``UNKNOWN_TASK_STATE`` (at the
-            deadline) or ``TASK_LOST``.
+    Raises RetryLaterError: TASK_FAILED, TASK_TIMEOUT, UNKNOWN_TASK_STATE (at the deadline) or
+    TASK_LOST.
     """
     assert export.task is not None  # noqa: S101  (it was asked about)
     created = export.task.created
@@ -94,8 +89,7 @@ class Intake:
         refusals: How often in a row it refused one though none of ours was under way.
         closed_until: Until then it is asked for none; None if it may be asked at any time.
         full_until: Until then it is asked for none beyond ``room``.
-        idle_since: Since when it refuses though no task of ours is under way, which would
-            explain it; None if there is one.
+        idle_since: Since when it refuses though no task of ours runs, which would explain it.
     """
 
     room: int = 0
@@ -146,8 +140,8 @@ def find_orphan(
 
     Only the description decides, which no other request has: any other task may be a
     stranger's, and write to another container. The newest come first. Creation times only tell
-    when to stop looking, by the request's ``age``, and are compared among themselves, because
-    the service's clock may be far from ours.
+    when to stop, by the request's ``age``, and are compared among themselves, because the
+    service's clock may be far from ours.
     """
     newest: datetime | None = None
     for answer in listed:

@@ -1,7 +1,7 @@
 """How far a run has come, for the person who waits hours for it.
 
-With a terminal on standard error there is a live display, if the extra ``progress`` is
-installed; everywhere else, and in every pipeline, a line of the log at growing intervals.
+A terminal gets a live display, if the extra ``progress`` is installed; everything else a line
+of the log at growing intervals.
 """
 
 from __future__ import annotations
@@ -28,14 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How far a run has come.
+    """How far a run has come; ``phases`` count exports without the ``read`` ones.
 
-    Attributes:
-        phases: How many exports are in each phase, without those that were read.
-        usual_time: What an export task took on average; None before the first has succeeded.
-        longest: How long one may take.
-        limit: How many tasks run at once.
-        read: How many exports have been read, with that many bytes.
+    ``usual_time`` is a task's average, None before the first has succeeded; ``longest`` is how
+    long one may take, ``limit`` how many run at once.
     """
 
     phases: Mapping[Phase, int]
@@ -78,7 +74,6 @@ class Summary:
         return f"about {_short(self.usual_time * to_come / self.limit)} left"
 
     def __str__(self) -> str:
-        """The line for the log."""
         ready, due = self.phases.get(Phase.READY, 0), self.phases.get(Phase.DUE, 0)
         return (
             f"Export tasks: {self.read} of {self.total} read "
@@ -115,8 +110,7 @@ class ProgressLines:
 class LiveProgress:
     """A bar on the terminal, below the lines of the log.
 
-    Raises:
-        ImportError: If the extra ``progress`` is not installed.
+    Raises ImportError if the extra ``progress`` is not installed.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Runs export tasks: a thread does what the plan says, the reader takes what is ready.
 
 The thread only talks to the service and lists the container. Messages and state belong to the
-main thread: what the state has to be told comes to it as notes.
+main thread, which gets what the state has to be told as notes.
 """
 
 from __future__ import annotations
@@ -55,11 +55,9 @@ log = logging.getLogger(__name__)
 class TaskRunner:
     """Keeps the export tasks of a plan under way.
 
-    Creating is exactly-once as far as the service allows: each request has a description of
-    its own, and when its answer is lost, the task is looked for by that before another is made.
-
-    Args:
-        run_id: Names this run in the descriptions of tasks; a random one unless given.
+    Creating is exactly-once as far as the service allows: each request has a description of its
+    own, made with the ``run_id``. When an answer is lost, the task is looked for by that before
+    another is made.
     """
 
     def __init__(
@@ -93,11 +91,8 @@ class TaskRunner:
     ) -> tuple[PendingExport, float] | None:
         """Wait for the next export of a data type and app, in commit order.
 
-        ``take_notes`` is called in between, to bring the state up to date. With the export come
-        the seconds waited; None if nothing is left.
-
-        Raises:
-            TapError: Why the export could not be had.
+        ``take_notes`` is called meanwhile, to bring the state up to date. Returns the export
+        and the seconds waited; None if nothing is left. Raises the export's TapError.
         """
         started = time.monotonic()
         while True:
@@ -140,8 +135,8 @@ class TaskRunner:
     def close(self) -> None:
         """Do nothing more. Tasks continue at the service; the state has to know them.
 
-        So a request that is under way is waited for, though not for long: it may be one that
-        creates a task. What comes of it is in :meth:`notes`.
+        So a request that may be creating a task is waited for, not for long; what it created is
+        in :meth:`notes`.
         """
         self._closed = True
         if self._thread is not None:
@@ -150,7 +145,6 @@ class TaskRunner:
     # The thread.
 
     def _run(self) -> None:
-        """Do what the plan says until nothing is left to do."""
         try:
             for export in self._plan.to_resume:
                 self._observer.happened(What.RESUMED, export)
@@ -210,9 +204,8 @@ class TaskRunner:
     def submit(self, export: PendingExport) -> None:
         """Create the task of an export, as :meth:`.ServiceClient.create_task`.
 
-        Raises:
-            RetryLaterError: ``TASK_CREATION_UNCERTAIN`` only if answers were lost again and
-                again, and no task showed up.
+        Raises RetryLaterError TASK_CREATION_UNCERTAIN only if answers were lost again and
+        again, and no task showed up.
         """
         # The words that follow keep "…/1" from being found in the description of request 12.
         description = f"tap-mobile-engagement {self._run_id}/{next(self._numbers)} {export}"
@@ -266,8 +259,7 @@ class TaskRunner:
     def poll(self, export: PendingExport) -> None:
         """Ask once for the task of an export; its phase tells whether it has succeeded.
 
-        Raises:
-            TapError: As :func:`.policy.has_succeeded`, or of the request.
+        Raises TapError as :func:`.policy.has_succeeded`, or of the request.
         """
         assert export.task is not None  # noqa: S101  (its phase is RUNNING)
         before = export.state

@@ -1,8 +1,7 @@
 """Warns in time when a SAS will not last as long as the work ahead.
 
-The service gives no estimate of how long an export task takes: minutes or hours. So before the
-first task has ended the SAS is compared with the longest time that a task may take, afterwards
-with the time that tasks have taken so far.
+The service gives no estimate of how long a task takes: minutes or hours. Until the first task
+has ended, the longest time that one may take counts, afterwards the time that tasks have taken.
 """
 
 from __future__ import annotations
@@ -25,11 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class SasExpiry:
-    """Warns before the SAS of a setting ends.
-
-    Args:
-        ends: When each ends, aware, by name of the setting; None where it doesn't say.
-    """
+    """Warns before a SAS ends; ``ends`` has the times, aware, of the settings that say one."""
 
     def __init__(self, ends: Mapping[str, datetime | None]) -> None:
         self._ends = {setting: end for setting, end in ends.items() if end is not None}

@@ -52,11 +52,10 @@ log = logging.getLogger(__name__)
 
 
 def open_api(settings: Settings, clock: Clock) -> ApiSource:
-    """The source that runs export tasks; nothing is requested yet.
+    """The source that runs export tasks; no request is sent yet.
 
-    Raises:
-        SettingsError: ``CONTAINER_URL_INVALID`` if a container URL is none; ``BAD_SETTING``
-            likewise of the connection string. All else is found by the source's checks.
+    Raises SettingsError CONTAINER_URL_INVALID, or BAD_SETTING for the connection string; the
+    source's checks find all else.
     """
     for url in (settings.api_url, settings.authority_url, settings.task_container_url or ""):
         warn_of_plain_http(url)

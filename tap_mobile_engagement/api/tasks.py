@@ -69,8 +69,8 @@ class ExportTask(Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: Its state as it came; :func:`known_state` reads it.
-        created: When the *service* says that it was created, UTC. Its clock need not agree
-            with ours: never compare the two.
+        created: When the *service* says that it was created, UTC. Never compare it with our
+            clock, which may differ.
         retry_after: Seconds to wait before asking again, where the answer said so.
     """
 
@@ -86,8 +86,7 @@ class ExportTask(Struct, frozen=True, kw_only=True):
     def from_answer(cls, answer: Any, *, retry_after: float | None = None) -> ExportTask:
         """Read a task out of decoded JSON: strict on id and state, lenient on the rest.
 
-        Raises:
-            DataError: ``BAD_ANSWER`` where it isn't an object with a usable id and a state.
+        Raises DataError BAD_ANSWER where it isn't an object with a usable id and a state.
         """
         if not isinstance(answer, dict):
             raise _no_task("it is not a JSON object")
@@ -133,11 +132,10 @@ class PendingExport:
         window: The days; for push feedback, those in which a campaign was active. None for
             the other snapshots.
         container_url: Where its task writes; a secret.
-        container: Name of the container that its task has for itself; None if tasks share one.
-        asked_at: When its task was asked for in this run; None for one of an earlier run.
+        container: The container that its task has for itself; None if tasks share one.
+        asked_at: When its task was requested in this run; None for one of an earlier run.
         due_at: When the next action for it is due; None for at once.
         misses: How many 404 answers came in a row.
-        state: The state of its task as it was last seen.
     """
 
     key: Key

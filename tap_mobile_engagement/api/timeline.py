@@ -1,7 +1,6 @@
 """A picture of a finished run: where the hours went, one bar per export task.
 
-The picture is one SVG file without anything outside of it: any browser shows it. Times are
-those at which the tap saw a thing, by its own clock.
+It is one SVG file that any browser shows. Times are those at which the tap saw a thing.
 """
 
 from __future__ import annotations
@@ -98,7 +97,6 @@ def _head(begin: datetime, end: datetime, tasks: int, height: int) -> str:
 
 
 def _grid(span: float, height: int) -> list[str]:
-    """Vertical lines at round times, with their distance from the beginning."""
     step = next((tick for tick in _TICKS if span / tick <= _MOST_TICKS), span / _MOST_TICKS)
     lines = []
     for number in range(int(span / step) + 1):

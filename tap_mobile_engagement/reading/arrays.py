@@ -48,15 +48,12 @@ def cut_array(
     is_wrapped: bool = False,
     block_size: int = BLOCK_SIZE,
 ) -> Iterator[Block]:
-    """Cut the elements of an array out of its bytes.
+    """Cut the elements of an array out of its bytes, each into exactly one block, in order.
 
-    Yields:
-        All elements in order, each in exactly one block. What stands between two commas and is
-        no element is a block that is not sound.
+    What stands between two commas and is no element is a block that is not sound.
 
-    Raises:
-        DataError: ``BLOB_TRUNCATED`` where the content ends before array and object are closed;
-            ``BLOB_CORRUPT`` where it is no array, or something follows it.
+    Raises DataError BLOB_TRUNCATED where the content ends before array and object are closed;
+    BLOB_CORRUPT where it is no array, or something follows it.
     """
     cutter = _ArrayCutter(chunks, decode, offset, block_size)
     cutter.is_wrapped = is_wrapped
@@ -64,13 +61,10 @@ def cut_array(
 
 
 class _ArrayCutter(Cutter):
-    """One pass over an array, or over the one in a wrapper."""
-
     _brackets = (b"[", b"]")
     is_wrapped = False
 
     def _begin(self) -> None:
-        """Find the array."""
         while not self._buffer:
             if not self._fill(1):
                 raise DataError(Code.BLOB_CORRUPT, "the content is empty", offset=0)
@@ -79,7 +73,7 @@ class _ArrayCutter(Cutter):
             raise self._corrupt("the content is no JSON array")
 
     def _last(self) -> Iterator[int]:
-        """Where the array ends; what begins with much white space is looked at closely."""
+        """Where the array ends; an end with much white space is checked closely."""
         if self.is_wrapped:
             start = max(len(self._buffer) - _TAIL, 0)
             ending = _WRAPPER_ENDING.search(self._buffer, start)
@@ -101,8 +95,8 @@ class _ArrayCutter(Cutter):
     def _learn(self, spans: list[Span]) -> None:
         """Remember the text between the last element found and the one before it.
 
-        It reaches from the last closing brackets of the one to the first key of the other:
-        the more of it, the rarer it is inside of elements.
+        It reaches from the last closing brackets of the one to the first key of the other: the
+        longer, the rarer inside of elements.
         """
         if len(spans) < 2:  # noqa: PLR2004
             return

@@ -1,7 +1,6 @@
 """A batch: the records of one block as columns of values, with their ids.
 
-Everything that leaves the tap is made of batches: lines of RECORD messages and BATCH files, and
-the dictionaries that the SDK works on.
+All output is made of batches: RECORD messages, BATCH files and the SDK's dictionaries.
 """
 
 from __future__ import annotations
@@ -55,9 +54,8 @@ class Batch:
     Attributes:
         values: For each field of the data type a column.
         rows: The canonical JSON of each record's own fields, without its opening brace.
-        unknown: JSON of the unknown fields of each record, ``null`` where it has none; None
-            where no record has any.
-        ids: The record ids; None where the records have ids of their own.
+        unknown: JSON of each record's unknown fields, or ``null``; None where all have none.
+        ids: None where the records have ids of their own.
     """
 
     def __init__(self, origin: Origin, columns: Columns, ids: RecordIds | None) -> None:
@@ -145,7 +143,7 @@ def _with_unknown(
 def _contents_by_floats(data_type: DataType, columns: Columns) -> list[bytes]:
     """What ids are made of, with floats for decimals that no float can hold.
 
-    So the id of an item is what it always was, though its record keeps all digits now.
+    So the id of an item stays the same, though its record keeps all digits now.
     """
     values = ([*map(_floats, column)] for column in columns.values)
     records = map(_STRUCTS[data_type.name], *values)
@@ -165,7 +163,7 @@ def _as_json(values: Column) -> list[bytes]:
 
 
 def _merged(own: Column | None, group: Column) -> Column:
-    """Unknown fields of items and of the groups around them; an item's own word wins."""
+    """Unknown fields of items and of the groups around them; an item's own value wins."""
     if own is None:
         return group
     return [
@@ -175,7 +173,6 @@ def _merged(own: Column | None, group: Column) -> Column:
 
 
 def _fields(unknown: Any) -> dict[str, Any]:
-    """Unknown fields as a dictionary."""
     if not isinstance(unknown, msgspec.Struct):
         return unknown or {}
     pairs = zip(unknown.__struct_encode_fields__, msgspec.structs.astuple(unknown), strict=True)

@@ -1,8 +1,8 @@
 """Columns of source values to columns of record values.
 
-The same values as by :mod:`.values`, but checked and changed a column at a time: one call of a
-built-in over a list costs a tenth of a Python function called for each value. A column that is
-not regular is read value by value.
+They are the values of :mod:`.values`, but checked and changed a column at a time: one call of a
+built-in over a list costs a tenth of a Python call per value. A column that is not regular is
+read value by value.
 """
 
 from __future__ import annotations
@@ -59,14 +59,13 @@ _SPARE_ZEROS = "000Z"  # ends a fraction that has more digits than it needs
 
 
 class Columns(NamedTuple):
-    """The values of some items, by field.
+    """The values of some items, by field of the data type.
 
     Attributes:
-        values: For each field of the data type a column.
         unknown: For each item its unknown fields; None where no item has any.
         group_unknown: The same of the groups around them.
         starts: Where a group begins among the items; None where items are not grouped.
-        is_part: Whether more of the last group may come in another block.
+        is_part: Whether the next block may hold more of the last group.
         elements: How many elements hold the items.
         has_decimals: Whether there may be decimals that no float can hold.
     """
@@ -83,16 +82,10 @@ class Columns(NamedTuple):
 def normalised(
     data_type: DataType, columns: Sequence[Column | None], certain: set[int], count: int
 ) -> list[Column]:
-    """Columns of source values as a record has them.
+    """Columns of ``count`` source values as a record has them, for each field of the data type.
 
-    Args:
-        data_type: What the items are.
-        columns: For each of its fields a column; None where no item has the field.
-        certain: Places of columns without any null.
-        count: How many items there are.
-
-    Raises:
-        BadValue: If a value is none, or stands for null where a record needs one.
+    A column is None where no item has the field; ``certain`` has the places of columns without
+    null. Raises BadValue for a bad value, or for null where a record needs a value.
     """
     read: list[Column] = []
     for place, (field, column) in enumerate(zip(data_type.fields, columns, strict=True)):
@@ -188,7 +181,7 @@ def _milliseconds(column: Column) -> Column | None:
 
 
 def _written(moments: list[datetime]) -> Column | None:
-    """Moments in UTC in their normal form; one call writes all of them."""
+    """Moments in UTC in their normal form, all by one call."""
     return _times(msgspec.json.encode(moments).decode()[2:-2].split('","'))
 
 
@@ -219,7 +212,7 @@ _decode_texts = msgspec.json.Decoder(
 def _from_texts(column: Column) -> Column:
     """Objects out of JSON texts, all decoded at once.
 
-    A number that no text can know stands between them, so that none can reach into another.
+    An unguessable number stands between them, so that no text can reach into another.
     """
     if not {*map(type, column)} <= {str, _NONE}:
         raise BadValue("an object in another form")
@@ -246,11 +239,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def check_depths(column: list[Any]) -> None:
-    """Refuse values that are nested too deep.
-
-    Raises:
-        BadValue: If one is.
-    """
+    """Refuse values that are nested too deep, with BadValue."""
     try:
         # What has few bytes can't have many levels.
         if max(map(len, BytesIO(_encode_lines(column))), default=0) > 2 * MAX_DEPTH:
@@ -263,8 +252,7 @@ def check_depths(column: list[Any]) -> None:
 def filled(column: Column, other: Column) -> Column:
     """A column, with the values of another where it has none.
 
-    Raises:
-        BadValue: If a text of the column may stand for null, which only its kind tells.
+    Raises BadValue if a text of the column may stand for null, which only its kind tells.
     """
     texts = {value.strip() for value in column if isinstance(value, str)}
     if not texts.isdisjoint((*values.NO_IDS, "null")):
@@ -276,14 +264,10 @@ _PAIR_SEPARATORS = (";", "|", "&", ",")
 
 
 def column_of_cells(field: Field | None, cells: Sequence[str]) -> Column:
-    """Cells of CSV as source values: an empty one is what ``""`` would be in JSON.
+    """Cells of CSV as source values of a field, which is None for an unknown column.
 
-    Where that may be missing, it is. Objects may also be given as ``key=value`` pairs, which is
-    an assumption.
-
-    Args:
-        field: The field; None for a column that is not known.
-        cells: The cells.
+    An empty cell is what ``""`` would be in JSON, or missing where that is allowed. Objects may
+    also be given as ``key=value`` pairs, which is an assumption.
     """
     if field is None:
         return [cell or UNSET for cell in cells]

@@ -1,8 +1,7 @@
-"""The content of a file: uncompressed, as UTF-8, with its head looked at once.
+"""The content of a file: uncompressed, as UTF-8, with its first bytes inspected once.
 
 Names, compression and encoding of export files are not documented, so nothing is taken from a
-name. What the first bytes tell is found here, and handed on with the content; nobody behind
-looks at them again.
+name.
 """
 
 from __future__ import annotations
@@ -54,16 +53,14 @@ _MARKS = {
 
 @dataclass(slots=True)
 class Content:
-    """A content of export data; of a zip file, that of one member.
+    """A content of export data; of a zip file, that of one ``member``.
 
     Attributes:
-        compression: How it was compressed.
-        encoding: Its encoding, a codec's name.
+        encoding: A codec's name.
         head: Its first bytes as UTF-8, without byte order mark and white space before it; at
-            least :data:`HEAD_SIZE`, fewer only if it has no more, or if it is damaged.
+            least :data:`HEAD_SIZE`, unless it ends or is broken before.
         rest: What follows the head, once; its damage is raised where it occurs.
         offset: How much white space stood before the head, in bytes.
-        member: Name of the member of a zip file; empty where it is none.
     """
 
     compression: Compression
@@ -86,16 +83,11 @@ def compression_of(head: bytes) -> Compression:
 
 
 def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Content:
-    """The content of a file that is no zip file.
+    """The content of a file that is no zip file, from its stored bytes.
 
-    Args:
-        chunks: The file as it is stored, in pieces of any size.
-        encoding: What the text is encoded in, unless its bytes tell that it is UTF-8 or UTF-16;
-            a codec's name.
-
-    Raises:
-        Exception: What taking the chunks raises, save damage of the content: that is raised
-            where it occurs, by ``rest``.
+    ``encoding`` is a codec's name for text that is neither UTF-8 nor UTF-16. Damage of the
+    content is raised where it occurs, by ``rest``; what taking the chunks raises is raised at
+    once.
     """
     head, stored = peek(iter(chunks), _MAGIC_SIZE)
     compression = Compression.NONE
@@ -116,11 +108,9 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
 
 
 def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """Look at the first bytes without losing them.
+    """The first bytes, and the whole with them as one piece.
 
-    Returns:
-        The beginning, of at least that size where there is as much before the end or damage;
-        and the whole, which begins with it as one piece.
+    They are at least ``size`` bytes, where there are as many before the end or damage.
     """
     taken: list[bytes] = []
     length = 0
@@ -180,7 +170,6 @@ def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
 
 
 def _without(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Chunks without their first bytes."""
     for chunk in chunks:
         if len(chunk) > size:
             yield chunk[size:]
@@ -188,11 +177,7 @@ def _without(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
 
 
 def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator[bytes]:
-    """UTF-16 as UTF-8.
-
-    Half a surrogate pair becomes what UTF-8 would make of it, which is not valid: what decodes
-    an element replaces it, and counts that.
-    """
+    """UTF-16 as UTF-8; half a surrogate pair becomes invalid, for the decoder to replace."""
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
     for chunk in chunks:
         offset += len(chunk)
@@ -232,10 +217,9 @@ def _read_as(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def contents(chunks: Iterable[bytes], encoding: str | None = None) -> Iterator[Content]:
-    """The contents of a file: its own, or those of the members of a zip file, one by one.
+    """The contents of a file: its own, or those of the members of a zip file.
 
-    Raises:
-        DataError: ``BLOB_TRUNCATED`` or ``BLOB_CORRUPT`` for a zip file that can't be read.
+    Raises DataError BLOB_TRUNCATED or BLOB_CORRUPT for a zip file that can't be read.
     """
     head, stored = peek(iter(chunks), _MAGIC_SIZE)
     if compression_of(head) is not Compression.ZIP:

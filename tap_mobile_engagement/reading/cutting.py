@@ -1,15 +1,14 @@
 """Cut JSON text of any size into blocks of whole elements: what every layout shares.
 
 An export file is one array, maybe gigabytes on one line (:mod:`.arrays`); other writers put
-objects one after another (:mod:`.objects`). Either is taken in blocks of bytes; what follows
-the last whole element of a block begins the next one. So memory is bounded by the block size
-and the largest single element.
+objects one after another (:mod:`.objects`). What follows the last whole element of a block of
+bytes begins the next one. So memory is bounded by the block size and the largest element.
 
-Where to cut is guessed fast and judged exactly. The text between two elements (``]},{`` say) is
-learned from the file itself, and its last occurrence is the guess. What stands before it and
-parses was cut right, because a cut inside an element leaves a bracket or a string open. What
-decodes the blocks anyway is that judge, so that each is parsed once. Where no guess is right,
-elements are found one by one; so one broken element does not take the others with it.
+Where to cut is guessed fast and checked exactly. The text between two elements (``]},{`` say)
+is learned from the file, and its last occurrence is the guess. What stands before it and parses
+was cut right, because a cut inside an element leaves a bracket or a string open. The decoder is
+that check, so that each block is parsed once. Where no guess is right, elements are found one
+by one; so a broken element does not take others with it.
 """
 
 from __future__ import annotations
@@ -74,8 +73,7 @@ class Block:
         data: A JSON array of just these elements, or objects without commas between them. Where
             the block is not sound: the text of one element, or what stands in its place.
         offset: Where ``data`` stands in the uncompressed content, in bytes.
-        sound: Whether it is valid JSON.
-        decoded: What the reader's ``decode`` made of ``data``, if it was asked already.
+        decoded: What the reader's ``decode`` made of ``data``, if it was called already.
     """
 
     data: bytes
@@ -139,7 +137,7 @@ class Buffered:
         self._offset = offset  # of the buffer's first byte in the content
 
     def _fill(self, wanted: int) -> bool:
-        """Let the buffer grow to some bytes; False where the content has no more to give."""
+        """Let the buffer grow to some bytes; False where the content has no more."""
         parts = [self._buffer]
         length = len(self._buffer)
         while length < wanted:
@@ -243,7 +241,7 @@ class Cutter(Buffered):
         return Block(data, self._offset + start - len(opening), decoded=decoded)
 
     def _judged(self, spans: list[Span]) -> Iterator[Block]:
-        """Hand out scanned elements: sound ones that follow each other together."""
+        """Blocks of scanned elements: sound ones that follow each other together."""
         for sound, run in groupby(spans, key=lambda span: span.is_sound):
             some = [*run]
             together = self._block(some[0].start, some[-1].end) if sound else None

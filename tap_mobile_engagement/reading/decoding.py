@@ -120,13 +120,8 @@ class ShapedReader:
 class _Types:
     """The types for one shape; for one thread.
 
-    Attributes:
-        items: Those of single items.
-        group: Those of a group; None where items are not grouped.
-        made: All items that were decoded. A group's list that stands twice is decoded twice,
-            though the group keeps the last: so its items are not lost unseen.
-        decode: Decodes an array.
-        decode_objects: Decodes objects one after another.
+    ``made`` has all items that were decoded. A group's list that stands twice is decoded twice,
+    though the group keeps the last: so its items are not lost unseen.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -206,13 +201,10 @@ class _Level:
         )
 
     def read(self, objects: Sequence[Any], values: list[Column | None]) -> Column | None:
-        """Put the columns of known fields into their places.
+        """Put the columns of known fields into their places, and return the unknown fields.
 
-        Returns:
-            The unknown fields of each object, None where it has none; None if none has any.
-
-        Raises:
-            BadValue: If an unknown field is nested too deep.
+        They are None for an object without any, and None at all if every object has none.
+        Raises BadValue if one is nested too deep.
         """
         # Tuples turned on their side: a tenth of the time of as many attribute look-ups.
         columns = [*zip(*map(astuple, objects), strict=True)]

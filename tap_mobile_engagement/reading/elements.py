@@ -1,8 +1,8 @@
 """Decode one element, also where a strict JSON decoder refuses it.
 
-What devices send is not always what JSON allows, or what a target can take: an emoji cut in
-half is a lone surrogate, a text may hold U+0000, raw control characters or bytes that are no
-UTF-8. U+FFFD replaces such a character, as Unicode recommends; raw control characters stay.
+What devices send is not always what JSON allows, or a target can take: lone surrogates (half an
+emoji), U+0000, raw control characters, bytes that are no UTF-8. U+FFFD replaces such a
+character, as Unicode recommends; raw control characters stay.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class NotANumber:
         self._text = text
 
     def __repr__(self) -> str:
-        """The number as it stands in the file."""
         return self._text
 
 
@@ -58,10 +57,9 @@ def number(digits: str) -> float | Decimal | NotANumber:
 
 @lru_cache(maxsize=1 << 14)
 def common_float(digits: str) -> float:
-    """A decimal number that is a float, remembered: prices and rates repeat.
+    """A decimal number that is a float, remembered because prices and rates repeat.
 
-    Raises:
-        ValueError: For any other, and for one so long that it should not be remembered.
+    Raises ValueError for any other, and for one that is too long to be remembered.
     """
     value = number(digits)
     if not isinstance(value, float) or len(digits) > _LONGEST_CACHED:
@@ -75,9 +73,7 @@ _decode = msgspec.json.Decoder(float_hook=number).decode
 def decode_lenient(data: bytes) -> Any:
     """Decode the text of one element, and replace nothing.
 
-    Raises:
-        ValueError: If it is no JSON, in a way that can't be repaired.
-        RecursionError: If it is nested too deep for the interpreter.
+    Raises ValueError for broken JSON; RecursionError if it is nested too deep for Python.
     """
     try:
         return _decode(data)
@@ -89,8 +85,7 @@ def decode_lenient(data: bytes) -> Any:
 def decode_element(data: bytes) -> Decoded:
     """Decode the text of one element, and replace what no target can take.
 
-    Raises:
-        ValueError, RecursionError: As :func:`decode_lenient`.
+    Raises ValueError or RecursionError as :func:`decode_lenient`.
     """
     if NUL not in data:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):

@@ -1,7 +1,7 @@
 """Uncompress gzip as it comes, any number of members, and prove that nothing is missing.
 
-By ISA-L, which takes half the time of zlib or less: with zlib, a gzip file took half as long
-again as a plain one.
+ISA-L takes half the time of zlib or less; with zlib, a gzip file took half as long again as a
+plain one.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ _BROKEN = cast("type[Exception]", isal_zlib.error)
 def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The uncompressed content, in pieces of at most 64 KiB.
 
-    Raises:
-        DataError: ``BLOB_TRUNCATED`` where a member ends too early, ``BLOB_CORRUPT`` where
-            its data is broken or something else follows it. The offset is in the file.
+    Raises DataError, with the offset in the file: BLOB_TRUNCATED where a member ends too early,
+    BLOB_CORRUPT where its data is broken or something else follows it.
     """
     offset = 0  # in the file, of the data that is yet to be decompressed
     member = None

@@ -1,7 +1,7 @@
 """Elements one by one: un-nesting, names of fields, kinds of values.
 
-What this makes of an item defines what the item's record is, whatever form the file has. Whole
-blocks are read by the types of :mod:`.decoding`, with the same outcome.
+This defines the record of an item, whatever form the file has. The types of :mod:`.decoding`
+read whole blocks with the same outcome.
 """
 
 from __future__ import annotations

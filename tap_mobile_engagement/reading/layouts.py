@@ -37,14 +37,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The layout of one content.
-
-    Attributes:
-        format: How its elements are laid out.
-        array_at: Where the array of a wrapper begins, in bytes.
-        array_name: The name of that array.
-        header: What the first lines of CSV say.
-    """
+    """The layout of one content; ``array_at`` is the byte where a wrapper's array begins."""
 
     format: Format
     array_at: int = 0
@@ -58,15 +51,9 @@ def cut(
     """Cut a content into blocks, whatever its layout.
 
     Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark.
+    ``decode`` checks the cuts of JSON, as it decodes the blocks.
 
-    Args:
-        content: The content.
-        decode: How blocks of JSON are going to be decoded; it then judges the cuts.
-        block_size: Bytes to take at a time.
-
-    Raises:
-        DataError: ``BLOB_TRUNCATED``, ``BLOB_CORRUPT`` or ``BLOB_UNRECOGNISED``, with the
-            offset, where the damage is.
+    Raises DataError BLOB_TRUNCATED, BLOB_CORRUPT or BLOB_UNRECOGNISED, with the offset.
     """
     layout = layout_of(content.head)
     chunks = content.chunks(layout.array_at)
@@ -124,9 +111,9 @@ _USUAL_GROUP_KEY = "device_id"  # by which items may be grouped that are documen
 def _wrapper(head: bytes) -> Layout | None:
     """The layout if the first object wraps an array of elements; None if it is an element.
 
-    It wraps the first array that consists of objects, or the only array if that is empty. It
-    is an element if it has the id of one, if the array's objects lack what the object would
-    say for them as a group, or if it has the fields of an item and they have not.
+    It wraps the first array that consists of objects, or the only array if that is empty. It is
+    an element if it has the id of one, if the array's objects lack what the object would say
+    for them as a group, or if it has the fields of an item and they have not.
     """
     arrays: dict[str, int] = {}
     names: set[str] = set()
@@ -163,10 +150,7 @@ def _are_items(list_name: str, names: set[str]) -> bool:
 
 
 def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:
-    """The names in an object that begins there, each with the place of its value.
-
-    Only what is in the head; the object may continue behind it.
-    """
+    """The names in an object, each with the place of its value, as far as the head reaches."""
     depth = 0
     text = ""
     for token in _TOKENS.finditer(head, start):

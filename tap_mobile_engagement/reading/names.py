@@ -32,9 +32,8 @@ def names_of(field: Field) -> list[str]:
 def list_names(data_type: DataType) -> frozenset[str]:
     """The plain names of a list that holds a group's items, or all elements of a file.
 
-    Documented are ``activities`` and ``events``; for the others the names of the stream and of
-    the service's export type are taken, which is an assumption. A name that is also a field of
-    the data type (tags) does not count.
+    Documented are ``activities`` and ``events``; the others are assumed to be named after the
+    stream or the service's export type. A name that is also a field (tags) does not count.
     """
     names = {data_type.name, data_type.group_list or ""}
     if data_type.export_type:
@@ -55,8 +54,7 @@ ALL_LIST_NAMES = frozenset(name for each in DATA_TYPES for name in list_names(ea
 class FieldNames:
     """Which names in a file stand for which fields of a data type.
 
-    Attributes:
-        parents: Plain names of objects that hold fields (``meta`` of a device).
+    ``parents`` are plain names of objects that hold fields (``meta`` of a device).
     """
 
     def __init__(self, data_type: DataType) -> None:

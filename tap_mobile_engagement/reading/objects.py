@@ -43,22 +43,17 @@ def cut_objects(
     offset: int = 0,
     block_size: int = BLOCK_SIZE,
 ) -> Iterator[Block]:
-    """Cut objects that follow one another, with or without white space between them.
+    """Cut objects that follow one another, each into exactly one block, in order.
 
-    Yields:
-        All objects in order, each in exactly one block. What stands between them and is no
-        object (a line of a log, a comma, half an object) is a block that is not sound, up to
-        where a line or a brace tells that the next object begins.
+    What stands between them and is no object (a line of a log, a comma, half an object) is a
+    block that is not sound, up to where a line or a brace tells that the next object begins.
 
-    Raises:
-        DataError: ``BLOB_TRUNCATED`` where the content ends within an object.
+    Raises DataError BLOB_TRUNCATED where the content ends within an object.
     """
     return _ObjectsCutter(chunks, decode, offset, block_size).blocks()
 
 
 class _ObjectsCutter(Cutter):
-    """One pass over objects that follow one another."""
-
     def _last(self) -> Iterator[int]:
         if self._buffer.lstrip(WHITE).startswith(b"{"):
             yield len(self._buffer)
@@ -98,10 +93,10 @@ class _ObjectsCutter(Cutter):
 
 
 def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool]:
-    """Behind the object that begins there, 0 if it is cut off; and whether it is valid.
+    """Where the object that begins there ends, 0 if it is cut off; and whether it is valid.
 
-    A broken object ends where its brackets do, though not behind the next line that begins with
-    a brace: there an object begins that is not to be taken with it.
+    A broken object ends where its brackets do, or before the next line that begins with a
+    brace, because another object begins there.
     """
     broken = start
     try:
@@ -129,7 +124,7 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
 
 
 def _end_by_brackets(buffer: bytes, start: int, limit: int) -> int:
-    """Behind the object that begins there, by its strings and brackets; 0 if it is cut off."""
+    """Where the object ends by its strings and brackets; 0 if it is cut off."""
     depth = 0
     for token in TOKENS.finditer(buffer, start, limit):
         byte = buffer[token.start()]

@@ -17,8 +17,8 @@ MOST_IN_MEMORY = 100_000
 class Occurrences:
     """Numbers identical items of one group, known by their digests.
 
-    Rows of a file that does not nest them are of one group while they follow each other with
-    the same group key, in as many blocks as it takes.
+    Rows of a file without nesting are of one group while they follow each other with the same
+    group key, across blocks.
     """
 
     def __init__(self) -> None:
@@ -66,12 +66,11 @@ class _Seen:
         return self._file is None and self._counts.keys().isdisjoint(digests)
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Take note of digests that were not seen before."""
         self._counts.update(zip(digests, repeat(1)))
         self._spill()
 
     def count(self, digest: bytes) -> int:
-        """How often a digest was seen before; and take note of it."""
+        """Note a digest, and return how often it was seen before."""
         before = self._counts.get(digest, 0)
         if not before and self._file is not None:
             query = "SELECT n FROM seen WHERE digest = ?"

@@ -35,16 +35,11 @@ def read_part(
     stop: int,
     is_element: Callable[[Any], bool],
 ) -> Iterator[bytes]:
-    """An array of the elements that begin in a part of a larger array.
+    """An array of the elements that begin in ``[start, stop)`` of a larger array's bytes.
 
-    An array whose first element is none that a part may begin with is not divided: the part
-    from byte 0 on is all of it, and the others are empty.
-
-    Args:
-        open_at: Opens the content, from that byte on.
-        start: Where the part begins.
-        stop: Where the next part begins, or the content ends.
-        is_element: Tells of a decoded value whether a part may begin with it.
+    ``is_element`` says whether a part may begin with a decoded value. An array whose first
+    element it refuses is not divided: the part from byte 0 on is all of it, and the others are
+    empty.
     """
     with open_at(0) as chunks:
         text = _Text(chunks, 0)
@@ -73,12 +68,7 @@ def read_part(
 
 
 class _Text:
-    """A content from some byte on, as far as it was looked at.
-
-    Attributes:
-        data: The bytes that were looked at and not taken.
-        start: Where they stand in the content.
-    """
+    """The bytes of a content from ``start`` on that were inspected, but not taken."""
 
     def __init__(self, chunks: Iterator[bytes], start: int) -> None:
         self._chunks = chunks
@@ -86,7 +76,7 @@ class _Text:
         self.start = start
 
     def fill(self, size: int) -> bool:
-        """Look at that many bytes more, at least; False if there are no more."""
+        """Inspect at least that many bytes more; False if there are no more."""
         parts = []
         for chunk in self._chunks:
             parts.append(chunk)

@@ -58,15 +58,12 @@ _KIND_OF = [(re.compile(pattern), kind) for pattern, kind in _KINDS]
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What a content was found to hold.
+    """What a content holds, and how it is compressed, encoded and laid out.
 
     Attributes:
-        compression: How it is compressed.
-        encoding: How its text is encoded.
-        format: How its elements are laid out.
-        data_type: What its elements are; None where it has none, or that can't be told.
-        reason: Why that can't be told, for people; empty where it can, and for an empty file.
-        problem: Its damage, as far as it was met; the data type may be known all the same.
+        data_type: None without any element, or where it can't be told.
+        reason: Why it can't be told, for messages; empty where it can, or the file is empty.
+        problem: Its damage, as far as it was met; the data type may still be known.
         candidates: The data types that fit equally, where more than one does.
     """
 
@@ -90,15 +87,11 @@ def recognise(
     encoding: str | None = None,
     data_type: DataType | None = None,
 ) -> Recognition:
-    """Tell what a file holds that is no zip file; see :func:`recognise_all` for those.
+    """Tell what a file holds that is no zip file, by its first chunks.
 
-    Args:
-        chunks: The file as it is stored, in pieces of any size; only the first ones are taken.
-        encoding: What its text is encoded in, unless that is UTF-8 or UTF-16.
-        data_type: What it holds where that is known otherwise; its layout is still looked at.
-
-    Raises:
-        Exception: What taking the chunks raises. Damage is no exception but what was found.
+    ``encoding`` is that of text which is neither UTF-8 nor UTF-16. A known ``data_type`` is
+    taken; the layout is still found. Damage is part of the result; what taking the chunks
+    raises is raised.
     """
     return _recognised(open_content(chunks, encoding), data_type)
 
@@ -108,8 +101,7 @@ def recognise_all(
 ) -> Iterator[Recognition]:
     """The same of each content of a file: its own, or those of the members of a zip file.
 
-    Raises:
-        DataError: ``BLOB_TRUNCATED`` or ``BLOB_CORRUPT`` for a zip file that can't be read.
+    Raises DataError BLOB_TRUNCATED or BLOB_CORRUPT for a zip file that can't be read.
     """
     for content in contents(chunks, encoding):
         yield _recognised(content, None)
@@ -163,7 +155,7 @@ def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
 
 
 class _First:
-    """The first bytes of a content: not more are taken than are needed."""
+    """The first bytes of a content, as many as are needed."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
@@ -197,7 +189,7 @@ def _decoded(element: bytes) -> list[Any]:
 
 
 def _part_of_first(text: bytes) -> list[Any]:
-    """What tells of a first element that is cut off: closed behind its last whole part."""
+    """A first element that is cut off, closed behind its last whole part."""
     open_brackets: list[bytes] = []
     end = depth = 0
     for token in TOKENS.finditer(text):

@@ -46,17 +46,10 @@ _decoder = msgspec.json.Decoder()
 
 
 class RecordReader:
-    """Reads the files of one stream.
+    """Reads the files of one stream; ``bad_records`` gets every item that is no record.
 
-    Args:
-        data_type: What the elements are.
-        bad_records: Gets every item that is no record.
-        encoding: What texts are encoded in that are neither UTF-8 nor UTF-16.
-        block_size: Bytes of content to take at a time.
-
-    Attributes:
-        elements: Elements so far: groups, or items without groups around them.
-        repaired: Elements so far in which characters had to be replaced.
+    ``encoding`` is that of text which is neither UTF-8 nor UTF-16. ``elements`` so far are
+    groups, or items without groups; in the ``repaired`` ones characters had to be replaced.
     """
 
     def __init__(
@@ -84,9 +77,8 @@ class RecordReader:
     def batches(self, origin: Origin, chunks: Iterable[bytes]) -> Iterator[Batch]:
         """The records of a file, block by block.
 
-        Raises:
-            TapError: What taking the chunks raises; DataError as for :func:`~.layouts.cut`, or
-                what a bad record means, behind all records of the blocks before it.
+        Errors come after all records before them: those of the chunks, DataError as for
+        :func:`~.layouts.cut`, or what a bad record means.
         """
         for content in contents(chunks, self._encoding):
             self._begin(origin)
@@ -120,7 +112,6 @@ class RecordReader:
         return element
 
     def _begin(self, origin: Origin) -> None:
-        """Begin with another content."""
         self._origin = origin
         self._offset = self._lessons = 0
         if origin.app_name != self._app_name:
@@ -210,7 +201,6 @@ class RecordReader:
                 yield from self._of_elements(columns)
 
     def _by_itself(self, piece: Block | Rows) -> Iterator[Batch]:
-        """The records of one element."""
         self.elements += 1
         self._offset = piece.offset
         if isinstance(piece, Rows):
@@ -239,7 +229,7 @@ class RecordReader:
         yield from self._batches(self._items.columns([element]))
 
     def _of_group(self, group: Group, text: bytes) -> Iterator[Batch]:
-        """The records of a group, of which each item stands and falls by itself."""
+        """The records of a group, item by item."""
         shell, repaired, fault = _decoded(group.shell)
         names = [name for name, _ in group.lists]
         names += [] if fault else self._items.lists_of(shell)

@@ -22,11 +22,8 @@ _EXCERPT = 2_000  # characters of a bad item that go into the dead letter file a
 class BadRecords:
     """Rejects bad records of one stream and app: fails on the first, or counts and skips them.
 
-    Args:
-        stream: Name of the stream, for messages.
-        skip: Whether to go on without bad records.
-        most: With ``skip``: how many bad records there may be.
-        dead_letter_path: With ``skip``: a file to which each of them is appended, as NDJSON.
+    With ``skip`` there may be ``most`` of them. ``dead_letter_path`` is a file to which each
+    skipped one is appended, as NDJSON.
     """
 
     def __init__(
@@ -45,18 +42,11 @@ class BadRecords:
         self.count = 0
 
     def reject(self, reason: str, item: Any, *, blob: str | None, offset: int) -> None:
-        """Set a bad record aside.
+        """Set a bad record aside: an item, decoded as far as possible, and why it is none.
 
-        Args:
-            reason: Why it is none, for people.
-            item: What stands in the blob, decoded as far as it could be.
-            blob: The blob's name.
-            offset: Bytes of uncompressed content before its element.
-
-        Raises:
-            DataError: ``BAD_RECORD`` if bad records fail the stream; ``TOO_MANY_BAD_RECORDS``
-                if there are more than were allowed.
-            SettingsError: ``BAD_SETTING`` if the dead letter file can't be written.
+        The offset is in bytes of uncompressed content before its element. Raises DataError
+        BAD_RECORD if bad records fail the stream, or TOO_MANY_BAD_RECORDS; SettingsError
+        BAD_SETTING if the dead letter file can't be written.
         """
         if not self._skip:
             self._fail(reason, blob, offset)
@@ -114,7 +104,7 @@ class BadRecords:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """The dead letter file, to append to; half a line that a full disk left there is ended."""
+    """The dead letter file, to append to; half a line that a full disk left is ended."""
     # Unbuffered, because the bookmark may move past it; and a buffer that could not be written
     # on a full disk would fail once more when the file is closed. It is open until `close`.
     file = open(path, "ab", buffering=0, opener=open_private)  # noqa: SIM115

@@ -1,9 +1,8 @@
-"""The shape of a file's elements.
+"""The shape of a file's elements: names of fields, unknown names, nesting, groups.
 
-How all export files look is not documented, but the elements of one file are alike. So a
-shape is learned from elements: which names stand for which fields, which are unknown, what is
-nested or grouped. Types are made for it (:mod:`.decoding`). What does not fit them teaches the
-shape, or is read by itself (:mod:`.items`); the records are the same.
+How export files look is not documented, but the elements of one file look the same. So a shape
+is learned from elements, and types are made for it (:mod:`.decoding`). What does not fit them
+teaches the shape, or is read by itself (:mod:`.items`); the records are the same.
 """
 
 from __future__ import annotations
@@ -27,10 +26,8 @@ _MOST_UNKNOWN = 200
 class Names:
     """The names at one level of an element, each once.
 
-    Attributes:
-        fields: Those of fields, with the place of the field among the data type's.
-        unknown: Those that the data type does not name.
-        parents: Those of objects that hold fields, with the names in there.
+    ``fields`` have the place of the field among the data type's, ``parents`` the names in
+    objects that hold fields.
     """
 
     fields: tuple[tuple[str, int], ...] = ()
@@ -100,13 +97,9 @@ def is_field_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the elements of a file look like.
+    """What the elements of a file look like: names in items, and in groups without their list.
 
-    Attributes:
-        data_type: Their data type.
-        items: Names in an item.
-        group: Names in a group of items, but for its list; None where items are not grouped.
-        list_name: Name of that list.
+    ``group`` is None where items are not grouped; ``list_name`` is the name of a group's list.
     """
 
     data_type: DataType

@@ -49,9 +49,9 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     """Tell the data type of decoded elements, as far as the first ones do.
 
     Elements with a list whose name is that of a data type's items are groups; the fields of
-    group and items count together. A data type fits if every field is there that it can't do
-    without, whatever else is. Of those that fit, the one that names the most of the fields
-    wins, then the one with the fewest fields of its own. What is then undecided is not guessed.
+    group and items count together. A data type fits if it has every required field. Of those
+    that fit, the one that names the most of the fields wins, then the one with the fewest
+    fields of its own. What is then undecided is not guessed.
     """
     names: dict[str, str] = {}  # as they are written, by their plain form
     candidates: Collection[_Signature] = _SIGNATURES
@@ -85,14 +85,13 @@ def fitting(names: Collection[str]) -> bool:
 
 
 def _may_be_items(value: Any) -> bool:
-    """Whether a value may be the items of a group."""
     return isinstance(value, list) and (not value or any(isinstance(i, dict) for i in value))
 
 
 def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:
     """The names of an element's fields and of those of its items, by their plain form.
 
-    Of an object that is known to hold fields, those are named as well, by their path.
+    Those of an object that is known to hold fields are named as well, by their path.
     """
     names: dict[str, str] = {}
     for key, value in element.items():
@@ -109,7 +108,7 @@ def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:
 
 
 def _best(candidates: Iterable[_Signature], names: Iterable[str]) -> list[_Signature]:
-    """The data types that fit some names best; more than one if they fit alike."""
+    """The data types that fit some names best; more than one if they fit equally."""
     found = frozenset(names)
     ranked = []
     for signature in candidates:

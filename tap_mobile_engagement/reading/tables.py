@@ -1,9 +1,8 @@
 """Cut the rows of CSV into blocks.
 
-The layout of CSV exports is not documented: it is an assumption that there is a header. Files
-that went through a spreadsheet or another system are read as they come: a first line
-``sep=;``, lines that end with CR alone, rows of delimiters only, the header again where files
-were joined.
+The layout of CSV exports is not documented; that there is a header is an assumption. Files that
+went through a spreadsheet or another system are read too: a first line ``sep=;``, lines that
+end with CR alone, rows of delimiters only, the header again where files were joined.
 """
 
 from __future__ import annotations
@@ -41,14 +40,7 @@ _MARK = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the first lines of a table say.
-
-    Attributes:
-        names: The names of the columns.
-        delimiter: What stands between cells.
-        newline: How lines end.
-        size: Bytes up to the first row.
-    """
+    """The column names and form of a table; ``size`` is in bytes, up to the first row."""
 
     names: tuple[str, ...]
     delimiter: str
@@ -59,8 +51,7 @@ class Header:
 def header_of(head: bytes) -> Header | None:
     """The header of a table; None where a content has none that names two known fields.
 
-    Args:
-        head: The beginning of the content, as UTF-8, without white space before it.
+    ``head`` is the beginning of the content, as UTF-8, without white space before it.
     """
     newline = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
     line, _, rest = head.partition(newline)
@@ -93,11 +84,9 @@ class Rows:
     """Some rows of a table, one after another.
 
     Attributes:
-        names: The names of the columns.
-        rows: The cells of each row, as many as there are names; where ``sound`` is false, the
-            text of what is no row as its one cell.
+        rows: The cells of each row, as many as there are names; where ``sound`` is false, one
+            cell with the text of what is no row.
         offset: Where the first row stands in the content, in bytes.
-        sound: Whether they are rows.
         repaired: Rows in which characters had to be replaced; such a row is by itself.
         text: The text of the rows; empty where it has more than them.
     """
@@ -131,15 +120,12 @@ class Rows:
 def cut_rows(
     chunks: Iterable[bytes], header: Header, *, offset: int = 0, block_size: int = BLOCK_SIZE
 ) -> Iterator[Rows]:
-    """Cut the rows below the header out of the bytes of a table.
+    """Cut the rows below the header out of the bytes of a table, in order.
 
-    Yields:
-        All rows in order. A row with more or fewer cells than the header, or with broken
-        quotes, is an unsound block of its own.
+    A row with more or fewer cells than the header, or with broken quotes, is an unsound block.
 
-    Raises:
-        DataError: ``BLOB_TRUNCATED`` where the content ends within a row; ``BLOB_CORRUPT``
-            where a name is missing in the header or stands there twice, or a row has no end.
+    Raises DataError BLOB_TRUNCATED where the content ends within a row; BLOB_CORRUPT where the
+    header lacks a name or has it twice, or a row has no end.
     """
     # The limit is the process's own; 128 KiB by default would be too little for a stack trace.
     csv.field_size_limit(MAX_ROW_SIZE)
@@ -147,8 +133,6 @@ def cut_rows(
 
 
 class _TableCutter(Buffered):
-    """One pass over a table."""
-
     def __init__(
         self, chunks: Iterable[bytes], header: Header, offset: int, block_size: int
     ) -> None:
@@ -157,7 +141,6 @@ class _TableCutter(Buffered):
         self._names = [name.lower() for name in header.names]
 
     def blocks(self) -> Iterator[Rows]:
-        """All blocks, in order."""
         self._fill(self._header.size)
         self._forget(self._header.size)
         names = self._header.names
@@ -198,7 +181,7 @@ class _TableCutter(Buffered):
             yield from self._one_by_one(data, has_more=has_more)
 
     def _whole(self, data: bytes) -> Rows | None:
-        """All rows of whole lines; None if one of them is none, or has to be looked at."""
+        """All rows of whole lines; None if one of them is none, or has to be checked."""
         if b"\0" in data or not (data.isascii() or _MARK.encode() not in data):
             return None
         try:
@@ -220,7 +203,7 @@ class _TableCutter(Buffered):
     def _one_by_one(self, data: bytes, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
         """Rows of lines of which some are none, each with its size in bytes.
 
-        Where a row does not end in the lines, it is left for when there are more of them.
+        A row that does not end in the lines waits for more of them.
         """
         text = data.decode("utf-8", "surrogateescape")
         offset = self._offset
@@ -270,7 +253,6 @@ class _TableCutter(Buffered):
         return bool(end) and row is not None and len(row) == len(self._names)
 
     def _has_row(self, text: str, start: int) -> bool:
-        """Whether one of the next lines is a row."""
         for _ in range(_LINES):
             if start >= len(text):
                 break

@@ -1,6 +1,6 @@
 """Source values to record values, one function per kind.
 
-Each takes a decoded value that is not null and returns what goes into the record, or raises
+Each takes a decoded value that is not null, and returns the record's or raises
 :class:`BadValue`. They are tolerant of form, because the forms are not all documented, and
 strict about meaning: nothing is guessed, cut or rounded to make a value fit.
 """
@@ -138,7 +138,7 @@ def boolean(value: Any) -> bool:
 def mapping(value: Any) -> dict[str, Any] | None:
     """An object, or JSON text that holds one; null where that text says null.
 
-    An empty list or text is an empty object: some writers know no other.
+    An empty list or text is an empty object, because some writers know no other.
     """
     if isinstance(value, str):
         value = _from_json(value) if value.strip() else {}
@@ -153,11 +153,7 @@ def mapping(value: Any) -> dict[str, Any] | None:
 
 
 def check_nested(value: Any, levels: int = MAX_DEPTH, *, numbers: bool = True) -> None:
-    """Refuse what is nested too deep, and ``numbers`` that JSON can't express.
-
-    Raises:
-        BadValue: If it has more levels of objects and lists, or holds such a number.
-    """
+    """Raise BadValue for too many levels, and for ``numbers`` that JSON can't express."""
     if isinstance(value, dict | list):
         if not levels:
             raise BadValue(TOO_DEEP)

@@ -1,10 +1,8 @@
 """Zip files: their members, proven whole.
 
-The table of a zip file's members stands at its end, and only the table is the truth about
-them. So the file is kept until all of it has arrived: in memory while it is small, else in a
-temporary file.
-
-What is broken in one member is an error of that member; the others can be read.
+Only the table at the end of a zip file is the truth about its members. So the file is kept
+until all of it has arrived: in memory while it is small, else in a temporary file. What is
+broken in one member is an error of that member.
 """
 
 from __future__ import annotations
@@ -68,8 +66,7 @@ class ZipContent:
 
     Attributes:
         members: The files in it, in the order of its table.
-        skipped: The names of those that are skipped, see
-            :mod:`tap_mobile_engagement.containers.names`.
+        skipped: Skipped names; see :mod:`tap_mobile_engagement.containers.names`.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
@@ -79,7 +76,6 @@ class ZipContent:
         self.skipped: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
-        """Take the file."""
         self._file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY))
         try:
             for chunk in self._chunks:
@@ -100,7 +96,6 @@ class ZipContent:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let go of the file."""
         self._zip.close()
         self._file.close()
 
@@ -152,10 +147,9 @@ class ZipContent:
     def open(self, member: zipfile.ZipInfo) -> Iterator[Iterator[bytes]]:
         """The uncompressed content of a member.
 
-        Raises:
-            DataError: ``BLOB_CORRUPT`` where its data is broken, has not the checksum or the
-                length that the table says, is encrypted, or compressed by a method that is
-                not known. The offset is in the zip file, ``member`` is its name.
+        Raises DataError BLOB_CORRUPT, with the offset in the zip file, where its data is
+        broken, has another checksum or length than the table says, is encrypted, or is
+        compressed by an unknown method.
         """
         if member.flag_bits & _ENCRYPTED:
             raise _broken(member, "is encrypted", "Unpack the zip file with its password")

@@ -64,11 +64,7 @@ def arrow_schema(data_type: DataType) -> pa.Schema:
 
 
 def record_batches(batches: Iterable[Batch], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
-    """Arrow record batches of the batches of one file.
-
-    Raises:
-        TapError: What taking the batches raises, behind all rows before it.
-    """
+    """Arrow record batches of one file; an error of its batches comes after all rows before."""
     held: list[Batch] = []
     failure: TapError | None = None
     try:
@@ -86,7 +82,6 @@ def record_batches(batches: Iterable[Batch], rows: int = ROWS) -> Iterator[pa.Re
 
 
 def _record_batch(batches: Sequence[Batch]) -> pa.RecordBatch:
-    """Batches as one record batch."""
     origin = batches[0].origin
     fields = origin.data_type.fields
     size = sum(batch.count for batch in batches)

@@ -1,8 +1,8 @@
 """Records as BATCH messages: files of JSON lines that the target reads itself.
 
-The files are written by the same paths as RECORD messages, so they hold the same records, with
-field selection and stream maps applied. A file is closed, and its BATCH message written, at
-the latest when an export ends; so the STATE that claims the export follows all of its data.
+They hold the same records as RECORD messages, with field selection and stream maps. A file is
+closed, and its BATCH message written, at the latest when an export ends; so the STATE that
+claims the export follows all of its data.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Storage(Struct, forbid_unknown_fields=True):
 
 
 class _Config(Struct, forbid_unknown_fields=True):
-    """The setting as it is written; the SDK's own classes check nothing."""
+    """The setting as it is written, because the SDK's own classes check nothing."""
 
     storage: _Storage
     encoding: _Encoding = msgspec.field(default_factory=_Encoding)
@@ -68,16 +68,9 @@ class _Config(Struct, forbid_unknown_fields=True):
 
 
 def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
-    """What the setting ``batch_config`` asks for; all but the storage has a default.
+    """The setting ``batch_config`` with its defaults; None where it is not set.
 
-    Args:
-        config: The whole configuration.
-
-    Returns:
-        None where it is not set.
-
-    Raises:
-        SettingsError: ``BAD_SETTING`` for what is not written here.
+    Raises SettingsError BAD_SETTING for what this module does not write.
     """
     wanted = config.get("batch_config")
     if not wanted:
@@ -127,8 +120,8 @@ class BatchOutput:
         name: Beginning of the files' names.
         alias: Name of the stream in messages, for records written in bulk.
         write_message: Writes a message.
-        messages: Makes the RECORD messages of one record, by the stream's own method of the
-            SDK: a stream map may make none or several, under other names.
+        messages: Makes the RECORD messages of one record, by the SDK: a stream map may make
+            none or several, under other names.
     """
 
     envelope = Envelope()  # a line is a record
@@ -204,8 +197,8 @@ class BatchOutput:
 class _BatchFile:
     """One file while it is written.
 
-    It is opened without the SDK's help, which would wrap it into a transaction of the whole
-    storage: that ends with the first of several files that are closed.
+    The SDK would wrap it into a transaction of the whole storage, which ends with the first of
+    several files that are closed.
     """
 
     def __init__(self, config: BatchConfig, name: str) -> None:

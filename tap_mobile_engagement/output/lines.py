@@ -1,8 +1,8 @@
 """Records as lines, and lines to standard output in large writes that survive a signal.
 
-The SDK's writers flush after every record. Downstream that costs more than it does here:
-Meltano's proxy works nearly twice as hard for a tap that flushes each record. So records are
-collected, and what promises something about them (STATE above all) is written right behind.
+The SDK's writers flush after every record; Meltano's proxy works nearly twice as hard for that.
+So records are collected, and what promises something about them (STATE above all) is written
+right behind.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ _canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number"
 class MessageWriter(GenericSingerWriter[bytes, Message]):
     """Writes messages in order; records wait until there are enough, or something follows.
 
-    A signal handler must only set a flag: then no write is cut short by one, and a line is
-    either out whole or not begun.
+    A signal handler must only set a flag, so that a line is either out whole or not begun.
     """
 
     def __init__(self) -> None:
@@ -138,8 +137,8 @@ class RecordOutput:
 class LinePath:
     """Writes batches as lines.
 
-    A record was encoded once, for its id. Those bytes, between what all records of a file have
-    in common, are its line; only where fields are deselected is it encoded again.
+    A record was encoded once, for its id. Its line is those bytes, between what all records of
+    a file have in common; only where fields are deselected is it encoded again.
     """
 
     def __init__(self, data_type: DataType, output: Output, selected: Collection[str]) -> None:

@@ -18,14 +18,9 @@ def selected_fields(
 ) -> list[str] | None:
     """Names of the fields to write, in order.
 
-    Args:
-        data_type: What the records are.
-        properties: Names of the fields in the stream's schema, which a catalog may shorten.
-        mask: Whether the place of a breadcrumb is selected, as the SDK reads it off a catalog.
-
-    Returns:
-        None where only the SDK can do what the catalog asks for: it deselects a part of a
-        field, or all fields of the items themselves.
+    ``properties`` are the fields of the stream's schema, which a catalog may shorten; ``mask``
+    is the SDK's selection by breadcrumb. None where only the SDK can do what the catalog asks
+    for: it deselects a part of a field, or all fields of the items themselves.
     """
     names = [
         field.name

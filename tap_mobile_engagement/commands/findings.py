@@ -19,22 +19,20 @@ if TYPE_CHECKING:
 
 
 class Finding(Struct, kw_only=True, omit_defaults=True):
-    """What one file was found to be.
+    """What one file holds. Times are RFC 3339 in UTC.
 
     Attributes:
-        name: The blob's name, and the file's own where the blob is a zip file.
+        name: The blob's name, with the member's own in a zip file.
         size: Bytes as stored.
-        arrived: When the blob arrived, RFC 3339 in UTC.
-        modified: When the file was last written, likewise.
+        arrived: When the blob arrived.
+        modified: When the file was last written.
         data_type: The stream that will read it; None if none will.
         format: How its elements are laid out.
-        compression: How it is compressed.
-        encoding: How its text is encoded.
         first: The earliest time in the records that were read.
-        last: The latest, likewise.
-        elements: How many elements it has; None if they were not counted.
-        records: How many records they make, likewise.
-        bad_records: How many items are none, likewise.
+        last: The latest.
+        elements: How many elements it has; None, as the next two, if not counted.
+        records: How many records they make.
+        bad_records: How many items are none.
         code: What kind of problem it has; None if it has none.
         problem: Why no stream will read it, or what broke while it was counted.
     """

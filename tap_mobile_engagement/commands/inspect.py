@@ -29,15 +29,10 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def inspect(archive: Archive, *, count: bool = False) -> Iterator[Finding]:
-    """Look at the files of an archive, in the order in which a sync would read them.
+    """The findings on an archive's files, in the order of a sync; ``count`` reads them whole.
 
-    Args:
-        archive: The archive.
-        count: Whether to read them whole, to count what is in them.
-
-    Raises:
-        TapError: If the container can't be listed or read. What is wrong with one file is
-            told in its finding.
+    Raises TapError if the container can't be listed or read. What is wrong with one file is in
+    its finding.
     """
     for file in archive.files():
         yield _finding(archive, file, count=count)
@@ -91,7 +86,7 @@ def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: 
 
 
 class _Progress:
-    """Says on standard error how many files were looked at, if a person sits there."""
+    """Says on standard error how many files were inspected, if it is a terminal."""
 
     def __init__(self) -> None:
         self._is_watched = sys.stderr.isatty()

@@ -61,7 +61,7 @@ class Plan:
 
 
 class Entry(Finding, kw_only=True, omit_defaults=True):
-    """What a file of the archive was found to be, and where its records are.
+    """A file of the archive, and where its records are.
 
     Attributes:
         blob: The blob that it is, or that holds it.
@@ -75,7 +75,7 @@ class Entry(Finding, kw_only=True, omit_defaults=True):
 
 
 class _Content(Struct, omit_defaults=True):
-    """What the manifest's file holds: what was read, with which settings, and its files."""
+    """The manifest's file: what was read, with which settings, and its files."""
 
     version: int
     archive: str
@@ -87,13 +87,8 @@ class _Content(Struct, omit_defaults=True):
 class Manifest:
     """The manifest of an output folder; a context manager, which saves it at its end.
 
-    Args:
-        plan: What is written, and how.
-        archive: The container or folder that is read, without any secret.
-
-    Raises:
-        DataError: ``BAD_STATE`` if the folder's manifest can't be read, or if it is of another
-            archive or other settings.
+    Raises DataError BAD_STATE if the folder's manifest can't be read, or is of another archive
+    or other settings.
     """
 
     def __init__(self, plan: Plan, archive: str) -> None:
@@ -202,7 +197,7 @@ def path_of(file: File) -> str:
 def partial_of(path: Path) -> Path:
     """An empty file beside a place, for this process and its user alone.
 
-    Readers of Parquet skip it for its dot.
+    Readers of Parquet skip it because of its dot.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.touch(0o600)

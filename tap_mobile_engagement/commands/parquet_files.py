@@ -41,11 +41,7 @@ class Outcome(NamedTuple):
 
 
 def write_file(plan: Plan, archive: Archive, file: File) -> Outcome:
-    """Write a file of the archive.
-
-    Raises:
-        TapError: What concerns other files too: the storage, or the disk.
-    """
+    """Write a file of the archive; TapError for what concerns other files too."""
     from tap_mobile_engagement.output.arrow import arrow_schema, record_batches  # noqa: PLC0415
 
     entry = Entry.of(file, blob=as_text(file.blob.name), etag=file.blob.etag)
@@ -86,8 +82,7 @@ def _write_parquet(
 ) -> TapError | None:
     """Write a file beside its place and move it there; without rows there is none.
 
-    Returns:
-        What is wrong with the source, behind all rows that were written.
+    Returns what is wrong with the source, behind all rows that were written.
     """
     import pyarrow as pa  # noqa: PLC0415  (an extra)
     import pyarrow.parquet as pq  # noqa: PLC0415

@@ -49,13 +49,10 @@ class _Stopped(BaseException):
 
 
 class Run:
-    """One run of the command: writes what is new or changed, and counts.
+    """One run of the command: writes what is new or changed, and counts by stream.
 
-    Attributes:
-        failures: What ends the run, or is wrong with single files.
-        written: Parquet files by stream.
-        records: Records by stream.
-        unchanged: Blobs that were finished before.
+    ``failures`` end the run, or are wrong with single files; ``unchanged`` blobs were finished
+    before.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -68,11 +65,7 @@ class Run:
         self.unchanged = 0
 
     def write(self) -> None:
-        """Write what is new or changed.
-
-        Raises:
-            TapError: What ends the run.
-        """
+        """Write what is new or changed; raises a TapError that ends the run."""
         plan = self._plan
         with plan.archive() as archive:
             archive.schema(next(iter(plan.streams)))  # so pyarrow is installed
@@ -160,8 +153,7 @@ def _too_many(stream: str, count: int) -> TapError:
 def _folder(path: Path) -> Iterator[None]:
     """Make the output folder, and keep other runs out of it, where the system can.
 
-    Raises:
-        RetryLaterError: ``OUTPUT_CLOSED`` if it can't be made, or another run writes there.
+    Raises RetryLaterError OUTPUT_CLOSED if it can't be made, or another run writes there.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -60,7 +60,7 @@ class BadRecord:
         stream: The stream that it would belong to.
         blob: The name of the blob that holds it.
         offset: Bytes of uncompressed content before its element.
-        reason: Why it is none, for people.
+        reason: Why it is none, for messages.
         item: What stands in the file, decoded as far as possible.
     """
 
@@ -72,23 +72,23 @@ class BadRecord:
 
 
 class Archive:
-    """The export files in a container or folder. A context manager.
+    """The export files in a container or folder; a context manager.
 
-    Nothing is requested before one of its methods is called. Its files are listed once.
+    No request is sent before one of its methods is called. Its files are listed once.
 
     Args:
         url: An Azure container URL, or a folder: ``file:///…`` or a path.
         app_name: The label for ``app_name`` in the records.
-        pattern: Which files to look at, as the setting ``archive_pattern``.
+        pattern: Which files to read, as the setting ``archive_pattern``.
         types: What files hold, where their content can't tell: mappings with ``pattern`` and
             ``data_type``. The first match counts.
-        encoding: Encoding of text that is not UTF-8 or UTF-16.
-        credential: The identity that reads a container whose URL carries no SAS; that of the
+        encoding: Encoding of text that is neither UTF-8 nor UTF-16.
+        credential: The identity that reads a container whose URL has no SAS; that of the
             environment if None.
-        attend: Called before each file is handed out; what it raises ends the work.
+        attend: Called before each file is returned; what it raises ends the work.
 
     Raises:
-        SettingsError: ``CONTAINER_URL_INVALID``.
+        SettingsError: CONTAINER_URL_INVALID.
     """
 
     def __init__(
@@ -123,9 +123,7 @@ class Archive:
     def check(self) -> None:
         """Make sure that any file matches the pattern.
 
-        Raises:
-            SettingsError: ``NO_FILES``, with what exists instead.
-            TapError: If the container can't be listed.
+        Raises SettingsError NO_FILES, with what exists instead, or a TapError of the listing.
         """
         self._files.check()
 
@@ -136,11 +134,7 @@ class Archive:
 
     @property
     def blobs(self) -> Sequence[Blob]:
-        """The blobs, zip files as one, in the order in which they are read.
-
-        Raises:
-            TapError: If the container can't be listed.
-        """
+        """The blobs, zip files as one, in the order of reading; TapError if listing fails."""
         return self._files.blobs
 
     def files(
@@ -148,15 +142,11 @@ class Archive:
     ) -> Iterator[File]:
         """The files in the order in which they were written, so that the newest is the last.
 
-        Args:
-            stream: Only the files of that stream; otherwise all, also empty ones and those
-                that are damaged or no exports, with their problem.
-            blobs: Only the files in these blobs.
+        ``stream`` selects the files of one stream; without it, empty, broken and unrecognised
+        files are among them, with their problem. ``blobs`` selects the files in these blobs.
 
-        Raises:
-            ValueError: If no stream has that name.
-            TapError: If the container can't be listed or read. What is wrong with one file is
-                its problem.
+        Raises ValueError for an unknown stream; TapError if the container can't be read. What
+        is wrong with one file is its problem.
         """
         if stream is not None:
             _data_type(stream)
@@ -171,14 +161,10 @@ class Archive:
 
     @contextmanager
     def open(self, file: File, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """The bytes of a file as they are stored, in pieces; of a zip's member uncompressed.
+        """The stored bytes of a file, in pieces; of a zip's member uncompressed.
 
-        Args:
-            file: A file of this archive.
-            start: The byte to begin with, where the file is a blob.
-
-        Raises:
-            TapError: What is wrong with the file, or with the container.
+        A file that is a blob can begin with another byte than 0. Raises TapError for what is
+        wrong with the file or the container.
         """
         with self._files.open(file, start) as chunks:
             yield chunks
@@ -188,15 +174,12 @@ class Archive:
     ) -> Iterator[dict[str, Any]]:
         """The records of a file, exactly as the tap's RECORD messages hold them.
 
-        A file without a stream has none, unless it is damaged.
+        The file may have been found by another process. One without a stream has no records.
+        ``on_bad_record`` gets each item that is no record; without it the first one raises
+        DataError BAD_RECORD.
 
-        Args:
-            file: A file of this archive, maybe found by another process.
-            on_bad_record: Gets each item that is no record; without it the first one raises.
-
-        Raises:
-            TapError: What is wrong with the file or its container, behind all records that
-                come before the damage. A bad record is a DataError, ``BAD_RECORD``.
+        Raises TapError for what is wrong with the file or its container, behind all records
+        that come before the damage.
         """
         for batch in self._reader(file, on_bad_record).batches():
             yield from batch.dictionaries()
@@ -208,11 +191,11 @@ class Archive:
         on_bad_record: Callable[[BadRecord], object] | None = None,
         part: Part | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """The records of a file as Arrow record batches, see :meth:`schema`.
+        """The records of a file as Arrow record batches; see :meth:`schema`.
 
         Args:
             file: As for :meth:`records`.
-            on_bad_record: Likewise.
+            on_bad_record: As for :meth:`records`.
             part: Only the elements that begin in a range of bytes. The parts of a file have
                 the records of the whole; offsets count from where one begins. What can't be
                 divided belongs to the part from byte 0 on: all but plain JSON arrays in UTF-8,
@@ -220,7 +203,7 @@ class Archive:
 
         Raises:
             TapError: As for :meth:`records`.
-            SettingsError: ``BAD_SETTING`` if pyarrow is not installed (extra ``parquet``).
+            SettingsError: BAD_SETTING if pyarrow is not installed (extra ``parquet``).
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
@@ -229,12 +212,9 @@ class Archive:
     def schema(self, stream: str) -> pa.Schema:
         """The Arrow schema of a stream, each field with its ``description`` as metadata.
 
-        Date-times are ``timestamp[us, UTC]``, flags lists of strings; ids are strings, objects
-        are JSON text.
-
-        Raises:
-            ValueError: If no stream has that name.
-            SettingsError: ``BAD_SETTING`` if pyarrow is not installed (extra ``parquet``).
+        Date-times are ``timestamp[us, UTC]``, flags lists of strings, ids strings, objects JSON
+        text. Raises ValueError for an unknown stream; SettingsError BAD_SETTING without pyarrow
+        (extra ``parquet``).
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
@@ -258,17 +238,10 @@ class Archive:
 
 
 class FileReader:
-    """Reads one file, or a part of it, and counts.
+    """Reads one file, or a part of it as :meth:`Archive.batches`, and counts.
 
-    Args:
-        archive: The archive.
-        file: One of its files.
-        bad_records: Gets every item that is no record.
-        part: As for :meth:`Archive.batches`.
-
-    Attributes:
-        records: Records so far.
-        elements: Elements so far: groups, or items without groups around them.
+    ``bad_records`` gets every item that is no record. ``elements`` are groups, or items without
+    groups around them.
     """
 
     def __init__(
@@ -286,11 +259,7 @@ class FileReader:
         return self._bad_records.count
 
     def batches(self) -> Iterator[Batch]:
-        """The records, block by block.
-
-        Raises:
-            TapError: What is wrong with the file, behind all records before the damage.
-        """
+        """The records, block by block; a TapError comes after all records before the damage."""
         file, archive = self._file, self._archive
         if file.stream is None and file.problem is None:
             return
@@ -346,7 +315,7 @@ def _is_plain_array(file: File) -> bool:
 
 
 class _HandedOver(BadRecords):
-    """Hands bad records over to a callback."""
+    """Passes bad records to a callback."""
 
     def __init__(self, stream: str, hand_over: Callable[[BadRecord], object]) -> None:
         super().__init__(stream, skip=True, most=sys.maxsize)
@@ -354,7 +323,6 @@ class _HandedOver(BadRecords):
         self._hand_over = hand_over
 
     def reject(self, reason: str, item: Any, *, blob: str | None, offset: int) -> None:
-        """Hand a bad record over."""
         self.count += 1
         self._hand_over(BadRecord(self._name, blob, offset, reason, item))
 

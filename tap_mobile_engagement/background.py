@@ -1,7 +1,7 @@
 """Work in other threads, whose results are waited for until the run is stopped.
 
-A network can stall for minutes, and no other thread can end its system call. So what talks to
-the network runs in a daemon thread, and the caller waits here for the outcome.
+A network can stall for minutes, and another thread can't end its system call. So what talks to
+the network runs in a daemon thread, and the caller waits here.
 """
 
 from __future__ import annotations
@@ -38,12 +38,8 @@ def interruptible(
 ) -> Result:
     """What a call in a thread of its own returns or raises.
 
-    A stop of the run ends the wait for it, not the call: after ``grace`` seconds. So does the
-    ``limit`` in seconds, where it is not 0.
-
-    Raises:
-        RunStopped: If the run is stopped, before or meanwhile.
-        TimeoutError: If it takes longer than the limit.
+    A stop of the run ends the wait for it, not the call, after ``grace`` seconds (RunStopped).
+    So does the ``limit`` in seconds, where it is not 0 (TimeoutError).
     """
     clock.check()
     outcome: Future[Result] = Future()
@@ -75,11 +71,9 @@ def map_in_order(
 ) -> Iterator[Result]:
     """Apply a function to items in threads, and yield the results in the items' order.
 
-    No more than ``AHEAD`` items per worker are taken ahead. When one fails, or the caller
-    stops reading, what has not begun is dropped.
-
-    Raises:
-        BaseException: What the function raised, in the place of the result.
+    No more than ``AHEAD`` items per worker are taken ahead. An exception of the function is
+    raised in the place of its result. Then, or when the caller stops reading, what has not
+    begun is dropped.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="requests")
     waiting: deque[Future[Result]] = deque()
@@ -124,7 +118,7 @@ def fetched_ahead(
 
 
 class _ChunkQueue:
-    """Hands chunks from the thread that fetches them to the one that reads them."""
+    """Passes chunks from the thread that fetches them to the one that reads them."""
 
     def __init__(self, clock: Clock, budget: int) -> None:
         self._clock = clock
@@ -137,7 +131,7 @@ class _ChunkQueue:
         self._error: BaseException | None = None
 
     def put(self, chunk: bytes) -> bool:
-        """Wait for room and hand a chunk over; False if the reader wants no more."""
+        """Wait for room and add a chunk; False if the reader wants no more."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_over or self._has_room(len(chunk)))
             self._chunks.append(chunk)

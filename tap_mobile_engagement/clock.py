@@ -32,8 +32,8 @@ class Stoppable(Protocol):
 class StopFlag:
     """A stop flag that a signal handler may set.
 
-    ``threading.Event.set`` takes a lock that the interrupted thread may hold, and so can
-    deadlock in a handler. This one only appends; sleepers look at it ten times a second.
+    ``threading.Event.set`` takes a lock that the interrupted thread may hold, and can deadlock
+    in a handler. This one only appends; sleepers check it ten times a second.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,7 @@
 """The one table of data types; schemas, parser, simulator and docs are derived from it.
 
 Facts about the files come from Microsoft's JSON Schema of the export files and from the REST
-API's description. Where those are silent a field is nullable, so that the tap works whichever
-way it turns out.
+API's description. Where those are silent a field is nullable.
 """
 
 from __future__ import annotations
@@ -40,11 +39,9 @@ _JSON_TYPES: dict[Kind, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a record.
+    """One field of a record; ``sources`` are its names in the files, the usual one first.
 
-    Attributes:
-        sources: Its names in the files, the usual one first; one with a dot is a path into a
-            nested object.
+    A name with a dot is a path into a nested object.
     """
 
     name: str
@@ -118,7 +115,7 @@ class DataType:
         keys: Primary key of the stream.
         fields: The fields of the item itself, in order, without lineage and record id.
         export_type: ``exportType`` of its export tasks; None where there is no such task.
-        task_path: Last part of the URL that creates an export task; likewise.
+        task_path: Last part of the URL that creates an export task, if there is one.
         historical: Whether an export task covers a date range (otherwise it is a snapshot).
         group_key: Record field that a file gives once per group of items, if it groups them.
         group_list: Name in the file of the list that holds a group's items.

@@ -1,7 +1,7 @@
 """Every error that the tap raises: one tree, sorted by what the reader should do.
 
-The three subclasses of :class:`TapError` say whether to fix the settings, to run again later
-or to look at the data; the stable :class:`Code` says which failure it was.
+Its branches mean: fix the settings, run again later, look at the data. The stable :class:`Code`
+says which failure it was.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class TapError(SingerSDKError):
     Args:
         code: What failed, as a stable name.
         what: One sentence, without a full stop, that says what failed.
-        next_step: One sentence, likewise, that says what to do now.
+        next_step: One such sentence that says what to do now.
         where: Named places (app, stream, range, task, blob, offset …); None is dropped.
     """
 

@@ -88,8 +88,8 @@ def is_test_by_meltano() -> bool:
     """Whether ``meltano config test`` started the tap, which runs it as for a sync.
 
     It is certain where the parent process is that very command, and both outputs go into one
-    pipe of it (``ExtractorTestService.validate`` of Meltano 4.4). Where the command line of the
-    parent can't be read, as outside Linux, nothing is certain, and a run is a run.
+    pipe of it (``ExtractorTestService.validate`` of Meltano 4.4). Where the parent's command
+    line can't be read, as outside Linux, it is False.
     """
     try:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode().split("\0")

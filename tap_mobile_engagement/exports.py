@@ -30,14 +30,7 @@ _MOST_READINGS = 3  # of one export in one run; files that never come to rest fa
 
 
 class ExportReader:
-    """Reads the exports of one stream.
-
-    Args:
-        data_type: What they hold.
-        settings: What becomes of bad records, and the encoding of text.
-        clock: Tells when to stop.
-        keep_state: Brings the state up to date while an export of the API is read.
-    """
+    """Reads the exports of one stream; calls ``keep_state`` during exports of the API."""
 
     def __init__(
         self,
@@ -87,7 +80,7 @@ class ExportReader:
     def _read(
         self, export: Export, path: LinePath | SdkPath, count: Callable[[int], None]
     ) -> tuple[Part, ...] | None:
-        """Emit an export once; return its files as they are by now if they are others."""
+        """Emit an export once; return its files as they are now if they changed."""
         tally = Tally()
         bad_before = self.bad_records.count
         try:

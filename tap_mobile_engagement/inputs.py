@@ -96,7 +96,7 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 def read_environment(prefix: str) -> dict[str, Any]:
     """Read settings from environment variables, and from a ``.env`` file as the SDK does.
 
-    What is no value of its setting stays a text: the check refuses it with the setting's name.
+    A value that does not fit its setting stays a text; the check refuses it by name.
     """
     parse_environment_config({}, prefix)  # brings what is in ``.env`` into the environment
     values = {}
@@ -200,7 +200,7 @@ class _State(Struct):
 
 
 def checked_state(state: dict[str, Any], source: str) -> dict[str, Any]:
-    """A state of this tap, also out of a whole STATE message; anything else is ``BAD_STATE``.
+    """A state of this tap, also out of a whole STATE message; anything else is BAD_STATE.
 
     So is a bookmark for ``source: api`` in no partition, because no app would find it.
     """

@@ -1,8 +1,8 @@
 """What may be shown: no secret, no forged line, no code that moves a terminal.
 
-Secrets known by value (secret settings, access tokens) are masked in whatever encoding they
-come. Secrets known by shape (SAS signatures, account keys, bearer tokens, passwords in URLs)
-are masked even where they were never registered, as in a URL that a server sent back.
+Secrets known by value (secret settings, access tokens) are masked in any encoding. Secrets
+known by shape (SAS signatures, account keys, bearer tokens, passwords in URLs) are masked even
+where they were never registered, as in a URL that a server sent back.
 """
 
 from __future__ import annotations
@@ -200,10 +200,10 @@ def shown(text: object, most: int = MOST_SHOWN) -> str:
 
 
 def install_log_redaction() -> None:
-    """Make every log record of this process fit to be shown, whichever logger it goes through.
+    """Make every log record of this process safe to show, whichever logger it goes through.
 
-    It is done where records are made: libraries log URLs through loggers of their own, and a
-    host program may add handlers later.
+    It is done where records are made, because libraries log URLs through loggers of their own,
+    and a host program may add handlers later.
     """
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):

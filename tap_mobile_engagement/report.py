@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one export.
+    """Counts of one export; ``size`` in bytes as stored.
 
-    Attributes:
-        size: Bytes, as stored in the container.
-        records: Records that were emitted.
-        repaired: Elements in which characters had to be replaced.
+    ``repaired`` are elements in which characters had to be replaced.
     """
 
     size: int = 0
@@ -32,7 +29,7 @@ class Tally:
 
 
 def report(export: Export, tally: Tally, *, bad: int, logger: logging.Logger) -> None:
-    """Tell of an export whose records are all out: a line, and how long it took.
+    """Log an export whose records are all out, and how long it took.
 
     The timers are ``export_wait``, in which the tap only waited for an export task, and
     ``export_read``, from the first byte to the last record.
@@ -58,7 +55,7 @@ def report(export: Export, tally: Tally, *, bad: int, logger: logging.Logger) ->
 
 
 def _log_timer(export: Export, job_type: str, seconds: float) -> None:
-    """Log a timer as the SDK's own would, which can only time what runs inside of it."""
+    """Log a timer as the SDK would, which can only time what runs inside of it."""
     tags: dict[str, Any] = {
         metrics.Tag.STREAM: export.data_type.name,
         metrics.Tag.JOB_TYPE: job_type,

@@ -24,9 +24,9 @@ Result = TypeVar("Result")
 
 
 class PassingError(Exception):
-    """A failure that may pass: the same request may go well in a moment.
+    """A failure that may pass: the same request may succeed in a moment.
 
-    The error is raised when no more is tried; the reason, in short, is for the log.
+    The error is raised after the last try; the reason, in short, is for the log.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class PassingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Pauses in seconds that grow from the first to the largest, each by that factor.
+    """Pauses in seconds that grow from the first to the largest by a factor.
 
-    A ``Retry-After`` wins over both, but is never shorter than the first.
+    A ``Retry-After`` overrides both, but is never shorter than the first.
     """
 
     first: float
@@ -65,12 +65,8 @@ class Retry:
     """How often and at what pace a request is tried.
 
     Azure moves a busy or broken part of its storage to another server within about half a
-    minute; all pauses together are two minutes.
-
-    Attributes:
-        tries: Requests in all, the first one included.
-        schedule: Pauses between them.
-        patience: Seconds; a service that asks for a longer pause is not waited for.
+    minute; all pauses together are two minutes. A service that asks for a pause of more than
+    ``patience`` seconds is not waited for. ``tries`` include the first one.
     """
 
     tries: int = 8
@@ -80,11 +76,8 @@ class Retry:
     def call(self, attempt: Callable[[], Result], *, clock: Clock, name: str) -> Result:
         """What an attempt returns; it is made again while it raises :class:`PassingError`.
 
-        The log calls whom it asks by that name.
-
-        Raises:
-            TapError: The error of the last attempt.
-            RunStopped: If the run is stopped, which also ends a pause.
+        The log uses the ``name`` of the place. Raises the TapError of the last attempt, or
+        RunStopped, which also ends a pause.
         """
         tries = 0
 

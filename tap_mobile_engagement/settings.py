@@ -1,7 +1,7 @@
 """Every setting once: its type, default, check, words and example.
 
-The Structs :class:`Settings` and :class:`SdkSettings` are the only definition. ``--about``,
-``meltano.yml``, the hub file and the tables in docs/settings.md are rendered from them.
+``--about``, ``meltano.yml``, the hub file and docs/settings.md are rendered from the Structs
+:class:`Settings` and :class:`SdkSettings`.
 """
 
 from __future__ import annotations

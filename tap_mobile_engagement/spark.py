@@ -164,13 +164,10 @@ class _Partition(InputPartition):  # type: ignore[misc]
 
 
 class _Files:
-    """Reads the files of a stream in tasks."""
-
     def __init__(self, options: _Options) -> None:
         self._options = options
 
     def read(self, partition: Any) -> Iterator[pa.RecordBatch]:
-        """The rows of a partition."""
         return iter(partial(_redacting(next), self._batches(partition), None), None)
 
     def _batches(self, partition: _Partition) -> Iterator[pa.RecordBatch]:
@@ -183,7 +180,7 @@ class _Files:
     def _partitions(self, archive: Archive, blobs: Sequence[Blob]) -> list[_Partition]:
         """Partitions for all rows of some blobs.
 
-        A few blobs are looked at here, to spare tasks that would find nothing.
+        A few blobs are recognised here, to spare tasks that would find nothing.
         """
         options = self._options
         if len(blobs) <= FEW_BLOBS:
@@ -213,9 +210,8 @@ class _Reader(_Files, DataSourceReader):  # type: ignore[misc]
     def partitions(self) -> Sequence[InputPartition]:
         """Partitions for all files that exist now.
 
-        Raises:
-            TapError: ``NO_FILES``, or what is wrong with the container, or with a file that may
-                belong to any stream.
+        Raises TapError NO_FILES, or for the container, or for a file that may belong to any
+        stream.
         """
         with self._options.archive() as archive:
             archive.check()
@@ -226,8 +222,8 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
     """Reads what arrived between two offsets.
 
     An offset is what the tap's state says of an archive that is read to its end: up to which
-    arrival all blobs are finished, and which later ones are. So a blob that a listing missed
-    is read with the next offset, and an offset names the same blobs whenever it is asked.
+    arrival all blobs are finished, and which later ones are. So a blob that a listing missed is
+    read with the next offset, and an offset always names the same blobs.
     """
 
     def initialOffset(self) -> dict[str, Any]:  # noqa: N802  (Spark's)
@@ -249,7 +245,6 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
     def partitions(
         self, start: dict[str, Any], end: dict[str, Any]
     ) -> Sequence[InputPartition]:
-        """Partitions for the files that arrived between two offsets."""
         with self._options.archive() as archive:
             due, later = (
                 _arrivals(archive, PartitionState({"archive": offset})).due
@@ -267,7 +262,7 @@ def _arrivals(archive: Archive, state: PartitionState) -> Arrivals:
 
 
 def _concerns(file: File, stream: str) -> bool:
-    """Whether a file is of that stream; what is damaged may be of any."""
+    """Whether a file is of that stream; a broken one may be of any."""
     is_export = file.problem is None or file.problem.code is not Code.BLOB_UNRECOGNISED
     return file.stream == stream or (file.problem is not None and not file.stream and is_export)
 

@@ -36,7 +36,6 @@ class Window:
             raise ValueError(f"an empty date window: {self.start} to {self.end}")
 
     def __str__(self) -> str:
-        """As in logs: ``2016-05-01/2016-05-08``."""
         return f"{self.start}/{self.end}"
 
     @property
@@ -75,8 +74,7 @@ def bookmark_at(day: date) -> str:
 def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> date:
     """The day on which a run begins: the bookmark's, less the lookback.
 
-    Raises:
-        DataError: ``BAD_STATE`` if the bookmark is not a date-time.
+    Raises DataError BAD_STATE if the bookmark is not a date-time.
     """
     if bookmark is None:
         return start_date
@@ -88,12 +86,12 @@ def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> 
 
 
 class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a state remembers of an export task, enough to take it up again.
+    """What a state remembers of an export task, enough to resume it.
 
-    It carries the range that it was created for: it can't be resumed under another. ``created``
-    is the time at which the tap asked for it, by the *tap's* clock; deadlines count from there.
-    A snapshot has no dates; a task has a ``container`` if it is its own. The blobs of one that
-    came out ``empty`` are looked for once more.
+    It has the range that it was created for, and can't be resumed under another. ``created`` is
+    the time of the request by the *tap's* clock; deadlines count from there. A snapshot has no
+    dates; a task has a ``container`` if it is its own. The blobs of an ``empty`` one are looked
+    for once more.
     """
 
     id: Annotated[str, Meta(pattern=rf"^{TASK_ID}\Z")]
@@ -120,9 +118,8 @@ class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PartitionState:
     """The state of one partition: its bookmark, and the export tasks that are under way.
 
-    Args:
-        values: The SDK's dictionary for one partition, checked when it was loaded. What
-            changes in it is in the next STATE message; unknown keys stay.
+    ``values`` is the SDK's dictionary, checked when it was loaded. What changes in it is in the
+    next STATE message; unknown keys stay.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -141,8 +138,7 @@ class PartitionState:
     def advance_to(self, bookmark: str) -> bool:
         """Move the bookmark forward, never back; tell whether it moved.
 
-        Raises:
-            DataError: ``BAD_STATE`` if the present bookmark is not a date-time.
+        Raises DataError BAD_STATE if the present bookmark is not a date-time.
         """
         reached = self.bookmark
         moves = reached is None or instant(bookmark) > instant(reached)
@@ -187,7 +183,7 @@ class PartitionState:
         return msgspec.convert(self._values.get("tasks") or [], list[TaskEntry])
 
     def remember_task(self, task: TaskEntry) -> None:
-        """Note a task that was created, so that another run picks it up; replaces its entry.
+        """Note a task that was created, so that another run resumes it; replaces its entry.
 
         Of the empty ones beyond :data:`MOST_EMPTY`, the oldest join the empty range.
         """
@@ -227,11 +223,7 @@ class PartitionState:
 
 
 def instant(bookmark: str) -> datetime:
-    """Read a bookmark, in UTC. It comes from a file that people may edit.
-
-    Raises:
-        DataError: ``BAD_STATE`` if it is not a date-time.
-    """
+    """Read a bookmark, which people may edit, in UTC; DataError BAD_STATE if it is none."""
     try:
         moment = datetime.fromisoformat(bookmark)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,8 +1,7 @@
 """Streams: the records of an export out, then its bookmark.
 
-Every stream does the same for every export, wherever it comes from. The order is the promise:
-the bookmark moves behind the last record of an export, so it can never pass data that was not
-emitted; an export that fails leaves it where it was.
+Every stream does the same for every export. The bookmark moves behind the last record of an
+export, so it can never pass data that was not emitted; an export that fails leaves it.
 """
 
 from __future__ import annotations
@@ -175,7 +174,7 @@ class ExportStream(Stream):
     def _sync_export(
         self, export: Export, path: LinePath | SdkPath, output: Output, counter: Counter
     ) -> TapError | None:
-        """Emit one export; return what is wrong with it where those behind it can be read."""
+        """Emit one export; return its failure if the exports behind it can still be read."""
         try:
             self._reader.emit(export, path, counter.increment)
             output.finish()
@@ -218,7 +217,7 @@ class ExportStream(Stream):
         return SdkPath(write_limited, properties)
 
     def _needs_sdk(self, selected: Sequence[str] | None) -> str | None:
-        """Why the records of this stream have to go through the SDK; None if nothing asks."""
+        """Why the records of this stream have to go through the SDK, if they have to."""
         maps = self.stream_maps
         is_mapped = len(maps) != 1 or type(maps[0]) is not SameRecordTransform
         is_own_writer = isinstance(self._tap.message_writer, MessageWriter)
@@ -232,7 +231,7 @@ class ExportStream(Stream):
         return next((reason for reason, holds in reasons.items() if holds), None)
 
     def _partitions(self, context: Context | None) -> list[Context]:
-        """What to sync: one partition, or all there are; an empty one is the whole stream."""
+        """What to sync: one partition, or all; an empty one is the whole stream."""
         return [context] if context else [*(self.partitions or [{}])]
 
     def prepare(self) -> None:

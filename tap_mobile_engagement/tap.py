@@ -124,11 +124,7 @@ class TapMobileEngagement(Tap):
         return messages
 
     def setup_mapper(self) -> None:
-        """Prepare stream maps and flattening.
-
-        Raises:
-            SettingsError: ``BAD_SETTING`` for the stream maps, or ``BAD_CATALOG``.
-        """
+        """Prepare stream maps and flattening; SettingsError BAD_SETTING or BAD_CATALOG."""
         try:
             super().setup_mapper()
         except TapError:
@@ -145,7 +141,7 @@ class TapMobileEngagement(Tap):
     # A run: one stream's failure leaves the others running.
 
     def sync_all(self) -> None:  # type: ignore[misc]
-        """Sync all selected streams, then raise ``STREAMS_FAILED`` if one of them failed.
+        """Sync all selected streams, then raise STREAMS_FAILED if one of them failed.
 
         The SDK marks this method as final, and has no hook behind the last stream.
         """

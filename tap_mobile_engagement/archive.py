@@ -54,15 +54,7 @@ __all__ = ["Archive", "BadRecord", "File", "FileReader"]
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """An item of a file that is no record.
-
-    Attributes:
-        stream: The stream that it would belong to.
-        blob: The name of the blob that holds it.
-        offset: Bytes of uncompressed content before its element.
-        reason: Why it is none, for messages.
-        item: What stands in the file, decoded as far as possible.
-    """
+    """An item that is no record, as far as decoded; the offset counts uncompressed bytes."""
 
     stream: str
     blob: str | None
@@ -113,18 +105,13 @@ class Archive:
         )
 
     def __enter__(self) -> Self:
-        """The archive itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """As :meth:`close`."""
         self.close()
 
     def check(self) -> None:
-        """Make sure that any file matches the pattern.
-
-        Raises SettingsError NO_FILES, with what exists instead, or a TapError of the listing.
-        """
+        """Make sure that any file matches the pattern; raises SettingsError NO_FILES."""
         self._files.check()
 
     @property
@@ -193,17 +180,13 @@ class Archive:
     ) -> Iterator[pa.RecordBatch]:
         """The records of a file as Arrow record batches; see :meth:`schema`.
 
-        Args:
-            file: As for :meth:`records`.
-            on_bad_record: As for :meth:`records`.
-            part: Only the elements that begin in a range of bytes. The parts of a file have
-                the records of the whole; offsets count from where one begins. What can't be
-                divided belongs to the part from byte 0 on: all but plain JSON arrays in UTF-8,
-                and rows without groups around them whose ids number identical ones.
+        ``part`` selects the elements that begin in a range of bytes. The parts of a file have
+        the records of the whole; offsets count from where one begins. What can't be divided
+        belongs to the part from byte 0 on: all but plain JSON arrays in UTF-8, and rows without
+        groups around them whose ids number identical ones.
 
-        Raises:
-            TapError: As for :meth:`records`.
-            SettingsError: BAD_SETTING if pyarrow is not installed (extra ``parquet``).
+        The rest is as for :meth:`records`; SettingsError BAD_SETTING without pyarrow (extra
+        ``parquet``).
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
@@ -240,8 +223,7 @@ class Archive:
 class FileReader:
     """Reads one file, or a part of it as :meth:`Archive.batches`, and counts.
 
-    ``bad_records`` gets every item that is no record. ``elements`` are groups, or items without
-    groups around them.
+    ``elements`` are groups, or items without groups around them.
     """
 
     def __init__(
@@ -315,8 +297,6 @@ def _is_plain_array(file: File) -> bool:
 
 
 class _HandedOver(BadRecords):
-    """Passes bad records to a callback."""
-
     def __init__(self, stream: str, hand_over: Callable[[BadRecord], object]) -> None:
         super().__init__(stream, skip=True, most=sys.maxsize)
         self._name = stream

@@ -39,10 +39,7 @@ _JSON_TYPES: dict[Kind, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a record; ``sources`` are its names in the files, the usual one first.
-
-    A name with a dot is a path into a nested object.
-    """
+    """One field of a record; ``sources`` are its names in the files, or dotted paths."""
 
     name: str
     kind: Kind
@@ -107,12 +104,9 @@ RECORD_ID = _field(
 
 @dataclass(frozen=True)
 class DataType:
-    """One kind of data that Mobile Engagement holds about an app.
+    """One kind of data that Mobile Engagement holds about an app, and the stream of it.
 
     Attributes:
-        name: Name of the stream.
-        description: What one item is.
-        keys: Primary key of the stream.
         fields: The fields of the item itself, in order, without lineage and record id.
         export_type: ``exportType`` of its export tasks; None where there is no such task.
         task_path: Last part of the URL that creates an export task, if there is one.

@@ -71,11 +71,8 @@ _MOST_OF_A_PLACE = 1_100  # characters; the name of a blob has 1,024 at most
 class TapError(SingerSDKError):
     """A failure that the tap understands. Text of a server and URLs can be passed in.
 
-    Args:
-        code: What failed, as a stable name.
-        what: One sentence, without a full stop, that says what failed.
-        next_step: One such sentence that says what to do now.
-        where: Named places (app, stream, range, task, blob, offset …); None is dropped.
+    ``what`` and ``next_step`` are a sentence each, without a full stop. ``where`` names places
+    (app, stream, range, task, blob, offset …); None is dropped.
     """
 
     def __init__(self, code: Code, what: str, *, next_step: str = "", **where: object) -> None:
@@ -88,7 +85,6 @@ class TapError(SingerSDKError):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        """The whole message on one line: code, what, where, next step."""
         what = shown(_LINE_BREAKS.sub(" ", self.what), _MOST_OF_A_TEXT)
         if self.where:
             places = (
@@ -99,7 +95,6 @@ class TapError(SingerSDKError):
         return ". ".join(filter(None, parts)) + "."
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How a copy of it is made, here or in another process."""
         build = partial(type(self), next_step=self.next_step, **self.where)
         return build, (self.code, self.what)
 

@@ -54,10 +54,7 @@ class ExportReader:
     def emit(
         self, export: Export, path: LinePath | SdkPath, count: Callable[[int], None]
     ) -> None:
-        """Emit the records of an export; from its start again if its files changed meanwhile.
-
-        ``count`` gets the number of records of each part.
-        """
+        """Emit an export and ``count`` each part; from its start again if its files changed."""
         try:
             for _ in range(_MOST_READINGS):
                 changed = self._read(export, path, count)

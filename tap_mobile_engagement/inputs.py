@@ -225,8 +225,6 @@ def checked_state(state: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 class _Metadata(Struct, rename="kebab"):
-    """The metadata of a stream or of a field."""
-
     selected: bool | None = None
     selected_by_default: bool | None = None
     inclusion: Literal["available", "automatic", "unsupported"] | None = None

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one export; ``size`` in bytes as stored.
-
-    ``repaired`` are elements in which characters had to be replaced.
-    """
+    """Counts of one export: bytes as stored, records, elements with replaced characters."""
 
     size: int = 0
     records: int = 0

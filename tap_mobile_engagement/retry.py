@@ -24,10 +24,7 @@ Result = TypeVar("Result")
 
 
 class PassingError(Exception):
-    """A failure that may pass: the same request may succeed in a moment.
-
-    The error is raised after the last try; the reason, in short, is for the log.
-    """
+    """A failure that may pass: the error after the last try, and a short reason for the log."""
 
     def __init__(
         self, error: TapError, reason: str, *, retry_after: float | None = None
@@ -40,10 +37,7 @@ class PassingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Pauses in seconds that grow from the first to the largest by a factor.
-
-    A ``Retry-After`` overrides both, but is never shorter than the first.
-    """
+    """Pauses in seconds; a ``Retry-After`` overrides them, but is at least the first."""
 
     first: float
     largest: float

@@ -137,7 +137,6 @@ def _tidied(value: Any) -> Any:
 
 
 def _day(value: object) -> object:
-    """The day in UTC of a date-time; anything else as it is."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):

@@ -244,7 +244,6 @@ def check(
 
 
 def _missing(settings: Settings, given: Mapping[str, Any]) -> Iterator[SettingsError]:
-    """What the source can't do without."""
     if settings.source == "archive":
         if not settings.container_url:
             yield ALL_SETTINGS["container_url"].wrong("is required")
@@ -263,7 +262,6 @@ def _missing(settings: Settings, given: Mapping[str, Any]) -> Iterator[SettingsE
 
 
 def _contradictions(settings: Settings, given: Mapping[str, Any]) -> Iterator[SettingsError]:
-    """What is wrong between settings that are right each by itself."""
     apps = ALL_SETTINGS["app_names"]
     if settings.source == "api":
         for name in settings.app_names:

@@ -178,10 +178,7 @@ class _Files:
                         yield batch.cast(_nullable(batch.schema))
 
     def _partitions(self, archive: Archive, blobs: Sequence[Blob]) -> list[_Partition]:
-        """Partitions for all rows of some blobs.
-
-        A few blobs are recognised here, to spare tasks that would find nothing.
-        """
+        """Partitions for all rows of some blobs; a few are recognised, to spare empty tasks."""
         options = self._options
         if len(blobs) <= FEW_BLOBS:
             found = {
@@ -208,11 +205,7 @@ class _Files:
 class _Reader(_Files, DataSourceReader):  # type: ignore[misc]
     @_redacting
     def partitions(self) -> Sequence[InputPartition]:
-        """Partitions for all files that exist now.
-
-        Raises TapError NO_FILES, or for the container, or for a file that may belong to any
-        stream.
-        """
+        """Partitions for all files that exist now; raises NO_FILES among others."""
         with self._options.archive() as archive:
             archive.check()
             return self._partitions(archive, archive.blobs)

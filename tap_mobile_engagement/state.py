@@ -72,10 +72,7 @@ def bookmark_at(day: date) -> str:
 
 
 def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> date:
-    """The day on which a run begins: the bookmark's, less the lookback.
-
-    Raises DataError BAD_STATE if the bookmark is not a date-time.
-    """
+    """The day on which a run begins: the bookmark's, less the lookback; raises BAD_STATE."""
     if bookmark is None:
         return start_date
     try:
@@ -136,10 +133,7 @@ class PartitionState:
             self._values["date_range"] = msgspec.to_builtins(window)
 
     def advance_to(self, bookmark: str) -> bool:
-        """Move the bookmark forward, never back; tell whether it moved.
-
-        Raises DataError BAD_STATE if the present bookmark is not a date-time.
-        """
+        """Move the bookmark forward, never back; tell whether it moved. Raises BAD_STATE."""
         reached = self.bookmark
         moves = reached is None or instant(bookmark) > instant(reached)
         if moves:

@@ -81,7 +81,6 @@ class ExportStream(Stream):
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, Any], None, None]:
-        """Emit all exports that are due as RECORD messages; nothing is yielded."""
         del write_messages  # only stock BATCH reads without writing
         yield from ()
         output = RecordOutput(
@@ -93,7 +92,6 @@ class ExportStream(Stream):
         self._sync_exports(context, output)
 
     def _sync_batches(self, batch_config: BatchConfig, context: Context | None = None) -> None:
-        """Emit all exports that are due as BATCH messages."""
         output = BatchOutput(
             batch_config,
             f"{self.tap_name}--{self.name}",
@@ -104,7 +102,6 @@ class ExportStream(Stream):
         self._sync_exports(context, output)
 
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
-        """The messages that stream maps make of a record."""
         try:
             yield from super()._generate_record_messages(record)
         except Exception as error:  # whatever an expression of the user raises

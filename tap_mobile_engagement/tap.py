@@ -107,7 +107,6 @@ class TapMobileEngagement(Tap):
         return read_environment(self._env_var_prefix)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Check all settings, and warn of those that do not exist."""
         self._config = given(self._config)
         _, errors = check(self.config, today=self.timing.now().date())
         try:

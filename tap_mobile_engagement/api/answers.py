@@ -55,10 +55,7 @@ class Answer:
         return {"status": self.status, "request_id": request_id and one_line(request_id)}
 
     def json(self) -> Any:
-        """Decode the content as elements of a file are, but replace nothing.
-
-        Raises DataError BAD_ANSWER where it isn't JSON.
-        """
+        """Decode the content as elements are, but replace nothing; raises BAD_ANSWER."""
         try:
             return decode_lenient(self.body.removeprefix(BOM_UTF8))
         except (ValueError, RecursionError):

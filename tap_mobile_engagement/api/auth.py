@@ -91,12 +91,8 @@ class TokenProvider:
     def token(self, *, rejected: str | None = None) -> str:
         """A token that is good for some minutes at least, and is not the ``rejected`` one.
 
-        When several threads had the same one rejected, only the first asks for another.
-
-        Raises:
-            SettingsError: AUTH_FAILED if the tenant, the client or the secret is refused.
-            RetryLaterError: SERVICE_UNAVAILABLE if the authority can't be reached.
-            DataError: BAD_ANSWER if its answer holds no token.
+        When several threads had the same one rejected, only the first asks for another. Raises
+        SettingsError AUTH_FAILED, RetryLaterError SERVICE_UNAVAILABLE or DataError BAD_ANSWER.
         """
         with self._lock:
             is_due = self._transport.timing.now() >= self._renew_at

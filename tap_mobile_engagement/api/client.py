@@ -77,14 +77,10 @@ class TaskRefusedError(RetryLaterError):
 class ServiceClient:
     """Speaks to the apps of one app collection; threads may share it.
 
-    All methods that send a request raise, besides what they name themselves:
-
-    - SettingsError ``AUTH_FAILED``: the credentials are refused, a renewed token too;
-    - SettingsError ``ACCESS_DENIED``: they are good, but not for this;
-    - SettingsError ``BAD_SETTING``: the service can't be addressed like this;
-    - SettingsError ``APP_NOT_FOUND``: there is no such app;
-    - RetryLaterError ``SERVICE_UNAVAILABLE``: it could not be reached, in all tries;
-    - DataError ``BAD_ANSWER``: its answer is not what the API's description says.
+    Every request may raise SettingsError AUTH_FAILED (a renewed token is refused too),
+    ACCESS_DENIED, BAD_SETTING (the service can't be addressed like this) or APP_NOT_FOUND;
+    RetryLaterError SERVICE_UNAVAILABLE after all tries; DataError BAD_ANSWER for what the API's
+    description does not allow.
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
@@ -109,11 +105,9 @@ class ServiceClient:
     def create_task(self, export: PendingExport, body: Mapping[str, str]) -> ExportTask:
         """Create an export task, by one POST that is never repeated once it may have worked.
 
-        Raises:
-            TaskRefusedError: The service has too much to do; nothing was created.
-            RetryLaterError: TASK_CREATION_UNCERTAIN if the answer was lost, or came from
-                something that broke down.
-            SettingsError: TASK_REJECTED or TASK_TOO_LARGE.
+        Raises TaskRefusedError if the service has too much to do, and created nothing;
+        RetryLaterError TASK_CREATION_UNCERTAIN if the answer was lost, or came from something
+        that broke down; SettingsError TASK_REJECTED or TASK_TOO_LARGE.
         """
         url = self._url(export.key.app, export.path)
         try:
@@ -157,10 +151,7 @@ class ServiceClient:
     def list_devices_with_details(
         self, app: str, *, workers: int = DETAIL_REQUESTS
     ) -> Iterator[Any]:
-        """All devices, in the order of the list, each with its details.
-
-        A device that disappears meanwhile, or has no usable id, is given as the list had it.
-        """
+        """All devices, in the order of the list, with their details where they still exist."""
         devices = self.list_devices(app)
         return map_in_order(partial(self._with_details, app), devices, workers=workers)
 
@@ -219,10 +210,7 @@ class ServiceClient:
         raise _refused(answer).at(app=app)
 
     def _send(self, method: str, url: str, *, body: bytes | None = None) -> Answer:
-        """Send with a token; if it is rejected, once more with another.
-
-        That is safe for a creation too, because a rejected request did nothing.
-        """
+        """Send with a token; once more with another if it is rejected, which did nothing."""
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -258,10 +246,7 @@ class ServiceClient:
 
 
 def path_segment(text: str) -> str:
-    """Quote a name or an id for a URL's path.
-
-    Raises DataError BAD_ANSWER if it would be a step in the path, not a name.
-    """
+    """Quote a name or an id for a URL's path; DataError BAD_ANSWER if it is a step in one."""
     if not _is_segment(text):
         what = f"{one_line(text)!r} can't be a name in the service's URLs"
         raise DataError(Code.BAD_ANSWER, what)

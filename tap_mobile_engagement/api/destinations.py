@@ -67,10 +67,7 @@ class TaskStorage:
         """Set where the task of an export is to write, before it is created."""
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
-        """What a task that succeeded wrote, in order of arrival.
-
-        Raises TASK_LOST, AMBIGUOUS_BLOBS, or an error of the storage.
-        """
+        """What a task that succeeded wrote, by arrival; raises TASK_LOST or AMBIGUOUS_BLOBS."""
         raise NotImplementedError
 
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
@@ -207,10 +204,7 @@ class SharedStorage(TaskStorage):
 
 
 class AccountStorage(TaskStorage):
-    """A container of its own for each task, in one storage account.
-
-    Its SAS has to last longer than ``task_timeout``.
-    """
+    """A container of its own for each task, with a SAS that outlasts ``task_timeout``."""
 
     def __init__(self, account: StorageAccount, task_timeout: timedelta) -> None:
         self._account = account

@@ -95,17 +95,14 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         creates: bool = False,
     ) -> Answer:
-        """Send a request, again where that is safe and may help.
+        """Send a request, again where that is safe and may help; ``sign`` adds credentials.
 
-        One that ``creates`` is only repeated when it surely never left, and any answer to it is
-        returned as it is. ``sign`` adds credentials to each try.
+        One that ``creates`` is only repeated when it surely never left. Any answer to it is
+        returned, and a stop waits a moment for it.
 
-        Raises:
-            RetryLaterError: SERVICE_UNAVAILABLE after all tries; TASK_CREATION_UNCERTAIN if
-                it ``creates`` and the outcome is unknown.
-            SettingsError: BAD_SETTING when the URL or its certificate is no good.
-            DataError: BAD_ANSWER for an answer of more than :data:`MOST_BYTES`.
-            RunStopped: A creation that has begun is waited for a moment, to know its task.
+        Raises RetryLaterError SERVICE_UNAVAILABLE after all tries, or TASK_CREATION_UNCERTAIN;
+        SettingsError BAD_SETTING for a bad URL or certificate; DataError BAD_ANSWER for more
+        than :data:`MOST_BYTES`.
         """
 
         def attempt() -> Answer:

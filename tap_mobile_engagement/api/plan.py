@@ -62,14 +62,12 @@ class Plan:
     """All exports that are due, in the order of reading, and how far each has come.
 
     Attributes:
-        schedule: The pace of polling, and of tries after a failure.
         timeout: How long a task may take, from its creation.
-        one_at_a_time: Data types whose tasks could be mixed up, with each other or with a
-            similar data type's, where they write: the next one is not created before the
-            blobs of the last one are known.
+        one_at_a_time: Data types whose tasks could be mixed up, with each other or a similar
+            data type's: the next one is created when the blobs of the last one are known.
         one_app: Whether no task of a second app may be created yet.
-        read_first: Data types whose tasks write over each other's blobs: the next one is not
-            created before the last one is read.
+        read_first: Data types whose tasks write over each other's blobs: the next one is
+            created when the last one is read.
         notes: What the state has to be told, in order; the caller removes them.
     """
 
@@ -106,10 +104,8 @@ class Plan:
         """The export with the most urgent action: create, poll or find blobs, by its phase.
 
         First what lets the reader continue, then what uses free room. Polls come last, the most
-        overdue one first: so with many tasks, or a slow service, neither a new task nor a poll
-        is put off for ever.
-
-        Without one it is the time to ask again; None for not before something is reported.
+        overdue one first, so that a slow service puts off neither a new task nor a poll for
+        ever. Without an action it is the time to ask again; None for not before a report.
         """
         polls = []
         wakes = []
@@ -212,10 +208,7 @@ class Plan:
     def refused(
         self, export: PendingExport, refusal: TaskRefusedError, now: datetime
     ) -> timedelta | None:
-        """The service takes no further task for now: fewer at a time, and a pause.
-
-        Returns the pause; None if the service is given up and all without a task has failed.
-        """
+        """Fewer tasks at a time, after a pause, which is returned; None if all is given up."""
         export.phase = Phase.DUE
         running = sum(e.phase is Phase.RUNNING for e in self._exports)
         self._intake = intake = self._intake.refused(
@@ -252,10 +245,7 @@ class Plan:
                 self._time_of_done += now - export.asked_at
 
     def searched(self, export: PendingExport, parts: Sequence[Part], now: datetime) -> bool:
-        """Blobs were looked for; with none, look again for a while, then take it as empty.
-
-        Returns whether the search is over.
-        """
+        """Blobs were looked for: True when that is over, False to look again for a while."""
         if not parts and self.looks_again(export, now):
             pause = timedelta(seconds=_BLOB_PAUSES.pause(export.searches))
             export.searches += 1
@@ -293,8 +283,8 @@ class Plan:
         """A task failed, or there is none: try again, halve the range, or give up.
 
         What failed or got lost is tried again a few times, and then in halves. What ran out of
-        time, or was refused as too large, is halved at once. An unknown state says nothing
-        about the range, and any other failure is not the task's.
+        time, or was refused as too large, is halved at once. Other failures are not the
+        range's.
         """
         is_second_look = export.is_second_look
         if error.code in TASK_IS_OVER:
@@ -353,10 +343,7 @@ class Plan:
         self._reading = None
 
     def abandon(self, key: Key) -> None:
-        """The stream has ended: nothing more of it is created, polled or read.
-
-        Its tasks stay in the state for the next run.
-        """
+        """Do nothing more for a stream that ended; its tasks stay in the state."""
         self._exports = [export for export in self._exports if export.key != key]
         self._reading = None
 

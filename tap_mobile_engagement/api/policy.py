@@ -34,9 +34,7 @@ _ENDLESS = datetime.max.replace(tzinfo=UTC)
 def has_succeeded(
     export: PendingExport, answer: ExportTask | None, now: datetime, timeout: timedelta
 ) -> bool:
-    """Decide what an answer about an export's task means; None is a 404.
-
-    An end state counts however late it is seen.
+    """Decide what an answer about an export's task means (None is a 404), however late it is.
 
     Raises RetryLaterError: TASK_FAILED, TASK_TIMEOUT, UNKNOWN_TASK_STATE (at the deadline) or
     TASK_LOST.
@@ -117,7 +115,7 @@ class Intake:
         schedule: Schedule,
         retry_after: float | None = None,
     ) -> Intake:
-        """After it refused one: none for a moment, and for a while not more than now run.
+        """After a refusal: none for a moment, and for a while not more than now run.
 
         When a task of ours ends, another may be taken, so pauses only grow while none runs.
         """
@@ -136,12 +134,11 @@ class Intake:
 def find_orphan(
     listed: Iterable[Any], description: str, export_type: str | None, *, age: timedelta
 ) -> ExportTask | None:
-    """Find the task that a request with a lost answer created, among those listed.
+    """Find the task that a request with a lost answer created, among those listed newest first.
 
-    Only the description decides, which no other request has: any other task may be a
-    stranger's, and write to another container. The newest come first. Creation times only tell
-    when to stop, by the request's ``age``, and are compared among themselves, because the
-    service's clock may be far from ours.
+    Only the description decides, because any other task may be a stranger's. Creation times
+    only tell when to stop, by the request's ``age``; they are compared among themselves,
+    because the service's clock may be far from ours.
     """
     newest: datetime | None = None
     for answer in listed:

@@ -108,10 +108,7 @@ class ProgressLines:
 
 
 class LiveProgress:
-    """A bar on the terminal, below the lines of the log.
-
-    Raises ImportError if the extra ``progress`` is not installed.
-    """
+    """A bar on the terminal, below the lines of the log; ImportError without ``progress``."""
 
     def __init__(self) -> None:
         from rich import progress as bars  # noqa: PLC0415  (an extra)

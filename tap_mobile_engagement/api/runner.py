@@ -55,9 +55,8 @@ log = logging.getLogger(__name__)
 class TaskRunner:
     """Keeps the export tasks of a plan under way.
 
-    Creating is exactly-once as far as the service allows: each request has a description of its
-    own, made with the ``run_id``. When an answer is lost, the task is looked for by that before
-    another is made.
+    Each request has a description of its own, made with the ``run_id``. When an answer is lost,
+    the task is looked for by that before another is made.
     """
 
     def __init__(
@@ -257,10 +256,7 @@ class TaskRunner:
         return None
 
     def poll(self, export: PendingExport) -> None:
-        """Ask once for the task of an export; its phase tells whether it has succeeded.
-
-        Raises TapError as :func:`.policy.has_succeeded`, or of the request.
-        """
+        """Ask once for an export's task; errors as in :func:`.policy.has_succeeded`."""
         assert export.task is not None  # noqa: S101  (its phase is RUNNING)
         before = export.state
         try:

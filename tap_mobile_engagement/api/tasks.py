@@ -65,13 +65,10 @@ def known_state(text: str) -> TaskState | None:
 
 
 class ExportTask(Struct, frozen=True, kw_only=True):
-    """An export task as the service describes it, at one moment.
+    """An export task as the service describes it; :func:`known_state` reads its ``state``.
 
-    Attributes:
-        state: Its state as it came; :func:`known_state` reads it.
-        created: When the *service* says that it was created, UTC. Never compare it with our
-            clock, which may differ.
-        retry_after: Seconds to wait before asking again, where the answer said so.
+    ``created`` is by the *service's* clock, in UTC: never compare it with ours. ``retry_after``
+    is in seconds.
     """
 
     id: str
@@ -84,10 +81,7 @@ class ExportTask(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_answer(cls, answer: Any, *, retry_after: float | None = None) -> ExportTask:
-        """Read a task out of decoded JSON: strict on id and state, lenient on the rest.
-
-        Raises DataError BAD_ANSWER where it isn't an object with a usable id and a state.
-        """
+        """Read a task out of decoded JSON; BAD_ANSWER without a usable id and a state."""
         if not isinstance(answer, dict):
             raise _no_task("it is not a JSON object")
         texts = {name: value for name, value in answer.items() if isinstance(value, str)}
@@ -129,8 +123,7 @@ class PendingExport:
     """One export that is due, and its task.
 
     Attributes:
-        window: The days; for push feedback, those in which a campaign was active. None for
-            the other snapshots.
+        window: The days; for push feedback, those in which a campaign was active.
         container_url: Where its task writes; a secret.
         container: The container that its task has for itself; None if tasks share one.
         asked_at: When its task was requested in this run; None for one of an earlier run.

@@ -19,20 +19,15 @@ if TYPE_CHECKING:
 
 
 class Finding(Struct, kw_only=True, omit_defaults=True):
-    """What one file holds. Times are RFC 3339 in UTC.
+    """What one file holds. Times are RFC 3339 in UTC; the size is in bytes as stored.
 
     Attributes:
         name: The blob's name, with the member's own in a zip file.
-        size: Bytes as stored.
-        arrived: When the blob arrived.
-        modified: When the file was last written.
         data_type: The stream that will read it; None if none will.
-        format: How its elements are laid out.
         first: The earliest time in the records that were read.
         last: The latest.
-        elements: How many elements it has; None, as the next two, if not counted.
-        records: How many records they make.
-        bad_records: How many items are none.
+        elements: None, as the next two, if not counted.
+        bad_records: How many items are no record.
         code: What kind of problem it has; None if it has none.
         problem: Why no stream will read it, or what broke while it was counted.
     """

@@ -31,8 +31,8 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 def inspect(archive: Archive, *, count: bool = False) -> Iterator[Finding]:
     """The findings on an archive's files, in the order of a sync; ``count`` reads them whole.
 
-    Raises TapError if the container can't be listed or read. What is wrong with one file is in
-    its finding.
+    Raises TapError if the container can't be read. What is wrong with one file is in its
+    finding.
     """
     for file in archive.files():
         yield _finding(archive, file, count=count)
@@ -142,7 +142,6 @@ def _size(size: float) -> str:
 
 
 def _summary(findings: list[Finding], *, counted: bool) -> str:
-    """One line per data type: files, bytes, and records if they were counted."""
     lines = []
     for name in sorted({finding.data_type or "" for finding in findings}):
         some = [finding for finding in findings if (finding.data_type or "") == name]

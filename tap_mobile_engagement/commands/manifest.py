@@ -61,13 +61,7 @@ class Plan:
 
 
 class Entry(Finding, kw_only=True, omit_defaults=True):
-    """A file of the archive, and where its records are.
-
-    Attributes:
-        blob: The blob that it is, or that holds it.
-        etag: Which version of the blob it is.
-        path: The Parquet file, relative to the manifest; None where there is no record.
-    """
+    """A file, and the path of its Parquet file from the manifest, None without records."""
 
     blob: str
     etag: str
@@ -85,7 +79,7 @@ class _Content(Struct, omit_defaults=True):
 
 
 class Manifest:
-    """The manifest of an output folder; a context manager, which saves it at its end.
+    """The manifest of an output folder, saved at the end of its context.
 
     Raises DataError BAD_STATE if the folder's manifest can't be read, or is of another archive
     or other settings.
@@ -141,7 +135,6 @@ class Manifest:
             self._save()
 
     def _save(self) -> None:
-        """Write the manifest beside the old one, and then in its place."""
         self._content.files = [
             entry for _, entries in sorted(self._entries.items()) for entry in entries
         ]
@@ -195,10 +188,7 @@ def path_of(file: File) -> str:
 
 
 def partial_of(path: Path) -> Path:
-    """An empty file beside a place, for this process and its user alone.
-
-    Readers of Parquet skip it because of its dot.
-    """
+    """An empty file beside a place, for this user alone; readers skip it because of its dot."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.touch(0o600)
     return partial

@@ -151,10 +151,7 @@ def _too_many(stream: str, count: int) -> TapError:
 
 @contextmanager
 def _folder(path: Path) -> Iterator[None]:
-    """Make the output folder, and keep other runs out of it, where the system can.
-
-    Raises RetryLaterError OUTPUT_CLOSED if it can't be made, or another run writes there.
-    """
+    """Make the output folder, and lock it where possible; raises OUTPUT_CLOSED."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

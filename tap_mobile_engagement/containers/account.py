@@ -58,10 +58,7 @@ class StorageAccount:
         self._storage = Storage(self.label, None, clock or Clock())
 
     def container(self, name: str) -> AzureContainer:
-        """The container of that name, which need not exist.
-
-        Raises SettingsError BAD_SETTING if no container can have the name.
-        """
+        """The container of that name, which need not exist; BAD_SETTING for an invalid name."""
         if not CONTAINER_NAME.fullmatch(name):
             raise SettingsError(
                 Code.BAD_SETTING,

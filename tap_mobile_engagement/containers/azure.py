@@ -76,11 +76,7 @@ class AzureContainer:
         clock: Clock | None = None,
         request_bytes: int = REQUEST_BYTES,
     ) -> Self:
-        """As :func:`open_container`.
-
-        Raises SettingsError CONTAINER_URL_INVALID, also if an identity is needed and
-        ``azure-identity`` is not installed.
-        """
+        """As :func:`open_container`; CONTAINER_URL_INVALID also without ``azure-identity``."""
         parsed = ContainerUrl.parse(url)
         register_secret(parsed.signature)
         if parsed.sas:

@@ -24,11 +24,9 @@ class Blob(Struct, frozen=True):
 
     Attributes:
         name: Name within the container, with `/` between folders.
-        size: Length in bytes.
         etag: Changes with each write. Empty for what can't be read, which may be a folder.
         arrived: When this version was written here, in UTC. Azure gives whole seconds.
-        modified: When its content was last written, in UTC, which a copy may keep; None if
-            that is the same.
+        modified: When its content was written, in UTC, which a copy may keep; None if equal.
         problem: Why its content can't be read; :meth:`Container.open` raises it.
     """
 
@@ -66,18 +64,14 @@ class Container(Protocol):
     def open(self, blob: Blob, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
         """The bytes of exactly that version from ``start`` on, in chunks of 1 to CHUNK_BYTES.
 
-        Raises:
-            RetryLaterError: BLOB_CHANGED, BLOB_MISSING or STORAGE_UNAVAILABLE.
-            SettingsError: SAS_EXPIRED, SAS_PERMISSION_MISSING or CONTAINER_ACCESS_DENIED.
-            DataError: BLOB_TRUNCATED, BLOB_ARCHIVED or BLOB_UNREADABLE.
+        Raises RetryLaterError BLOB_CHANGED, BLOB_MISSING, STORAGE_UNAVAILABLE; SettingsError
+        SAS_EXPIRED, SAS_PERMISSION_MISSING, CONTAINER_ACCESS_DENIED; DataError BLOB_TRUNCATED,
+        BLOB_ARCHIVED, BLOB_UNREADABLE.
         """
         ...
 
     def check(self) -> None:
-        """Make sure, with one request, that the container exists and can be listed.
-
-        Raises SettingsError, or RetryLaterError STORAGE_UNAVAILABLE if nothing answers.
-        """
+        """Make sure, with one request, that it exists and can be listed."""
         ...
 
 

@@ -42,15 +42,9 @@ class Download:
     """Iterates over one version of one blob, in chunks as they arrive.
 
     Each request names the version (``If-Match``), and each answer is checked against it. The
-    iterator ends after exactly ``blob.size`` bytes; every other end is an error.
-
-    Args:
-        blob: The version to read.
-        storage: Retries requests and explains their failures.
-        client: Sends requests, without retries of its own.
-        url: Gives the blob's URL with the right to read it, for each request anew.
-        request_bytes: Bytes that one request asks for.
-        start: The byte to begin with.
+    iterator ends after exactly ``blob.size`` bytes; every other end is an error. The client
+    sends requests without retries of its own; ``url`` gives the blob's URL with the right to
+    read it, for each request anew.
     """
 
     def __init__(
@@ -72,7 +66,6 @@ class Download:
         self._answer = self._next_answer()
 
     def __iter__(self) -> Generator[bytes]:
-        """The chunks, none of them empty; errors as in :meth:`Container.open`."""
         try:
             # Each chunk has all tries: a connection that never lives long makes progress too.
             while chunk := self._storage.tried(
@@ -88,7 +81,6 @@ class Download:
             self._answer.close()  # an abandoned answer occupies a connection
 
     def _next_chunk(self) -> bytes:
-        """The next bytes; none at the end."""
         try:
             chunk = next(self._answer, b"")
         except BaseException:

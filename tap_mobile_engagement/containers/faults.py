@@ -41,13 +41,10 @@ _CONTINUES = "it continues where this run stopped"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One request that failed.
+    """One request that failed, in the storage's or the network's words.
 
-    Attributes:
-        status: HTTP status; None if there was no whole answer.
-        reason: The storage's or the network's words.
-        request_id: What Microsoft's support asks for.
-        server_time: When it was answered, by the server's clock, aware.
+    The status is None if there was no whole answer. The server's time is aware; Microsoft's
+    support asks for the request id.
     """
 
     status: int | None

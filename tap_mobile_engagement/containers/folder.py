@@ -70,10 +70,7 @@ class FolderContainer:
     def list(
         self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
     ) -> Iterator[Blob]:
-        """As :meth:`Container.list`; by default without the names that :mod:`names` skips.
-
-        Raises SettingsError if the folder does not exist or can't be read.
-        """
+        """As :meth:`Container.list`; by default without the names that :mod:`names` skips."""
         takes = takes or (lambda name: not skipped_part(name))
         # What is still to be listed, the next one last; a folder with those that lead to it.
         # No recursion: folders may be deeper than Python can call.
@@ -103,11 +100,7 @@ class FolderContainer:
 
     @contextmanager
     def open(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """As :meth:`Container.open`.
-
-        A version is the file's identity, length and times, compared before the first byte and
-        after the last.
-        """
+        """As :meth:`Container.open`; a version is the file's identity, length and times."""
         if blob.problem:
             raise copy(blob.problem).at(container=self.label)
         try:

@@ -24,7 +24,7 @@ class Identity:
     """A credential whose tokens are kept secret and whose failure is one line.
 
     The container's URL is for messages. Without a credential that of the environment is used;
-    SettingsError CONTAINER_URL_INVALID if that takes ``azure-identity``, which is missing.
+    SettingsError CONTAINER_URL_INVALID if ``azure-identity`` is missing for that.
     """
 
     def __init__(self, credential: TokenCredential | None, container: str) -> None:

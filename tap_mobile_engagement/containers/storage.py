@@ -78,10 +78,7 @@ def _read_bounded(response: requests.Response, **options: object) -> None:
 
 
 def client_options(transport: RequestsTransport) -> dict[str, Any]:
-    """Options of every client of the Azure SDK here.
-
-    The SDK's retries are off, because no stop ends them and they would multiply with ours.
-    """
+    """Options of the SDK's clients: its retries are off, because no stop ends them."""
     # The SDK logs each header of each request at INFO, the usual level of a tap's log.
     http_log = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
     if http_log.level == logging.NOTSET:
@@ -98,11 +95,8 @@ def client_options(transport: RequestsTransport) -> dict[str, Any]:
 class Storage:
     """How requests to one container or account are made, retried and explained.
 
-    Attributes:
-        label: The container's or account's URL without any secret, for messages.
-        sas: The right to ask; None with an account key or an identity.
-        clock: Tells the time, and of a stop.
-        is_identity: Whether an identity is used.
+    The label is its URL without any secret, for messages. Without a SAS the right to ask is an
+    identity's or an account key's.
     """
 
     label: str
@@ -130,11 +124,7 @@ class Storage:
         *,
         retry: Retry = RETRY,
     ) -> Iterator[_T]:
-        """All that a listing has, read page by page while it is consumed.
-
-        ``by_page`` is the SDK's method, of a listing that may begin anew; the rest as in
-        :meth:`call`.
-        """
+        """All that a listing has, page by page, by the method of the SDK's listing."""
         token: str | None = None
         known = {token}
         while True:

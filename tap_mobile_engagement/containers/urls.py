@@ -62,12 +62,9 @@ _ACCOUNT_SAS = (
 class Sas:
     """A shared access signature, as far as it says what it allows.
 
-    Attributes:
-        signature: The secret part.
-        permissions: Letters as in :data:`PERMISSIONS`; None if a stored policy has them.
-        starts: Aware; None if at once, or if the policy says it.
-        expires: Aware; None if the policy says it.
-        gaps: What an account SAS lacks for a container's blobs, in words.
+    Permissions are letters as in :data:`PERMISSIONS`. They and the times, which are aware, are
+    None if a stored access policy has them; ``starts`` also for at once. ``gaps`` are what an
+    account SAS lacks for a container's blobs, in words.
     """
 
     signature: str = field(repr=False)
@@ -86,10 +83,8 @@ class Sas:
 class ContainerUrl:
     """The URL of an Azure container, taken apart.
 
-    Attributes:
-        text: The whole URL with its secret, in a form that every client reads the same way.
-        label: The URL without its query, for messages.
-        sas: None without a query; then an identity reads the container.
+    ``text`` is all of it with its secret, in a form that every client reads the same way;
+    ``label`` is without the query, for messages. Without a SAS an identity reads the container.
     """
 
     text: str = field(repr=False)
@@ -197,17 +192,13 @@ def service_url(url: str) -> str:
 
 
 def _is_path(text: str) -> bool:
-    """Whether a text without a scheme is the path of a folder."""
     if "://" in text or "sig=" in text or text.startswith("/subscriptions/"):
         return False
     return text.startswith(_PATHS) or os.path.isdir(text)  # noqa: PTH112  (any text will do)
 
 
 def sas_expiry(url: str) -> datetime | None:
-    """When the URL's SAS ends, in UTC; None without one, or where a stored policy says it.
-
-    Raises SettingsError CONTAINER_URL_INVALID.
-    """
+    """When the URL's SAS ends, in UTC; None without one, or where a stored policy says it."""
     if is_folder_url(url):
         return None
     sas = ContainerUrl.parse(url).sas

@@ -68,10 +68,7 @@ class _Config(Struct, forbid_unknown_fields=True):
 
 
 def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
-    """The setting ``batch_config`` with its defaults; None where it is not set.
-
-    Raises SettingsError BAD_SETTING for what this module does not write.
-    """
+    """The setting ``batch_config`` with its defaults, if it is set; raises BAD_SETTING."""
     wanted = config.get("batch_config")
     if not wanted:
         return None
@@ -115,13 +112,9 @@ def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
 class BatchOutput:
     """Writes the records of one stream to files, and a BATCH message for each of them.
 
-    Args:
-        config: Where files go, how they are encoded, how many records they may hold.
-        name: Beginning of the files' names.
-        alias: Name of the stream in messages, for records written in bulk.
-        write_message: Writes a message.
-        messages: Makes the RECORD messages of one record, by the SDK: a stream map may make
-            none or several, under other names.
+    The files' names begin with ``name``; the stream is ``alias`` in messages. ``messages``
+    makes the RECORD messages of one record, by the SDK: a stream map may make none or several,
+    under other names.
     """
 
     envelope = Envelope()  # a line is a record

@@ -182,7 +182,6 @@ class LinePath:
         self._output.write_lines(b"".join(pieces), batch.count)
 
     def _common(self, origin: Origin) -> tuple[bytes, bytes, bytes]:
-        """What all records of an origin have in common."""
         self._origin = origin
         lineage = {
             "app_name": origin.app_name,

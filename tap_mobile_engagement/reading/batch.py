@@ -141,10 +141,7 @@ def _with_unknown(
 
 
 def _contents_by_floats(data_type: DataType, columns: Columns) -> list[bytes]:
-    """What ids are made of, with floats for decimals that no float can hold.
-
-    So the id of an item stays the same, though its record keeps all digits now.
-    """
+    """What ids are made of; floats for long decimals keep the ids of earlier versions."""
     values = ([*map(_floats, column)] for column in columns.values)
     records = map(_STRUCTS[data_type.name], *values)
     rows = [_canonical.encode(record)[1:] for record in records]

@@ -210,10 +210,7 @@ _decode_texts = msgspec.json.Decoder(
 
 
 def _from_texts(column: Column) -> Column:
-    """Objects out of JSON texts, all decoded at once.
-
-    An unguessable number stands between them, so that no text can reach into another.
-    """
+    """Objects out of JSON texts, decoded at once; unguessable numbers keep them apart."""
     if not {*map(type, column)} <= {str, _NONE}:
         raise BadValue("an object in another form")
     texts = ["null" if value is None else value or "{}" for value in column]
@@ -250,10 +247,7 @@ def check_depths(column: list[Any]) -> None:
 
 
 def filled(column: Column, other: Column) -> Column:
-    """A column, with the values of another where it has none.
-
-    Raises BadValue if a text of the column may stand for null, which only its kind tells.
-    """
+    """A column, with another's values where it has none; BadValue if a text may be null."""
     texts = {value.strip() for value in column if isinstance(value, str)}
     if not texts.isdisjoint((*values.NO_IDS, "null")):
         raise BadValue("a text that may stand for null")

@@ -86,8 +86,7 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
     """The content of a file that is no zip file, from its stored bytes.
 
     ``encoding`` is a codec's name for text that is neither UTF-8 nor UTF-16. Damage of the
-    content is raised where it occurs, by ``rest``; what taking the chunks raises is raised at
-    once.
+    content is raised by ``rest``.
     """
     head, stored = peek(iter(chunks), _MAGIC_SIZE)
     compression = Compression.NONE
@@ -108,10 +107,7 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
 
 
 def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes, and the whole with them as one piece.
-
-    They are at least ``size`` bytes, where there are as many before the end or damage.
-    """
+    """At least ``size`` first bytes, if there are as many, and the whole with them."""
     taken: list[bytes] = []
     length = 0
     rest = chunks
@@ -217,10 +213,7 @@ def _read_as(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def contents(chunks: Iterable[bytes], encoding: str | None = None) -> Iterator[Content]:
-    """The contents of a file: its own, or those of the members of a zip file.
-
-    Raises DataError BLOB_TRUNCATED or BLOB_CORRUPT for a zip file that can't be read.
-    """
+    """The contents of a file or of its members; DataError for a zip file that can't be read."""
     head, stored = peek(iter(chunks), _MAGIC_SIZE)
     if compression_of(head) is not Compression.ZIP:
         yield open_content(stored, encoding)

@@ -267,7 +267,6 @@ class Cutter(Buffered):
         raise NotImplementedError
 
     def _learn(self, spans: list[Span]) -> None:
-        """Remember the text between the last two elements."""
         raise NotImplementedError
 
     def _finish(self, closed: int) -> None:

@@ -84,10 +84,7 @@ class ShapedReader:
         return elements, types.made.copy()
 
     def columns(self, block: Block) -> Columns | None:
-        """The values of a block's items, as a record has them.
-
-        None if an item is no record, or has to be read by itself.
-        """
+        """The values of a block's items; None if an item has to be read by itself."""
         decoded = block.sound and (block.decoded or self.decode(block.data))
         if not decoded:
             return None

@@ -57,10 +57,7 @@ def number(digits: str) -> float | Decimal | NotANumber:
 
 @lru_cache(maxsize=1 << 14)
 def common_float(digits: str) -> float:
-    """A decimal number that is a float, remembered because prices and rates repeat.
-
-    Raises ValueError for any other, and for one that is too long to be remembered.
-    """
+    """A short decimal number that is a float, remembered for the next time; else ValueError."""
     value = number(digits)
     if not isinstance(value, float) or len(digits) > _LONGEST_CACHED:
         raise ValueError(digits)
@@ -71,10 +68,7 @@ _decode = msgspec.json.Decoder(float_hook=number).decode
 
 
 def decode_lenient(data: bytes) -> Any:
-    """Decode the text of one element, and replace nothing.
-
-    Raises ValueError for broken JSON; RecursionError if it is nested too deep for Python.
-    """
+    """Decode an element and replace nothing; ValueError, or RecursionError if too deep."""
     try:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -83,10 +77,7 @@ def decode_lenient(data: bytes) -> Any:
 
 
 def decode_element(data: bytes) -> Decoded:
-    """Decode the text of one element, and replace what no target can take.
-
-    Raises ValueError or RecursionError as :func:`decode_lenient`.
-    """
+    """As :func:`decode_lenient`, but replace what no target can take."""
     if NUL not in data:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             return Decoded(_decode(data), repaired=False)

@@ -48,12 +48,10 @@ class Layout:
 def cut(
     content: Content, decode: Decode | None = None, block_size: int = BLOCK_SIZE
 ) -> Iterator[Block] | Iterator[Rows]:
-    """Cut a content into blocks, whatever its layout.
+    """Cut a content into blocks, whatever its layout; ``decode`` also checks the cuts of JSON.
 
-    Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark.
-    ``decode`` checks the cuts of JSON, as it decodes the blocks.
-
-    Raises DataError BLOB_TRUNCATED, BLOB_CORRUPT or BLOB_UNRECOGNISED, with the offset.
+    Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark. Raises
+    DataError BLOB_TRUNCATED, BLOB_CORRUPT or BLOB_UNRECOGNISED, with the offset.
     """
     layout = layout_of(content.head)
     chunks = content.chunks(layout.array_at)

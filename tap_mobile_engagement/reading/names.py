@@ -52,10 +52,7 @@ ALL_LIST_NAMES = frozenset(name for each in DATA_TYPES for name in list_names(ea
 
 
 class FieldNames:
-    """Which names in a file stand for which fields of a data type.
-
-    ``parents`` are plain names of objects that hold fields (``meta`` of a device).
-    """
+    """The fields that names stand for; ``parents`` hold fields (``meta`` of a device)."""
 
     def __init__(self, data_type: DataType) -> None:
         self._places = {

@@ -99,10 +99,7 @@ def recognise(
 def recognise_all(
     chunks: Iterable[bytes], encoding: str | None = None
 ) -> Iterator[Recognition]:
-    """The same of each content of a file: its own, or those of the members of a zip file.
-
-    Raises DataError BLOB_TRUNCATED or BLOB_CORRUPT for a zip file that can't be read.
-    """
+    """The same of each content of a file; DataError for a zip file that can't be read."""
     for content in contents(chunks, encoding):
         yield _recognised(content, None)
 
@@ -218,6 +215,5 @@ def _part_of_first(text: bytes) -> list[Any]:
 
 
 def _kind_of(head: bytes) -> str:
-    """What a content is that is no export."""
     kinds = (f"it is {kind}" for pattern, kind in _KIND_OF if pattern.match(head))
     return next(kinds, "it is neither JSON nor CSV with a header of known fields")

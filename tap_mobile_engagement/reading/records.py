@@ -229,7 +229,6 @@ class RecordReader:
         yield from self._batches(self._items.columns([element]))
 
     def _of_group(self, group: Group, text: bytes) -> Iterator[Batch]:
-        """The records of a group, item by item."""
         shell, repaired, fault = _decoded(group.shell)
         names = [name for name, _ in group.lists]
         names += [] if fault else self._items.lists_of(shell)
@@ -281,7 +280,6 @@ def _decoded(text: bytes) -> tuple[Any, bool, str]:
 
 
 def _check_cost(text: bytes) -> None:
-    """Refuse an item that takes too much memory."""
     if len(text) > MAX_ITEM_SIZE:
         raise BadValue(f"it has more than {MAX_ITEM_SIZE} bytes")
     if sum(map(text.count, (b",", b"{", b"["))) > MAX_ITEM_VALUES:

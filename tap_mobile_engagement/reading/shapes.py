@@ -41,10 +41,7 @@ class Names:
         parent: str = "",
         taken: frozenset[int] = frozenset(),
     ) -> Names:
-        """The names with those of one more element.
-
-        A second name of a field is not learned, so what has it is read by itself.
-        """
+        """The names with those of one more element; a second name of a field is not learned."""
         known = field_names(data_type)
         fields, parents, unknown = dict(self.fields), dict(self.parents), set(self.unknown)
         for name, value in element.items():
@@ -97,10 +94,7 @@ def is_field_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the elements of a file look like: names in items, and in groups without their list.
-
-    ``group`` is None where items are not grouped; ``list_name`` is the name of a group's list.
-    """
+    """Names in items, and in groups (None without them) but for their list, ``list_name``."""
 
     data_type: DataType
     items: Names = field(default_factory=Names)

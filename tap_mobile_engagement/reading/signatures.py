@@ -21,13 +21,7 @@ _SHOWN = 8  # field names in a reason
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What elements were found to be.
-
-    Attributes:
-        data_type: Their data type; None where that can't be told.
-        reason: Why it can't be told, for people; empty where it can.
-        candidates: The data types that fit equally, where more than one does.
-    """
+    """The data type of elements; else the reason, and the ``candidates`` that fit equally."""
 
     data_type: DataType | None
     reason: str = ""
@@ -89,10 +83,7 @@ def _may_be_items(value: Any) -> bool:
 
 
 def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:
-    """The names of an element's fields and of those of its items, by their plain form.
-
-    Those of an object that is known to hold fields are named as well, by their path.
-    """
+    """The plain names of an element's fields and its items', by path in a known object."""
     names: dict[str, str] = {}
     for key, value in element.items():
         name = plain(key)

@@ -49,10 +49,7 @@ class Header:
 
 
 def header_of(head: bytes) -> Header | None:
-    """The header of a table; None where a content has none that names two known fields.
-
-    ``head`` is the beginning of the content, as UTF-8, without white space before it.
-    """
+    """The header of a table, from its first bytes as UTF-8; None unless it names two fields."""
     newline = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
     line, _, rest = head.partition(newline)
     size = len(line) + len(newline)
@@ -201,10 +198,7 @@ class _TableCutter(Buffered):
         return Rows(self._header.names, rows, self._offset, text=text)
 
     def _one_by_one(self, data: bytes, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
-        """Rows of lines of which some are none, each with its size in bytes.
-
-        A row that does not end in the lines waits for more of them.
-        """
+        """Rows of lines of which some are none; a row without an end waits for more lines."""
         text = data.decode("utf-8", "surrogateescape")
         offset = self._offset
         start = 0

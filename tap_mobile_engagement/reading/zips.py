@@ -62,12 +62,7 @@ _BROKEN = (
 
 
 class ZipContent:
-    """The members of one zip file. A context manager; what it keeps is gone at its end.
-
-    Attributes:
-        members: The files in it, in the order of its table.
-        skipped: Skipped names; see :mod:`tap_mobile_engagement.containers.names`.
-    """
+    """The members of one zip file, kept until the context ends, and the names ``skipped``."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks

@@ -42,8 +42,7 @@ _ON_FAILURE = {"fail": OnFailure.HOLD, "skip": OnFailure.SKIP}
 def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
     """The source of files that exist already; no request is sent yet.
 
-    Raises SettingsError CONTAINER_URL_INVALID, a code for its SAS, or BAD_SETTING for the
-    connection string.
+    Raises SettingsError CONTAINER_URL_INVALID, a code for its SAS, or BAD_SETTING.
     """
     url = settings.container_url
     assert url is not None  # noqa: S101  (the settings require it)
@@ -178,10 +177,7 @@ class ArchiveSource(ExportSource):
 
 
 class _Progress:
-    """How far the files of one stream are done; a blob is done with the last of its files.
-
-    ``is_held``: a file is not done, so no later one counts as done.
-    """
+    """How far a stream's files are done; after one that is not (``is_held``), none counts."""
 
     def __init__(self, arrivals: Arrivals, files_of: Callable[[Blob], Sequence[File]]) -> None:
         self.is_held = False

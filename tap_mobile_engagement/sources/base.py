@@ -35,10 +35,7 @@ _MAY_HAVE_CHANGED = {Code.BLOB_CHANGED, Code.BLOB_CORRUPT, Code.BLOB_TRUNCATED}
 
 
 class Check(NamedTuple):
-    """Something that has to hold before a run: for messages its subject, such as ``app shop``.
-
-    ``run`` changes nothing, and raises a TapError if it does not hold.
-    """
+    """What has to hold before a run; ``run`` changes nothing, and raises a TapError if not."""
 
     subject: str
     run: Callable[[], object]
@@ -48,10 +45,8 @@ class Check(NamedTuple):
 class Part:
     """One file of an export, or a list of decoded elements that come from no file.
 
-    Attributes:
-        size: Bytes as stored; 0 where that is unknown.
-        open: Opens its bytes as they are stored, in pieces of any size.
-        etag: The version of the blob; empty without a blob.
+    ``open`` gives its bytes as stored, in pieces of any size. The size is 0 where it is
+    unknown, the ETag empty without a blob.
     """
 
     blob_name: str | None
@@ -85,7 +80,6 @@ class Export:
         commit: Notes in the state that all records are out; called after the last record.
         discard: Notes in the state that the files are bad, so that they are requested again.
         relist: Lists its files again; None where they can't have changed.
-        task_id: The export task that wrote it.
         waited: Seconds spent on waiting for it.
     """
 
@@ -140,10 +134,7 @@ class ExportSource(Protocol):
         state: PartitionState,
         save: Callable[[], None],
     ) -> Iterator[Export]:
-        """The exports that are due, in commit order.
-
-        ``save`` writes a STATE message, so that a change of a state survives a crash.
-        """
+        """The exports that are due, in commit order; ``save`` writes a STATE message."""
 
     def keep_state(self, save: Callable[[], None]) -> None:
         """Bring the states up to date while an export is read; calls ``save`` if needed."""

@@ -61,7 +61,6 @@ class File:
         size: Bytes as stored.
         arrived: When the blob arrived, in UTC.
         modified: When the file was last written, in UTC, as far as that is known.
-        stream: The name of the stream that reads it, if one does.
         problem: What its first bytes show to be wrong with it.
         member: Its place in a zip file, from 0; None where it is the blob itself.
     """
@@ -119,10 +118,7 @@ class Files:
 
     @cached_property
     def listing(self) -> tuple[datetime, Sequence[Blob]]:
-        """When the blobs were listed, and those that the rules match, in order of reading.
-
-        The first call lists them; it raises TapError if that fails.
-        """
+        """When the first call listed the blobs, and those that match, in order of reading."""
         at = self._now()
         found = self._container.list(self._rules.prefix, takes=self._takes)
         blobs = [blob for blob in found if self._takes(blob.name) and self._concerns(blob)]
@@ -134,10 +130,7 @@ class Files:
         return self.listing[1]
 
     def check(self) -> None:
-        """Make sure that any file matches.
-
-        Raises SettingsError NO_FILES, with what is there instead, or a TapError of the listing.
-        """
+        """Make sure that any file matches; raises SettingsError NO_FILES."""
         if self.blobs:
             return
         pattern = self._rules.pattern
@@ -237,7 +230,6 @@ class Files:
 
     @contextmanager
     def _stored(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """The bytes of a blob: those that were kept, or the container's."""
         kept = self._kept.get(blob)
         if kept is not None:
             yield iter([kept[start:]] if kept[start:] else [])

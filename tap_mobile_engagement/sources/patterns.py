@@ -22,12 +22,10 @@ _STARS = {"**/": "(?:.*?/)??", "**": ".*?", "*": "[^/]*?"}
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the settings say about the files of an archive.
+    """What the settings say about the files of an archive: which to read, and what they hold.
 
-    Attributes:
-        pattern: Which files to read.
-        types: What files hold, where their content can't tell; the first match counts.
-        encoding: The encoding of text that is neither UTF-8 nor UTF-16.
+    The first of the types that matches counts. ``encoding`` is that of text which is neither
+    UTF-8 nor UTF-16.
     """
 
     pattern: str = "**"

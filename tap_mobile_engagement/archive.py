@@ -2,8 +2,6 @@
 
 ::
 
-    from tap_mobile_engagement.archive import Archive
-
     with Archive("file:///data/mobile-engagement", app_name="shop") as archive:
         for file in archive.files("events"):
             for record in archive.records(file):

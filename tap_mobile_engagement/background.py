@@ -1,7 +1,6 @@
 """Work in other threads, whose results are waited for until the run is stopped.
 
-A network can stall for minutes, and another thread can't end its system call. So what talks to
-the network runs in a daemon thread, and the caller waits here.
+A system call that a network stalls can't be ended, so it is made in a daemon thread.
 """
 
 from __future__ import annotations

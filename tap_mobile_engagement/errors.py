@@ -1,8 +1,4 @@
-"""Every error that the tap raises: one tree, sorted by what the reader should do.
-
-Its branches mean: fix the settings, run again later, look at the data. The stable :class:`Code`
-says which failure it was.
-"""
+"""Every error that the tap raises: fix the settings, run again later, or look at the data."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What may be shown: no secret, no forged line, no code that moves a terminal.
 
-Secrets known by value (secret settings, access tokens) are masked in any encoding. Secrets
-known by shape (SAS signatures, account keys, bearer tokens, passwords in URLs) are masked even
-where they were never registered, as in a URL that a server sent back.
+Registered secrets are masked in any encoding, and by their shape SAS signatures, account keys,
+bearer tokens and passwords in URLs, as in a URL that a server sent back.
 """
 
 from __future__ import annotations

@@ -1,12 +1,4 @@
-"""A Spark data source over an archive of export files.
-
-::
-
-    from tap_mobile_engagement.spark import MobileEngagementDataSource
-
-    spark.dataSource.register(MobileEngagementDataSource)
-    reader = spark.read.format("mobile_engagement")
-    events = reader.option("url", "/data/exports").option("stream", "events").load()
+"""A Spark data source over an archive of export files; ``docs/spark.md`` shows its use.
 
 Needs the extra ``spark`` (PySpark 4.0 or newer, with Java 17 or newer).
 """

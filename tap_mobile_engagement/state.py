@@ -83,12 +83,11 @@ def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> 
 
 
 class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a state remembers of an export task, enough to resume it.
+    """What a state remembers of an export task, enough to resume it for the same range.
 
-    It has the range that it was created for, and can't be resumed under another. ``created`` is
-    the time of the request by the *tap's* clock; deadlines count from there. A snapshot has no
-    dates; a task has a ``container`` if it is its own. The blobs of an ``empty`` one are looked
-    for once more.
+    ``created`` is the time of the request by the *tap's* clock; deadlines count from there. A
+    snapshot has no dates; a task has a ``container`` if it is its own. The blobs of an
+    ``empty`` one are looked for once more.
     """
 
     id: Annotated[str, Meta(pattern=rf"^{TASK_ID}\Z")]

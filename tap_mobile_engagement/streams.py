@@ -1,7 +1,7 @@
 """Streams: the records of an export out, then its bookmark.
 
-Every stream does the same for every export. The bookmark moves behind the last record of an
-export, so it can never pass data that was not emitted; an export that fails leaves it.
+The bookmark moves behind the last record of an export, so it can never pass data that was not
+emitted; an export that fails leaves it.
 """
 
 from __future__ import annotations

@@ -100,8 +100,6 @@ class TapMobileEngagement(Tap):
 
         return open_api(self.settings, self.timing)
 
-    # What a user hands over.
-
     @property
     def _env_var_config(self) -> dict[str, Any]:
         return read_environment(self._env_var_prefix)
@@ -136,8 +134,6 @@ class TapMobileEngagement(Tap):
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up the state that an earlier run left, or raise ``BAD_STATE``."""
         super().load_state(checked_state(state, self.settings.source) if state else {})
-
-    # A run: one stream's failure leaves the others running.
 
     def sync_all(self) -> None:  # type: ignore[misc]
         """Sync all selected streams, then raise STREAMS_FAILED if one of them failed.
@@ -191,8 +187,6 @@ class TapMobileEngagement(Tap):
             tested = [each for each in streams or self.streams.values() if each.selected]
             return super().run_sync_dry_run(dry_run_record_limit, tested)
 
-    # Signals: they only set a flag, so that no message is cut in the middle.
-
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         del frame
         if self._signal:  # asked twice: do not wait for a target that reads no more
@@ -215,8 +209,6 @@ class TapMobileEngagement(Tap):
         writer = self.message_writer
         if isinstance(writer, MessageWriter):
             writer.flush()
-
-    # The command line: a failure is one line, not a traceback.
 
     @plugin_cli
     def cli(cls) -> Command:  # noqa: N805  (the decorator makes it a property of the class)

@@ -1,14 +1,11 @@
-"""Where export tasks write, and which blobs are a task's.
+"""Where export tasks write, and which blobs are a task's, which the service never says.
 
-The service never says which blobs a task wrote. With an account each task has a container of
-its own. In a shared container:
+With an account each task has a container of its own. In a shared container:
 
-1. A blob whose name contains the task's id is the task's. Once names tell, tasks of that data
-   type run side by side.
-2. Until then one task of a data type runs at a time. Its blobs are those that are new in this
-   run and hold that data type. In doubt a blob is read, so that what is wrong with it is said.
-3. Content can't tell apps apart. With several apps only names count; where they don't tell, the
-   run fails before a task of a second app is created.
+1. A blob whose name contains the task's id is the task's.
+2. Until names tell, one task of a data type runs at a time. Its blobs are those that are new in
+   this run and hold that data type; in doubt a blob is read, to say what is wrong with it.
+3. With several apps only names count, because content can't tell apps apart.
 4. A task of an earlier run whose blobs are not named after it is lost.
 """
 

@@ -1,7 +1,6 @@
-"""HTTP requests that are repeated where that is safe, and what their answers say.
+"""HTTP requests, repeated where that is safe, and answers, whose size and time have a bound.
 
-A request that did not reach the service, or that it asked to send later, is repeated. If the
-outcome is unknown, only a request that reads is. An answer's size and time have a bound.
+If the outcome of a request is unknown, it is only repeated if it reads.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Which export task is next, and what follows from what was seen. No I/O, no clock.
 
-The runner asks the :class:`Plan` for the next action, does it, reports the outcome, and asks
-again. A report about an export that is no longer in the plan, because its stream has failed
-meanwhile, changes nothing.
+The runner asks the :class:`Plan` for the next action, does it, and reports the outcome. A
+report about an export that is no longer in the plan changes nothing.
 """
 
 from __future__ import annotations
@@ -98,8 +97,6 @@ class Plan:
         usual = self._time_of_done / self._done if self._done else None
         return Summary(phases, usual, self.timeout, self.limit)
 
-    # What to do next.
-
     def next_action(self, now: datetime) -> PendingExport | datetime | None:
         """The export with the most urgent action: create, poll or find blobs, by its phase.
 
@@ -169,8 +166,6 @@ class Plan:
         """Whether a task of it could be mixed up with one that is at work."""
         near = BY_NAME[data_type].alike & busy
         return bool(near if data_type in self.one_at_a_time else near & self.one_at_a_time)
-
-    # What came of it.
 
     @property
     def to_resume(self) -> list[PendingExport]:
@@ -326,8 +321,6 @@ class Plan:
         self._exports = [
             e for e in self._exports if e.key != export.key or e.phase is not Phase.DUE
         ]
-
-    # What the reader takes.
 
     def head(self, key: Key) -> PendingExport | None:
         """The export to be read next of that data type and app; None if none is left."""

@@ -1,8 +1,4 @@
-"""How far a run has come, for the person who waits hours for it.
-
-A terminal gets a live display, if the extra ``progress`` is installed; everything else a line
-of the log at growing intervals.
-"""
+"""How far a run has come: a live display on a terminal (extra ``progress``), else log lines."""
 
 from __future__ import annotations
 

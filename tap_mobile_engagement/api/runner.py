@@ -83,8 +83,6 @@ class TaskRunner:
         self._closed = False
         self._crash: BaseException | None = None
 
-    # For the reader.
-
     def next_export(
         self, key: Key, take_notes: Callable[[], None]
     ) -> tuple[PendingExport, float] | None:
@@ -140,8 +138,6 @@ class TaskRunner:
         self._closed = True
         if self._thread is not None:
             self._thread.join(_FAREWELL)
-
-    # The thread.
 
     def _run(self) -> None:
         try:

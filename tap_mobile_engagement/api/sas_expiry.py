@@ -1,7 +1,6 @@
 """Warns in time when a SAS will not last as long as the work ahead.
 
-The service gives no estimate of how long a task takes: minutes or hours. Until the first task
-has ended, the longest time that one may take counts, afterwards the time that tasks have taken.
+Until the first task has ended, the longest time of a task counts, afterwards the usual one.
 """
 
 from __future__ import annotations

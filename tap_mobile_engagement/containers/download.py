@@ -1,8 +1,7 @@
 """The content of one version of one blob: every byte, in order, exactly once.
 
-The SDK's ``download_blob`` collects a whole range before it returns a byte, drops a range when
-the connection breaks, and sleeps on its own. Here bytes are passed on as they arrive, and a
-broken range continues behind the last one.
+The SDK's ``download_blob`` collects a whole range before it returns a byte, and drops it when
+the connection breaks. Here a broken range continues behind the last byte.
 """
 
 from __future__ import annotations

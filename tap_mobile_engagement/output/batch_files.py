@@ -1,8 +1,7 @@
 """Records as BATCH messages: files of JSON lines that the target reads itself.
 
-They hold the same records as RECORD messages, with field selection and stream maps. A file is
-closed, and its BATCH message written, at the latest when an export ends; so the STATE that
-claims the export follows all of its data.
+A file is closed, and its BATCH message written, at the latest when an export ends; so the STATE
+that claims the export follows all of its data.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Records as lines, and lines to standard output in large writes that survive a signal.
 
-The SDK's writers flush after every record; Meltano's proxy works nearly twice as hard for that.
-So records are collected, and what promises something about them (STATE above all) is written
-right behind.
+Records are collected, because Meltano's proxy works nearly twice as hard if each is flushed.
+STATE is written right behind them.
 """
 
 from __future__ import annotations

@@ -50,9 +50,8 @@ def cut_array(
 ) -> Iterator[Block]:
     """Cut the elements of an array out of its bytes, each into exactly one block, in order.
 
-    What stands between two commas and is no element is a block that is not sound.
-
-    Raises DataError BLOB_TRUNCATED where the content ends before array and object are closed;
+    What stands between two commas and is no element is a block that is not sound. Raises
+    DataError BLOB_TRUNCATED where the content ends before array and object are closed;
     BLOB_CORRUPT where it is no array, or something follows it.
     """
     cutter = _ArrayCutter(chunks, decode, offset, block_size)

@@ -97,8 +97,8 @@ class RecordIds:
     """Makes record ids: a hash over app, data type, content and occurrence number.
 
     The content is the canonical JSON of the item's own fields, group key included, without its
-    opening brace, and of the unknown fields of the item itself. The hash is XXH3 with 128 bits:
-    a cryptographic one would cost more than all other work on a record.
+    opening brace, and of its own unknown fields. The hash is XXH3 with 128 bits, because a
+    cryptographic one would cost more than all other work on a record.
     """
 
     def __init__(self, app_name: str, data_type: DataType) -> None:

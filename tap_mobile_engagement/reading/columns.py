@@ -1,8 +1,7 @@
-"""Columns of source values to columns of record values.
+"""Columns of source values to columns of record values, the same as by :mod:`.values`.
 
-They are the values of :mod:`.values`, but checked and changed a column at a time: one call of a
-built-in over a list costs a tenth of a Python call per value. A column that is not regular is
-read value by value.
+One call of a built-in over a list costs a tenth of a Python call per value. A column that is
+not regular is read value by value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The content of a file: uncompressed, as UTF-8, with its first bytes inspected once.
+"""The content of a file: uncompressed, as UTF-8, by its first bytes.
 
-Names, compression and encoding of export files are not documented, so nothing is taken from a
-name.
+Nothing is taken from a name, because names of export files are not documented.
 """
 
 from __future__ import annotations

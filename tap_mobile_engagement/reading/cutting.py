@@ -1,14 +1,13 @@
 """Cut JSON text of any size into blocks of whole elements: what every layout shares.
 
 An export file is one array, maybe gigabytes on one line (:mod:`.arrays`); other writers put
-objects one after another (:mod:`.objects`). What follows the last whole element of a block of
-bytes begins the next one. So memory is bounded by the block size and the largest element.
+objects one after another (:mod:`.objects`). Memory is bounded by the block size and the largest
+element.
 
-Where to cut is guessed fast and checked exactly. The text between two elements (``]},{`` say)
-is learned from the file, and its last occurrence is the guess. What stands before it and parses
-was cut right, because a cut inside an element leaves a bracket or a string open. The decoder is
-that check, so that each block is parsed once. Where no guess is right, elements are found one
-by one; so a broken element does not take others with it.
+The text between two elements (``]},{`` say) is learned from the file, and its last occurrence
+is where to cut. What stands before it and parses was cut right, because a cut inside an element
+leaves a bracket or a string open. Where no such cut is right, elements are found one by one; so
+a broken element does not take others with it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Decode one element, also where a strict JSON decoder refuses it.
 
-What devices send is not always what JSON allows, or a target can take: lone surrogates (half an
-emoji), U+0000, raw control characters, bytes that are no UTF-8. U+FFFD replaces such a
-character, as Unicode recommends; raw control characters stay.
+U+FFFD replaces what a target can't take, as Unicode recommends: lone surrogates (half an
+emoji), U+0000, bytes that are no UTF-8. Raw control characters stay.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Uncompress gzip as it comes, any number of members, and prove that nothing is missing.
-
-ISA-L takes half the time of zlib or less; with zlib, a gzip file took half as long again as a
-plain one.
-"""
+"""Uncompress gzip with ISA-L, in half the time of zlib, and prove that nothing is missing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Elements one by one: un-nesting, names of fields, kinds of values.
+"""Elements one by one: this defines the record of an item, whatever form the file has.
 
-This defines the record of an item, whatever form the file has. The types of :mod:`.decoding`
-read whole blocks with the same outcome.
+The types of :mod:`.decoding` read whole blocks with the same outcome.
 """
 
 from __future__ import annotations

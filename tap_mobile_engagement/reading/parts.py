@@ -1,12 +1,9 @@
 """Parts of a large JSON array: the elements that begin in a range of its bytes.
 
-The parts have the records of the whole, ids included. A part begins behind a comma before an
-element that has the first element's first key, and that the caller takes for an element. The
-brace and the key tell that the comma stands in no string: the quote before the key would end
-that string, and no key follows an end.
-
-Inside of an element the same may stand. Then a part ends there, is no array, and reading it
-raises an error: no record is lost or doubled in silence.
+A part begins behind a comma before an element that has the first element's first key, and that
+the caller takes for an element. The brace and the key tell that the comma stands in no string:
+the quote before the key would end that string, and no key follows an end. Inside of an element
+the same may stand: then a part ends there, is no array, and reading it raises an error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The shape of a file's elements: names of fields, unknown names, nesting, groups.
 
-How export files look is not documented, but the elements of one file look the same. So a shape
-is learned from elements, and types are made for it (:mod:`.decoding`). What does not fit them
-teaches the shape, or is read by itself (:mod:`.items`); the records are the same.
+A shape is learned from elements, because the form of export files is not documented, and types
+are made for it (:mod:`.decoding`). What does not fit is read by itself (:mod:`.items`).
 """
 
 from __future__ import annotations

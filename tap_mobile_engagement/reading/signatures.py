@@ -42,10 +42,9 @@ class _Signature:
 def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     """Tell the data type of decoded elements, as far as the first ones do.
 
-    Elements with a list whose name is that of a data type's items are groups; the fields of
-    group and items count together. A data type fits if it has every required field. Of those
-    that fit, the one that names the most of the fields wins, then the one with the fewest
-    fields of its own. What is then undecided is not guessed.
+    Elements with a list whose name is that of a data type's items are groups, with the fields
+    of both. A data type fits if it has every required field. Of those that fit, the one that
+    names the most fields wins, then the one with the fewest of its own. A tie is not decided.
     """
     names: dict[str, str] = {}  # as they are written, by their plain form
     candidates: Collection[_Signature] = _SIGNATURES

@@ -1,8 +1,8 @@
 """Cut the rows of CSV into blocks.
 
-The layout of CSV exports is not documented; that there is a header is an assumption. Files that
-went through a spreadsheet or another system are read too: a first line ``sep=;``, lines that
-end with CR alone, rows of delimiters only, the header again where files were joined.
+That there is a header is an assumption. Files from a spreadsheet or another system are read
+too: a first line ``sep=;``, lines that end with CR alone, rows of delimiters only, repeated
+headers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Source values to record values, one function per kind.
+"""Source values (not null) to record values, one function per kind, or :class:`BadValue`.
 
-Each takes a decoded value that is not null, and returns the record's or raises
-:class:`BadValue`. They are tolerant of form, because the forms are not all documented, and
-strict about meaning: nothing is guessed, cut or rounded to make a value fit.
+They are tolerant of form, because the forms are not all documented, and strict about meaning:
+nothing is guessed, cut or rounded to make a value fit.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Zip files: their members, proven whole.
+"""Zip files: their members, proven whole; a broken one does not concern the others.
 
-Only the table at the end of a zip file is the truth about its members. So the file is kept
-until all of it has arrived: in memory while it is small, else in a temporary file. What is
-broken in one member is an error of that member.
+Only the table at the end tells the members. So all of a file is kept: in memory while it is
+small, else in a temporary file.
 """
 
 from __future__ import annotations
@@ -140,12 +139,7 @@ class ZipContent:
 
     @contextmanager
     def open(self, member: zipfile.ZipInfo) -> Iterator[Iterator[bytes]]:
-        """The uncompressed content of a member.
-
-        Raises DataError BLOB_CORRUPT, with the offset in the zip file, where its data is
-        broken, has another checksum or length than the table says, is encrypted, or is
-        compressed by an unknown method.
-        """
+        """The uncompressed content of a member; BLOB_CORRUPT with the offset in the zip."""
         if member.flag_bits & _ENCRYPTED:
             raise _broken(member, "is encrypted", "Unpack the zip file with its password")
         if member.compress_type not in _READABLE:

@@ -1,8 +1,7 @@
 """Exports out of an archive: files that an earlier export left behind, recognised by content.
 
-Files are listed once per run and read in the order in which they were written, so that the
-newest state wins. Each is an export of its own, for the stream of its data type; a broken or
-unrecognised one concerns every stream.
+Each is an export of its own, in the order in which they were written, so that the newest state
+wins. A broken or unrecognised one concerns every stream.
 """
 
 from __future__ import annotations

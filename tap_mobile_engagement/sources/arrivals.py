@@ -1,12 +1,10 @@
 """Which blobs of an archive a stream has finished, known by when they arrived. No I/O.
 
-A bookmark alone can't say it, because blobs are read by the time of their content. They may
-arrive in another order, at the instant of the last finished one, while the container is being
-listed, or by a move that keeps all their times.
-
-So the state says up to which arrival all blobs are finished, with a few digests of them, and
-which later ones are finished: by name while they are few, else by a digest. Where a digest does
-not fit, its blobs are read again: rather twice than never.
+A bookmark alone can't say it: blobs are read by the time of their content, and may arrive in
+another order, at the same instant, during the listing, or by a move that keeps their times. So
+the state says up to which arrival all blobs are finished, with a few digests of them, and which
+later ones are: by name while they are few, else by a digest. Where a digest does not fit, its
+blobs are read again: rather twice than never.
 """
 
 from __future__ import annotations
@@ -96,16 +94,14 @@ class Arrivals:
     """What of a listing is due for one stream, and what is finished.
 
     ``blobs`` are in the order of reading, listed at ``now``. With ``replacing`` rows, all blobs
-    from the oldest new one on are due, so that the newest row is the last one. A blob whose
-    content can't be read, as the listing says, is always due.
+    from the oldest new one on are due, so that the newest row is the last one. A blob that
+    can't be read is always due. Raises DataError BAD_STATE for a bookmark that is not a
+    date-time.
 
     Attributes:
         due: The blobs that are due, in order.
         is_rereading: Whether some of them were finished before. The state has to say so before
             the first is read: if the run died between, an older row would be the last.
-
-    Raises:
-        DataError: BAD_STATE if the bookmark in the state is not a date-time.
     """
 
     def __init__(

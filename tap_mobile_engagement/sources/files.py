@@ -1,7 +1,6 @@
 """The files of an archive: listed once, and recognised by as few bytes as possible.
 
-A blob is a file, or a zip file whose members are files. The first bytes of a small blob are all
-of it; they are kept until it is read, so that it is downloaded once.
+A blob is a file, or a zip file whose members are files. A small blob is downloaded once.
 """
 
 from __future__ import annotations

@@ -68,9 +68,8 @@ def matches(pattern: str, name: str) -> bool:
 
     ``*`` stands for anything within a folder, ``**`` across folders, ``**/`` also for no
     folder, ``?`` for one character but a slash, ``[ab]`` and ``[!ab]`` for one among, or not
-    among, those.
-
-    Case matters. Unicode forms do not, because a Mac writes ``ü`` as two characters.
+    among, those. Case matters; Unicode forms do not, because a Mac writes ``ü`` as two
+    characters.
     """
     if not name.isascii():
         name = normalize("NFC", name)
@@ -110,10 +109,9 @@ def _what_never_matches(pattern: str) -> str:
 def _compiled(pattern: str) -> re.Pattern[str]:
     """The regular expression of a pattern, whose time does not explode with long names.
 
-    What stands between two stars is found where it occurs first and never tried again. That
-    loses no match, because the second star stands for at least as much as the first. Only
-    ``**`` before a narrow star needs more tries, so all up to the next ``**`` is found
-    together.
+    What stands between two stars is found where it occurs first and never tried again, because
+    the second star stands for at least as much as the first. Only ``**`` before a narrow star
+    needs more tries, so all up to the next ``**`` is found together.
     """
     groups = [[""]]  # each begins at a ``**``, and consists of pieces that begin at a star
     for part in _PARTS.findall(normalize("NFC", pattern)):

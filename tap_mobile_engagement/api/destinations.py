@@ -19,9 +19,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.policy import task_lost
+from tap_mobile_engagement.api.policy import ambiguous, task_lost
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
+from tap_mobile_engagement.errors import Code, DataError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all
 from tap_mobile_engagement.sources.base import Check, Part
 
@@ -124,12 +124,9 @@ class SharedStorage(TaskStorage):
             return ()
         found = [blob for blob in self._unsettled(blobs) if self._may_hold(blob, data_type)]
         if found and self._only_names_count:
-            raise SettingsError(
-                Code.AMBIGUOUS_BLOBS,
-                "several apps share a container, and the names of blobs don't tell which "
-                f"export task wrote them, as that of {found[0].name!r}",
-                next_step="Set storage_connection_string, or give each app a container and a "
-                "run of its own",
+            raise ambiguous(
+                "the names of blobs don't tell which export task wrote them, as that of "
+                f"{found[0].name!r}"
             )
         if any(blob.size for blob in found):
             self._settle(found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.policy import Intake, has_succeeded, later
+from tap_mobile_engagement.api.policy import Intake, ambiguous, has_succeeded, later
 from tap_mobile_engagement.api.progress import Summary
 from tap_mobile_engagement.api.tasks import (
     AT_WORK,
@@ -79,6 +79,8 @@ class Plan:
     notes: deque[Note] = field(default_factory=deque)
     _exports: list[PendingExport] = field(default_factory=list)
     _apps: dict[str, int] = field(default_factory=dict)  # in the order of the settings
+    _with_tasks: set[str] = field(default_factory=set)  # apps
+    _untold: str | None = None  # the app whose tasks failed before names told
     _reading: PendingExport | None = None
     _intake: Intake = field(default_factory=Intake)
     _put_off: Counter[Key] = field(default_factory=Counter)  # refused with nothing under way
@@ -159,8 +161,13 @@ class Plan:
         return export.phase in AT_WORK or is_unread
 
     def _first_app(self) -> str | None:
+        """The first app with anything to be done; no other one after one that has failed."""
         apps = {export.key.app for export in self._exports if export.phase in TO_BE_DONE}
-        return min(apps, key=self._apps.__getitem__, default=None)
+        app = min(apps, key=self._apps.__getitem__, default=None)
+        if app and self._untold not in {None, app}:
+            what = f"the tasks of {self._untold} failed before the names of blobs told whose"
+            self._create_no_more(ambiguous(f"{what} they are"))
+        return app
 
     def _may_mix(self, data_type: str, busy: set[str]) -> bool:
         """Whether a task of it could be mixed up with one that is at work."""
@@ -177,6 +184,7 @@ class Plan:
     ) -> None:
         """Begin to poll a task: a new one after the first pause, an older one at once."""
         assert export.task is not None  # noqa: S101  (there is one to resume)
+        self._with_tasks.add(export.key.app)
         if export.is_second_look:  # it has ended; what it may have written late is looked for
             export.phase, export.written_at = Phase.WRITTEN, now - LOOK_AGAIN_FOR
             return
@@ -318,6 +326,9 @@ class Plan:
     def _give_up(self, export: PendingExport, error: TapError) -> None:
         """Let it fail; no later one is created any more, because it could not be read."""
         export.phase, export.error = Phase.FAILED, error
+        may_exist = error.code is Code.TASK_CREATION_UNCERTAIN
+        if may_exist or export.key.app in self._with_tasks:
+            self._untold = self._untold or export.key.app
         self._exports = [
             e for e in self._exports if e.key != export.key or e.phase is not Phase.DUE
         ]

@@ -88,6 +88,28 @@ def test_no_task_of_a_second_app_is_created_while_names_do_not_tell() -> None:
     assert head.error.where["app"] == "blog"
 
 
+@pytest.mark.parametrize("has_task", [True, False])
+def test_a_second_app_gets_no_task_after_those_of_the_first_failed(*, has_task: bool) -> None:
+    # Given two apps in one container, of which the names of blobs told nothing so far
+    plan = Plan(limit=9, schedule=SCHEDULE, one_app=True)
+    for app in ("shop", "blog"):
+        plan.add([PendingExport(Key("events", app), Window(FIRST_DAY, END_DAY))])
+    first = plan.next_action(START)
+    assert isinstance(first, PendingExport)
+
+    # when the first app fails, with a task or because it was given none
+    if has_task:
+        plan.created(first, Service(iter([])).create(first), START)
+    plan.failed(first, RetryLaterError(Code.SERVICE_UNAVAILABLE, "it is down"), START)
+
+    # then the second app fails before its task is created, unless it would be the only one.
+    action = plan.next_action(START)
+    head = plan.head(Key("events", "blog"))
+    assert head is not None
+    assert action is (None if has_task else head)
+    assert (head.error and head.error.code) == (Code.AMBIGUOUS_BLOBS if has_task else None)
+
+
 def test_blobs_that_are_written_over_are_exported_again_and_then_read_one_by_one() -> None:
     # Given a service that writes all exports of a data type into the same blob
     plan = Plan(limit=9, schedule=SCHEDULE, one_at_a_time=frozenset({"events"}))

@@ -26,9 +26,16 @@ if TYPE_CHECKING:
 def _url(value: str) -> str:
     with suppress(ValueError):  # brackets that don't match, a port that is no number
         parts = urlsplit(value)
-        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+        is_base = parts.scheme in {"http", "https"} and not parts.query + parts.fragment
+        if is_base and parts.hostname and parts.port != 0:
             return value.rstrip("/")
-    raise Wrong("must be an http(s) URL")
+    raise Wrong("must be an http(s) URL without a query")
+
+
+def _segment(value: str) -> str:
+    if value in {".", ".."}:
+        raise Wrong("must be a name, not a step in a path")
+    return value
 
 
 def _encoding(value: str) -> str:
@@ -75,18 +82,20 @@ class Settings(Struct, frozen=True, kw_only=True):
         "`container_url` (another SAS, another host name).",
         _CONTAINER.replace("sp=rl", "sp=wl"), secret=True)] = None
     subscription_id: Annotated[str, described(
-        "Azure subscription of the app.", _GUID, required=True)] = ""
+        "Azure subscription of the app.", _GUID, check=_segment, required=True)] = ""
     resource_group: Annotated[str, described(
-        "Azure resource group of the app.", "MobileEngagement", required=True)] = ""
+        "Azure resource group of the app.", "MobileEngagement", check=_segment,
+        required=True)] = ""
     app_collection: Annotated[str, described(
-        "App collection that holds the apps.", "my-collection", required=True)] = ""
+        "App collection that holds the apps.", "my-collection", check=_segment,
+        required=True)] = ""
     app_names: Annotated[tuple[str, ...], described(
         "Resource names of the apps; each has a state of its own. For `archive` at most one: "
         "the label for `app_name`, any text.",
         ["shop-android", "shop-ios"], required=True)] = ()
     tenant_id: Annotated[str, described(
         "Azure Active Directory tenant of the service principal.", "contoso.onmicrosoft.com",
-        required=True)] = ""
+        check=_segment, required=True)] = ""
     client_id: Annotated[str, described(
         "Application id of the service principal.", _GUID, required=True)] = ""
     client_secret: Annotated[str, described(
@@ -202,7 +211,7 @@ REMOVED = {
 """Settings of earlier versions, and what to use instead."""
 
 # ARM resource names: what may stand in a URL path segment without being quoted.
-_APP_NAME = re.compile(r"[\w.()-]{1,260}")
+_APP_NAME = re.compile(r"(?!\.\.?\Z)[\w.()-]{1,260}")
 _FAKE = re.compile(r"\bfake\.")
 SETTINGS = settings_of(Settings)
 SDK_SETTINGS = settings_of(SdkSettings)

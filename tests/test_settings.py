@@ -169,6 +169,7 @@ def test_values_are_tidied() -> None:
 # Wrong values.
 
 NO_TEXT = [5, True, ["x"], {"x": 1}, "a\0b", "\ud83d"]
+NO_NAME = [*NO_TEXT, ".", ".."]
 NO_DAY = [
     *("yesterday", "2016-02-30", "2016-05", "01.05.2016", 20160501, 1.5, True, ["2016-05-01"]),
     "0001-01-01T00:00:00+01:00",
@@ -176,7 +177,7 @@ NO_DAY = [
 ]
 NO_URL = [
     *("management.azure.com", "ftp://example.com", "https://", "http://[::1", "http://a:b"),
-    *("https://:443", "http://a:99999", 5, ["https://a"]),
+    *("https://:443", "http://a:99999", 5, ["https://a"], "https://a?b=c", "https://a#b"),
 ]
 NO_COUNT = [0, -1, 1.5, "7", "x", True, [1], 10**12]
 NO_SECONDS = [0, -1, "five", True, [5], float("nan"), float("inf"), Decimal("sNaN"), 10**400]
@@ -191,7 +192,7 @@ NO_TYPES = [
     [{"pattern": "*", "data_type": "events", "more": 1}],
 ]
 NO_TEXTS = ["shop", [5], ["shop", ""], ["\0"], {"a": 1}, 5, [["shop"]], [None]]
-NO_APP = ["a/b", "a b", "../x", "x" * 300]
+NO_APP = ["a/b", "a b", ".", "..", "../x", "x" * 300]
 NO_CAMPAIGNS = ["Poll", [], ["poll"], ["Poll", "Other"], [5], {"Poll": True}]
 
 WRONG: dict[str, list[Any]] = {
@@ -199,11 +200,11 @@ WRONG: dict[str, list[Any]] = {
     "container_url": NO_TEXT,
     "storage_connection_string": NO_TEXT,
     "task_container_url": NO_TEXT,
-    "subscription_id": NO_TEXT,
-    "resource_group": NO_TEXT,
-    "app_collection": NO_TEXT,
+    "subscription_id": NO_NAME,
+    "resource_group": NO_NAME,
+    "app_collection": NO_NAME,
     "app_names": NO_TEXTS,
-    "tenant_id": NO_TEXT,
+    "tenant_id": NO_NAME,
     "client_id": NO_TEXT,
     "client_secret": NO_TEXT,
     "api_url": NO_URL,

@@ -146,11 +146,7 @@ class Archive:
 
     @contextmanager
     def open(self, file: File, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """The stored bytes of a file, in pieces; of a zip's member uncompressed.
-
-        A file that is a blob can begin with another byte than 0. Raises TapError for what is
-        wrong with the file or the container.
-        """
+        """The stored bytes of a file, in pieces; of a zip's member uncompressed and whole."""
         with self._files.open(file, start) as chunks:
             yield chunks
 
@@ -219,10 +215,7 @@ class Archive:
 
 
 class FileReader:
-    """Reads one file, or a part of it as :meth:`Archive.batches`, and counts.
-
-    ``elements`` are groups, or items without groups around them.
-    """
+    """Reads one file, or a part of it as :meth:`Archive.batches`, and counts."""
 
     def __init__(
         self, archive: Archive, file: File, bad_records: BadRecords, part: Part | None = None

@@ -37,8 +37,8 @@ def interruptible(
 ) -> Result:
     """What a call in a thread of its own returns or raises.
 
-    A stop of the run ends the wait for it, not the call, after ``grace`` seconds (RunStopped).
-    So does the ``limit`` in seconds, where it is not 0 (TimeoutError).
+    A stop ends the wait for it after ``grace`` seconds (RunStopped), and so does the ``limit``
+    in seconds, unless it is 0 (TimeoutError).
     """
     clock.check()
     outcome: Future[Result] = Future()

@@ -1,4 +1,4 @@
-"""The clock, and pauses that a stop ends at once: everything that waits gets them handed in."""
+"""The clock, and pauses that a stop ends at once; whatever waits has them as parameters."""
 
 from __future__ import annotations
 
@@ -30,10 +30,9 @@ class Stoppable(Protocol):
 
 
 class StopFlag:
-    """A stop flag that a signal handler may set.
+    """A stop flag that a signal handler may set; sleepers check it ten times a second.
 
-    ``threading.Event.set`` takes a lock that the interrupted thread may hold, and can deadlock
-    in a handler. This one only appends; sleepers check it ten times a second.
+    ``threading.Event.set`` can deadlock there: it takes a lock that the thread may hold.
     """
 
     def __init__(self) -> None:

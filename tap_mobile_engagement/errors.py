@@ -67,8 +67,7 @@ _MOST_OF_A_PLACE = 1_100  # characters; the name of a blob has 1,024 at most
 class TapError(SingerSDKError):
     """A failure that the tap understands. Text of a server and URLs can be passed in.
 
-    ``what`` and ``next_step`` are a sentence each, without a full stop. ``where`` names places
-    (app, stream, range, task, blob, offset …); None is dropped.
+    ``what`` and ``next_step`` are sentences without a full stop; ``where`` names app, blob, ….
     """
 
     def __init__(self, code: Code, what: str, *, next_step: str = "", **where: object) -> None:

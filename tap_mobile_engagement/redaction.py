@@ -199,11 +199,7 @@ def shown(text: object, most: int = MOST_SHOWN) -> str:
 
 
 def install_log_redaction() -> None:
-    """Make every log record of this process safe to show, whichever logger it goes through.
-
-    It is done where records are made, because libraries log URLs through loggers of their own,
-    and a host program may add handlers later.
-    """
+    """Make every log record safe to show where it is made, whichever logger it goes through."""
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):
         return

@@ -26,10 +26,9 @@ class Tally:
 
 
 def report(export: Export, tally: Tally, *, bad: int, logger: logging.Logger) -> None:
-    """Log an export whose records are all out, and how long it took.
+    """Log an export whose records are all out, and how long it took, in two timers.
 
-    The timers are ``export_wait``, in which the tap only waited for an export task, and
-    ``export_read``, from the first byte to the last record.
+    ``export_wait`` is for its task, ``export_read`` from the first byte to the last record.
     """
     seconds = time.monotonic() - tally.began
     logger.info(

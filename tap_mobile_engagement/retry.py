@@ -70,8 +70,7 @@ class Retry:
     def call(self, attempt: Callable[[], Result], *, clock: Clock, name: str) -> Result:
         """What an attempt returns; it is made again while it raises :class:`PassingError`.
 
-        The log uses the ``name`` of the place. Raises the TapError of the last attempt, or
-        RunStopped, which also ends a pause.
+        Raises the TapError of the last attempt, or RunStopped, which also ends a pause.
         """
         tries = 0
 

@@ -114,8 +114,7 @@ class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PartitionState:
     """The state of one partition: its bookmark, and the export tasks that are under way.
 
-    ``values`` is the SDK's dictionary, checked when it was loaded. What changes in it is in the
-    next STATE message; unknown keys stay.
+    Changes in ``values``, the SDK's dictionary, are in the next STATE message.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:

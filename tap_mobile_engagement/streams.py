@@ -46,10 +46,9 @@ _BLOBS_GONE = {Code.BLOB_CHANGED, Code.BLOB_MISSING, Code.TASK_LOST}
 
 
 class ExportStream(Stream):
-    """One data type of all apps.
+    """One data type of all apps: incremental if it has timestamps, else a snapshot.
 
-    Data types with timestamps are incremental, by date range or by arrival of files. All others
-    are snapshots: each replaces the one before, if it is proven whole.
+    Each snapshot replaces the one before, if it is proven whole.
     """
 
     TYPE_CONFORMANCE_LEVEL = Stream.TYPE_CONFORMANCE_LEVEL.NONE  # records conform as they are

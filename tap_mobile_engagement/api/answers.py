@@ -25,7 +25,7 @@ EXTRACT_LENGTH = 300
 LONGEST_PAUSE = 86_400.0
 """Seconds; a longer ``Retry-After`` counts as a day."""
 
-_MOST_TEXT = 65_536  # bytes that are looked at for words
+_MOST_TEXT = 65_536  # bytes that are searched for words
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _TAG = re.compile(r"<[^<>]*>")
 # What begins and ends a part of a page that people do not see.

@@ -259,10 +259,7 @@ def _is_segment(text: str) -> bool:
 
 
 def _resolved(link: str, *, base: str) -> str:
-    """The URL of a link, as requests would ask for it; DataError BAD_ANSWER if it is none.
-
-    Links may be absolute or relative, with the version or without: that is not documented.
-    """
+    """The URL of a link, absolute or relative, as that is not documented; or BAD_ANSWER."""
     try:
         url = requests.Request("GET", urljoin(base, link)).prepare().url or ""
         parts = urlsplit(url)

@@ -211,10 +211,9 @@ class AccountStorage(TaskStorage):
         next(iter(self._account.list_containers(CONTAINER_PREFIX)), None)
 
     def choose(self, export: PendingExport) -> None:
-        """A new container, with a SAS that lasts longer than any task.
+        """A new container with a SAS; a refused task keeps its own.
 
-        A refused task keeps its container. Containers of a data type and app are numbered, so
-        that a state can name many of them in few words.
+        Those of a data type and app are numbered, so that a state can name many in few words.
         """
         if export.container is not None:
             return

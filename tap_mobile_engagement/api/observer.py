@@ -67,10 +67,7 @@ _PHASES = {
 
 
 class Observer:
-    """Shows what happens; threads may share it.
-
-    It knows when the SAS in each setting ends, where it says so. A path is for the picture.
-    """
+    """Shows what happens, and when each SAS ends; threads may share it."""
 
     def __init__(
         self,

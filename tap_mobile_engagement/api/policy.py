@@ -36,8 +36,7 @@ def has_succeeded(
 ) -> bool:
     """Decide what an answer about an export's task means (None is a 404), however late it is.
 
-    Raises RetryLaterError: TASK_FAILED, TASK_TIMEOUT, UNKNOWN_TASK_STATE (at the deadline) or
-    TASK_LOST.
+    Raises TASK_FAILED, TASK_TIMEOUT, UNKNOWN_TASK_STATE (at the deadline) or TASK_LOST.
     """
     assert export.task is not None  # noqa: S101  (it was asked about)
     created = export.task.created

@@ -130,10 +130,9 @@ class TaskRunner:
             self._thread.start()
 
     def close(self) -> None:
-        """Do nothing more. Tasks continue at the service; the state has to know them.
+        """Do nothing more, but wait a moment for a request that may be creating a task.
 
-        So a request that may be creating a task is waited for, not for long; what it created is
-        in :meth:`notes`.
+        What it created is in :meth:`notes`, because tasks continue at the service.
         """
         self._closed = True
         if self._thread is not None:
@@ -197,11 +196,7 @@ class TaskRunner:
                 self._observer.happened(What.REFUSED, export, detail=detail)
 
     def submit(self, export: PendingExport) -> None:
-        """Create the task of an export, as :meth:`.ServiceClient.create_task`.
-
-        Raises RetryLaterError TASK_CREATION_UNCERTAIN only if answers were lost again and
-        again, and no task showed up.
-        """
+        """Create the task of an export, or find it where the answer was lost."""
         # The words that follow keep "…/1" from being found in the description of request 12.
         description = f"tap-mobile-engagement {self._run_id}/{next(self._numbers)} {export}"
         body = export.body(self._export_format, description)

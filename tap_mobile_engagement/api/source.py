@@ -52,11 +52,7 @@ log = logging.getLogger(__name__)
 
 
 def open_api(settings: Settings, clock: Clock) -> ApiSource:
-    """The source that runs export tasks; no request is sent yet.
-
-    Raises SettingsError CONTAINER_URL_INVALID or BAD_SETTING; the source's checks find the
-    rest.
-    """
+    """The source that runs export tasks; raises CONTAINER_URL_INVALID or BAD_SETTING."""
     for url in (settings.api_url, settings.authority_url, settings.task_container_url or ""):
         warn_of_plain_http(url)
     client = ServiceClient(settings, Transport(timing=clock))

@@ -81,8 +81,7 @@ class _Content(Struct, omit_defaults=True):
 class Manifest:
     """The manifest of an output folder, saved at the end of its context.
 
-    Raises DataError BAD_STATE if the folder's manifest can't be read, or is of another archive
-    or other settings.
+    Raises BAD_STATE if the folder's can't be read, or is of another archive or other settings.
     """
 
     def __init__(self, plan: Plan, archive: str) -> None:

@@ -49,11 +49,7 @@ class _Stopped(BaseException):
 
 
 class Run:
-    """One run of the command: writes what is new or changed, and counts by stream.
-
-    ``failures`` end the run, or are wrong with single files; ``unchanged`` blobs were finished
-    before.
-    """
+    """One run of the command: writes what is new or changed, and counts by stream."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan

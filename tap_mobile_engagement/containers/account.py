@@ -36,8 +36,7 @@ _RIGHT_FORM = (
 class StorageAccount:
     """An Azure Storage account in which the tap makes containers; no request is sent yet.
 
-    The connection string is what the Azure portal shows under "Access keys". Raises
-    SettingsError BAD_SETTING if it is none.
+    The Azure portal shows the connection string under "Access keys". Raises BAD_SETTING.
     """
 
     def __init__(self, connection_string: str, *, clock: Clock | None = None) -> None:

@@ -45,11 +45,7 @@ _READ_RIGHT = timedelta(hours=1)
 
 
 class AzureContainer:
-    """A container in Azure Blob Storage, or in an emulator of it; threads may share it.
-
-    The client is made with :func:`client_options` and the same transport. One request asks for
-    ``request_bytes`` bytes of a blob.
-    """
+    """A container in Azure Blob Storage, or in an emulator of it; threads may share it."""
 
     def __init__(
         self,

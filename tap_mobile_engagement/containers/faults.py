@@ -87,10 +87,7 @@ def explain(
     now: datetime,
     **where: object,
 ) -> TapError:
-    """The error for a fault that another try does not help: what failed, and what to do.
-
-    The arguments are those of :meth:`Storage.tried` and the attributes of :class:`Storage`.
-    """
+    """The error for a fault that another try does not help: what failed, and what to do."""
     if fault.status is None:
         return RetryLaterError(
             Code.STORAGE_UNAVAILABLE,

@@ -38,7 +38,7 @@ ANSWER_SECONDS = 600
 
 _CONNECT_SECONDS = 20
 _READ_SECONDS = 60
-_PIECE = 1024  # bytes of an answer after which the time is looked at
+_PIECE = 1024  # bytes of an answer after which the time is checked
 
 log = logging.getLogger(__name__)
 

@@ -189,8 +189,7 @@ class BatchOutput:
 class _BatchFile:
     """One file while it is written.
 
-    The SDK would wrap it into a transaction of the whole storage, which ends with the first of
-    several files that are closed.
+    The SDK would wrap it into a transaction of the storage, which ends with the first file.
     """
 
     def __init__(self, config: BatchConfig, name: str) -> None:
@@ -221,7 +220,7 @@ class _BatchFile:
             self._opened.close()
 
     def remove(self) -> None:
-        with suppress(OSError):  # nobody knows of the file, and something else went wrong first
+        with suppress(OSError):  # no message names the file, and something else failed first
             self._opened.close()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)

@@ -64,7 +64,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
         data = b"".join(self._lines)
         self._lines.clear()
         self._size = 0
-        # Looked up each time, for hosts and tests redirect it. Unbuffered (PYTHONUNBUFFERED)
+        # Looked up each time, because hosts redirect it. Unbuffered (PYTHONUNBUFFERED)
         # it is a raw file, whose writes may be short.
         out: Any = sys.stdout.buffer
         rest = memoryview(data)
@@ -134,10 +134,9 @@ class RecordOutput:
 
 
 class LinePath:
-    """Writes batches as lines.
+    """Writes batches as lines: the bytes encoded for ids, between what all records share.
 
-    A record was encoded once, for its id. Its line is those bytes, between what all records of
-    a file have in common; only where fields are deselected is it encoded again.
+    Only where fields are deselected is a record encoded again.
     """
 
     def __init__(self, data_type: DataType, output: Output, selected: Collection[str]) -> None:

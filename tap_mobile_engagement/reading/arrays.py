@@ -92,11 +92,7 @@ class _ArrayCutter(Cutter):
         return [Span(a, b, is_value(buffer[a:b])) for a, b in pairs], closed
 
     def _learn(self, spans: list[Span]) -> None:
-        """Remember the text between the last element found and the one before it.
-
-        It reaches from the last closing brackets of the one to the first key of the other: the
-        longer, the rarer inside of elements.
-        """
+        """Learn the longest text between the last elements, because it is rarest inside."""
         if len(spans) < 2:  # noqa: PLR2004
             return
         start, end, _ = spans[-2]

@@ -125,7 +125,7 @@ def is_value(text: bytes) -> bool:
 
 
 class Buffered:
-    """One pass over a content: the bytes that are not yet handed out."""
+    """One pass over a content: the bytes that are not yet returned."""
 
     def __init__(self, chunks: Iterable[bytes], offset: int, block_size: int) -> None:
         self._chunks = iter(chunks)
@@ -166,11 +166,7 @@ class Buffered:
 
 
 class Cutter(Buffered):
-    """One pass over JSON text, and what was learned of it so far.
-
-    The buffer begins with the byte before the next element where there is one: the array's
-    bracket or a comma.
-    """
+    """One pass over JSON text; the buffer begins with a bracket or comma, if there is one."""
 
     _brackets = (b"", b"")  # that make valid JSON of elements and what is between them
 
@@ -232,7 +228,7 @@ class Cutter(Buffered):
     def _block(self, start: int, end: int) -> Block | None:
         """The elements of a part of the buffer; None if it is not valid."""
         opening, closing = self._brackets
-        # Through a view, for slicing and adding would copy the block twice.
+        # Through a view, because slicing and adding would copy the block twice.
         data = b"".join((opening, memoryview(self._buffer)[start:end], closing))
         decoded = self._decode(data) if self._decode else None
         if decoded is None and not is_sound(data):

@@ -200,8 +200,7 @@ class _Level:
     def read(self, objects: Sequence[Any], values: list[Column | None]) -> Column | None:
         """Put the columns of known fields into their places, and return the unknown fields.
 
-        They are None for an object without any, and None at all if every object has none.
-        Raises BadValue if one is nested too deep.
+        They are None if no object has any. Raises BadValue if one is nested too deep.
         """
         # Tuples turned on their side: a tenth of the time of as many attribute look-ups.
         columns = [*zip(*map(astuple, objects), strict=True)]

@@ -20,11 +20,7 @@ _BROKEN = cast("type[Exception]", isal_zlib.error)
 
 
 def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The uncompressed content, in pieces of at most 64 KiB.
-
-    Raises DataError, with the offset in the file: BLOB_TRUNCATED where a member ends too early,
-    BLOB_CORRUPT where its data is broken or something else follows it.
-    """
+    """The uncompressed content, in pieces of at most 64 KiB; BLOB_TRUNCATED or BLOB_CORRUPT."""
     offset = 0  # in the file, of the data that is yet to be decompressed
     member = None
     # In small pieces: ISA-L copies what it has not consumed of its input at every call.

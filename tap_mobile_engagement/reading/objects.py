@@ -94,8 +94,7 @@ class _ObjectsCutter(Cutter):
 def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool]:
     """Where the object that begins there ends, 0 if it is cut off; and whether it is valid.
 
-    A broken object ends where its brackets do, or before the next line that begins with a
-    brace, because another object begins there.
+    A broken one ends where its brackets do, or before the next line that begins with a brace.
     """
     broken = start
     try:

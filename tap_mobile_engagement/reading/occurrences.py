@@ -17,8 +17,7 @@ MOST_IN_MEMORY = 100_000
 class Occurrences:
     """Numbers identical items of one group, known by their digests.
 
-    Rows of a file without nesting are of one group while they follow each other with the same
-    group key, across blocks.
+    Without nesting, rows that follow each other with the same group key are a group.
     """
 
     def __init__(self) -> None:

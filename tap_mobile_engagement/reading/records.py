@@ -75,11 +75,7 @@ class RecordReader:
         self.repaired = 0
 
     def batches(self, origin: Origin, chunks: Iterable[bytes]) -> Iterator[Batch]:
-        """The records of a file, block by block.
-
-        Errors come after all records before them: those of the chunks, DataError as for
-        :func:`~.layouts.cut`, or what a bad record means.
-        """
+        """The records of a file, block by block; errors come after all records before them."""
         for content in contents(chunks, self._encoding):
             self._begin(origin)
             try:

@@ -20,10 +20,9 @@ _EXCERPT = 2_000  # characters of a bad item that go into the dead letter file a
 
 
 class BadRecords:
-    """Rejects bad records of one stream and app: fails on the first, or counts and skips them.
+    """Rejects bad records of one stream: fails on the first, or skips up to ``most`` of them.
 
-    With ``skip`` there may be ``most`` of them. ``dead_letter_path`` is a file to which each
-    skipped one is appended, as NDJSON.
+    Each skipped one is appended to the file ``dead_letter_path``, as NDJSON.
     """
 
     def __init__(

@@ -23,11 +23,7 @@ _MOST_UNKNOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names at one level of an element, each once.
-
-    ``fields`` have the place of the field among the data type's, ``parents`` the names in
-    objects that hold fields.
-    """
+    """The names at one level of an element, each once, with the names inside of parents."""
 
     fields: tuple[tuple[str, int], ...] = ()
     unknown: tuple[str, ...] = ()

@@ -210,9 +210,7 @@ class _TableCutter(Buffered):
                     return
                 if not has_more and not self._has_row(text, first_end):
                     raise self._truncated("the content ends within a row")
-                text = text[
-                    :first_end
-                ]  # a quote has no partner: what follows is looked at anew
+                text = text[:first_end]  # a quote has no partner: what follows is read anew
                 row, end = None, first_end
             elif row is not None and self._holds_rows(row, text[first_end:end]):
                 row, end = None, first_end

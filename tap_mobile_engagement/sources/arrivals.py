@@ -218,7 +218,7 @@ def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[BlobK
     return {
         _key(blob)
         for blob in (*_known_early(sound, rules, notes), *_known_late(late, notes))
-        # The settings say of it what they said then: it was looked at, in the same way.
+        # The settings say of it what they said then: it was read in the same way.
         if notes.rules.looks_at(blob.name)
         and notes.rules.data_type(blob.name) == rules.data_type(blob.name)
     }

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType
 
 WORKERS = 8
-"""Blobs of a remote container that are looked at at once."""
+"""Blobs of a remote container that are recognised at once."""
 
 SMALL = 256 * 1024
-"""Bytes of a blob that is taken as a whole when it is looked at."""
+"""Bytes of a blob that is taken as a whole when it is recognised."""
 
 OPEN_ZIPS = 4
 """Zip files that are open at once."""
@@ -157,7 +157,7 @@ class Files:
 
     @property
     def seen(self) -> list[File]:
-        """All files that were looked at so far."""
+        """All files that were recognised so far."""
         return [file for files in self._seen.values() for file in files]
 
     def in_order(self, blobs: Sequence[Blob]) -> Iterator[File]:

@@ -1,4 +1,4 @@
-"""Which files of an archive are looked at, and what the settings say that they hold."""
+"""Which files of an archive are read, and what the settings say that they hold."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
         return cls(settings.archive_pattern, settings.archive_types, settings.archive_encoding)
 
     def looks_at(self, name: str) -> bool:
-        """Whether a file of that name is looked at."""
+        """Whether a file of that name is read."""
         return matches(self.pattern, name)
 
     def data_type(self, name: str) -> str | None:
@@ -47,7 +47,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
         return next(said, None)
 
     def enters(self, folder: str) -> bool:
-        """Whether a file in that folder may be looked at; the name ends with a slash."""
+        """Whether a file in that folder may be read; the name ends with a slash."""
         levels, names = self.pattern.split("/"), folder.rstrip("/").split("/")
         for level, name in zip(levels, names, strict=False):
             if "**" in level:
@@ -58,7 +58,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def prefix(self) -> str:
-        """What the names of all files that are looked at begin with, in any encoding."""
+        """What the names of all files that are read begin with, in any encoding."""
         found = re.match(r"[^*?\[\x80-\U0010ffff]*", normalize("NFC", self.pattern))
         return found[0] if found else ""
 

@@ -129,7 +129,6 @@ class ExportReader:
 
     @contextmanager
     def _batches(self, export: Export, part: Part) -> Iterator[Iterator[Batch]]:
-        """The records of a part, whether it has bytes or elements."""
         origin = Origin(
             export.data_type, export.app_name, part.blob_name, export.exported_until
         )

@@ -159,8 +159,6 @@ _STREAMS = {data_type.name: data_type for data_type in (*DATA_TYPES, *LISTED_TYP
 
 
 class _Bookmark(Struct):
-    """What is kept of a partition, or of a stream without partitions."""
-
     replication_key: Literal["exported_until"] | None = None
     replication_key_value: str | None = None
     date_range: Window | None = None

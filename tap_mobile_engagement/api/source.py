@@ -74,7 +74,6 @@ def _open_storage(settings: Settings, clock: Clock) -> TaskStorage:
 
 
 def _urls_and_rights(settings: Settings) -> dict[str, tuple[str, frozenset[str]]]:
-    """The container URLs by their settings, and the rights that each has to give."""
     if settings.storage_connection_string:
         return {}  # each task gets a SAS of its own
     url, task_url = settings.container_url or "", settings.task_container_url

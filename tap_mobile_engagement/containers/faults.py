@@ -173,7 +173,6 @@ def blob_archived(**where: object) -> DataError:
 
 
 def _read_date(text: str | None) -> datetime | None:
-    """The time of an HTTP ``Date`` header, if it is one."""
     try:
         return parsedate_to_datetime(text).astimezone(UTC) if text else None
     except (ValueError, OverflowError):

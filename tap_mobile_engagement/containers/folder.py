@@ -129,7 +129,6 @@ class FolderContainer:
                     yield f"{name}/" if _is_folder(entry) else name
 
     def _look_at(self, name: str) -> Blob | None:
-        """The file of that name; None if it no longer exists."""
         try:
             status = (self._folder / name).stat()
         except OSError as error:

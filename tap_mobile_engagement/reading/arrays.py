@@ -72,7 +72,6 @@ class _ArrayCutter(Cutter):
             raise self._corrupt("the content is no JSON array")
 
     def _last(self) -> Iterator[int]:
-        """Where the array ends; an end with much white space is checked closely."""
         if self.is_wrapped:
             start = max(len(self._buffer) - _TAIL, 0)
             ending = _WRAPPER_ENDING.search(self._buffer, start)
@@ -103,7 +102,6 @@ class _ArrayCutter(Cutter):
             self._to_end = end - ending.start()
 
     def _finish(self, closed: int) -> None:
-        """Check the bracket that closes the array, and what follows it."""
         if not closed:
             raise self._truncated("the content ends before its array is closed")
         is_brace = self._buffer[closed] != _END

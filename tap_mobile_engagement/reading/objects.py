@@ -58,7 +58,6 @@ class _ObjectsCutter(Cutter):
             yield len(self._buffer)
 
     def _spans(self, buffer: bytes, *, has_more: bool) -> tuple[list[Span], int]:
-        """The whole objects, and what stands in the place of one."""
         spans: list[Span] = []
         end = 0
         while True:
@@ -79,7 +78,6 @@ class _ObjectsCutter(Cutter):
         return spans, 0
 
     def _learn(self, spans: list[Span]) -> None:
-        """Remember the white space between the last two objects, with their braces."""
         if len(spans) > 1 and spans[-2].is_sound:
             between = self._buffer[spans[-2].end - 1 : spans[-1].start + 1]
             if between.endswith(b"{") and not between[1:-1].strip(WHITE):

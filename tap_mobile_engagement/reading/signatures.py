@@ -98,7 +98,6 @@ def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:
 
 
 def _best(candidates: Iterable[_Signature], names: Iterable[str]) -> list[_Signature]:
-    """The data types that fit some names best; more than one if they fit equally."""
     found = frozenset(names)
     ranked = []
     for signature in candidates:

@@ -261,7 +261,7 @@ class _TableCutter(Buffered):
         return len(lines) > 1 and all(self._is_row(line, 0) for line in lines[:-1])
 
     def _block(self, row: list[str] | None, text: str, offset: int) -> Rows | None:
-        """A block of one row; None for what stands for none."""
+        """A block of one row; None for a blank row and a repeated header."""
         names = self._header.names
         if row is None:
             return Rows(names, [[_shown(text)]], offset, sound=False)
@@ -289,5 +289,4 @@ def _end_of_line(text: str, start: int) -> int:
 
 
 def _shown(text: str) -> str:
-    """The text of what is no row, without the end of its line."""
     return repaired_text(text.rstrip("\r\n"))

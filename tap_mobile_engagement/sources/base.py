@@ -57,7 +57,11 @@ class Part:
 
 
 class OnFailure(Enum):
-    """What happens after an export with bad files: STOP, HOLD (no more commits), or SKIP it."""
+    """What happens to the exports after one that fails because of its own files.
+
+    STOP: they wait for another run. HOLD: they are read, but not committed. SKIP: the export
+    counts as finished.
+    """
 
     STOP = auto()
     HOLD = auto()

@@ -89,7 +89,6 @@ def why_no_match(pattern: str, names: Sequence[str]) -> str:
 
 
 def _what_never_matches(pattern: str) -> str:
-    """What is in a pattern that no name has; empty where nothing is."""
     right = pattern
     while right.startswith(("/", "./")):
         right = right.partition("/")[2]

@@ -52,7 +52,10 @@ __all__ = ["Archive", "BadRecord", "File", "FileReader"]
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """An item that is no record, as far as decoded; the offset counts uncompressed bytes."""
+    """An item that is no record, as far as decoded.
+
+    The offset is in bytes of uncompressed content before its element.
+    """
 
     stream: str
     blob: str | None

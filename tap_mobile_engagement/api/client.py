@@ -259,7 +259,7 @@ def _is_segment(text: str) -> bool:
 
 
 def _resolved(link: str, *, base: str) -> str:
-    """The URL of a link, absolute or relative, as that is not documented; or BAD_ANSWER."""
+    """The URL of a link, absolute or relative, because neither is documented; or BAD_ANSWER."""
     try:
         url = requests.Request("GET", urljoin(base, link)).prepare().url or ""
         parts = urlsplit(url)

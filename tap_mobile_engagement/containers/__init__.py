@@ -22,9 +22,9 @@ __all__ = ["CHUNK_BYTES", "Blob", "Container", "FolderContainer", "open_containe
 def open_container(
     url: str, clock: Clock | None = None, *, credential: TokenCredential | None = None
 ) -> Container:
-    """The container that a URL or path names; no request is sent yet. CONTAINER_URL_INVALID.
+    """The container that a URL or path names; raises CONTAINER_URL_INVALID.
 
-    Without a SAS, the credential reads it, or that of the environment.
+    No request is sent yet. Without a SAS, the credential reads it, or that of the environment.
     """
     if is_folder_url(url):
         return FolderContainer.from_url(url)

@@ -39,7 +39,7 @@ _ON_FAILURE = {"fail": OnFailure.HOLD, "skip": OnFailure.SKIP}
 
 
 def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
-    """The source of existing files, without a request; CONTAINER_URL_INVALID, BAD_SETTING."""
+    """The source of existing files; CONTAINER_URL_INVALID, BAD_SETTING or a SAS's code."""
     url = settings.container_url
     assert url is not None  # noqa: S101  (the settings require it)
     container: Container

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from tap_mobile_engagement.api.policy import Intake, ambiguous, has_succeeded, later
 from tap_mobile_engagement.api.progress import Summary
 from tap_mobile_engagement.api.tasks import (
@@ -190,8 +192,10 @@ class Plan:
             return
         export.phase = Phase.RUNNING
         pause = timedelta(seconds=self.schedule.pause(0, retry_after=retry_after))
-        # The clock of the machine that created it may have been ahead: never wait longer then.
-        export.due_at = min(max(now, later(export.task.created, pause)), later(now, pause))
+        # The clock of the machine that created it may have been ahead.
+        created = min(export.task.created, now)
+        export.task = structs.replace(export.task, created=created)
+        export.due_at = max(now, later(created, pause))
 
     def created(
         self,

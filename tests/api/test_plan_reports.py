@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -108,6 +108,23 @@ def test_a_second_app_gets_no_task_after_those_of_the_first_failed(*, has_task: 
     assert head is not None
     assert action is (None if has_task else head)
     assert (head.error and head.error.code) == (Code.AMBIGUOUS_BLOBS if has_task else None)
+
+
+def test_a_task_that_a_state_dates_in_the_future_is_not_watched_for_ever() -> None:
+    # Given a task of an earlier run, created by a clock that was years ahead
+    plan = Plan(limit=4, schedule=SCHEDULE)
+    window = Window(FIRST_DAY, END_DAY)
+    task = TaskEntry(id="t1", created=datetime.max.replace(tzinfo=UTC))
+    export = PendingExport(KEYS[0], window, task=task)
+    plan.add([export])
+    plan.resume(export, START)
+    assert export.due_at is not None
+    assert export.due_at <= START + timedelta(seconds=SCHEDULE.largest)
+
+    # when it has not ended after the time that one may take, then it is given up.
+    with pytest.raises(RetryLaterError) as caught:
+        plan.polled(export, ExportTask(id="t1", state="Started"), START + plan.timeout)
+    assert caught.value.code is Code.TASK_TIMEOUT
 
 
 def test_blobs_that_are_written_over_are_exported_again_and_then_read_one_by_one() -> None:

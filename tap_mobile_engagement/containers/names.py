@@ -18,6 +18,6 @@ def skipped_part(name: str) -> str:
     reached = 0
     for folder in folders:
         reached += len(folder) + 1
-        if folder.startswith(".") or folder == _RESOURCE_FORKS:
+        if (folder.startswith(".") and folder.strip(".")) or folder == _RESOURCE_FORKS:
             return name[:reached]
     return name if file.startswith(".") or file.endswith(_UNFINISHED) else ""

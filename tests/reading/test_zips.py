@@ -59,10 +59,10 @@ def read(file: bytes) -> dict[str, bytes | DataError]:
 
 
 def test_members_with_names_that_are_skipped_are_no_members() -> None:
-    names = ("a.json", "__MACOSX/._a.json", "._b", "x/.DS_Store", "x/c.tmp", "x/c")
+    names = ("a.json", "__MACOSX/._a.json", "._b", "x/.DS_Store", "x/c.tmp", "x/c", "./../d")
     file = packed(dict.fromkeys(names, b"[]"))
     with ZipContent([file]) as content:
-        assert [member.filename for member in content.members] == ["a.json", "x/c"]
+        assert [member.filename for member in content.members] == ["a.json", "x/c", "./../d"]
         assert content.skipped == {"__MACOSX/", "._b", "x/.DS_Store", "x/c.tmp"}
 
 

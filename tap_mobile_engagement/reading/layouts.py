@@ -113,19 +113,13 @@ def _wrapper(head: bytes) -> Layout | None:
     an element if it has the id of one, if the array's objects lack what the object would say
     for them as a group, or if it has the fields of an item and they have not.
     """
-    arrays: dict[str, int] = {}
-    names: set[str] = set()
-    wrapped = ""
-    for name, at in _members(head, 0):
-        names.add(plain(name))
-        if head.startswith(b"[", at):
-            arrays[name] = at
-            if not wrapped and _ARRAY_OF_OBJECTS.match(head, at):
-                wrapped = name
+    members = [*_members(head, 0)]
+    names = {plain(name) for name, _ in members}
+    arrays = [(name, at) for name, at in members if head.startswith(b"[", at)]
     if not arrays or _ELEMENT_KEYS & names:
         return None
-    name = wrapped or next(iter(arrays))
-    at = arrays[name]
+    of_objects = (each for each in arrays if _ARRAY_OF_OBJECTS.match(head, each[1]))
+    name, at = next(of_objects, arrays[0])
     wrapper = Layout(Format.WRAPPER, array_at=at, array_name=name)
     first = _ARRAY_OF_OBJECTS.match(head, at)
     if not first:

@@ -1,7 +1,7 @@
 """Cut the rows of CSV into blocks.
 
 That there is a header is an assumption. Files from a spreadsheet or another system are read
-too: a first line ``sep=;``, lines that end with CR alone, rows of delimiters only, repeated
+too: a first line ``sep=;``, lines that end with CR alone, rows of delimiters only, further
 headers.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ _LARGE = 1 << 20  # bytes of rows that are read one by one, to take less memory
 _LINES = 16  # behind an open quote at the end of a table that may tell that it is broken
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n|\Z)")
 _LEAST_KNOWN = 2  # names of a header; a single one may stand in any file
+_LONGEST_NAME = 30  # characters of a known name; an id has more
 _MARK = "\ufeff"
 
 
@@ -135,14 +136,13 @@ class _TableCutter(Buffered):
     ) -> None:
         super().__init__(chunks, offset, block_size)
         self._header = header
-        self._names = [name.lower() for name in header.names]
+        self._names: list[str] = []
+        self._known = FIELD_NAMES
 
     def blocks(self) -> Iterator[Rows]:
         self._fill(self._header.size)
         self._forget(self._header.size)
-        names = self._header.names
-        if len({*names}) < len(names) or not all(names):
-            raise self._corrupt("a name is missing in the header, or stands there twice")
+        self._begin_table(self._header.names)
         step = self._block_size
         while True:
             has_more = self._fill(step)
@@ -159,6 +159,22 @@ class _TableCutter(Buffered):
             step = self._block_size if taken else 2 * step  # for a larger row
             if step > MAX_ROW_SIZE:
                 raise self._corrupt("a row has no end")
+
+    def _begin_table(self, names: tuple[str, ...]) -> None:
+        """Read what follows as the columns of a header."""
+        if len({*names}) < len(names) or not all(names):
+            raise self._corrupt("a name is missing in the header, or stands there twice")
+        self._header = replace(self._header, names=names)
+        self._names = [plain(name) for name in names]
+        self._known = FIELD_NAMES.union(self._names)
+
+    def _is_header(self, cells: list[str]) -> bool:
+        """Whether it is the header again, or another one of known names."""
+        if plain(cells[0].strip()) not in self._known:
+            return False
+        names = [plain(cell.strip()) for cell in cells if cell]
+        is_known = len(names) >= _LEAST_KNOWN and self._known.issuperset(names)
+        return is_known or names[: len(self._names)] == self._names
 
     def _end_of_lines(self, step: int, *, has_more: bool) -> int:
         """Behind the last line that ends within some bytes, else the first that ends."""
@@ -191,8 +207,11 @@ class _TableCutter(Buffered):
             rows, text = [row for row in rows if row], ""
         if {*map(len, rows)} - {len(self._names)}:
             return None
-        if self._names[0] in {row[0].lower() for row in rows}:
-            return None  # maybe the header again
+        longest = max(_LONGEST_NAME, len(self._header.names[0]))
+        firsts = {row[0] for row in rows if len(row[0]) <= longest}
+        is_possible = any(plain(first.strip()) in self._known for first in firsts)
+        if is_possible and any(map(self._is_header, rows)):
+            return None
         if [""] * len(self._names) in rows:
             rows, text = [row for row in rows if any(row)], ""
         return Rows(self._header.names, rows, self._offset, text=text)
@@ -266,15 +285,21 @@ class _TableCutter(Buffered):
         if row is None:
             return Rows(names, [[_shown(text)]], offset, sound=False)
         cells = [*map(repaired_text, row)]
+        repaired = int(cells != row)
         cells[:1] = [cell.removeprefix(_MARK) for cell in cells[:1]]
         is_blank = not any(cells) or (len(cells) == 1 and not cells[0].strip())
-        if is_blank or [cell.strip().lower() for cell in cells][: len(names)] == self._names:
-            return None  # a line of blanks or delimiters, or the header again
+        if not is_blank and self._is_header(cells):
+            while not cells[-1]:
+                cells.pop()
+            self._begin_table(tuple(cell.strip() for cell in cells))
+            return None
+        if is_blank:  # or of delimiters
+            return None
         while len(cells) > len(names) and not cells[-1]:
             cells.pop()  # a delimiter at the end of each row
         if len(cells) != len(names):
             return Rows(names, [[_shown(text)]], offset, sound=False)
-        return Rows(names, [cells], offset, repaired=int(cells != row and _MARK not in row[0]))
+        return Rows(names, [cells], offset, repaired=repaired)
 
     def _corrupt(self, what: str) -> DataError:
         return DataError(

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
+from tap_mobile_engagement.errors import DataError
 from tap_mobile_engagement.reading.signatures import verdict_on
 from tests.reading.samples import DEVICE, NO_ID, SAMPLES
 from tests.reference.checks import check_file
@@ -376,3 +377,30 @@ def test_a_bad_value_of_a_group_spoils_only_items_that_need_it() -> None:
 
     assert [record["name"] for record in records] == ["a"]
     assert "'never' is no date-time" in rejected.found[0][0]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        b"deviceId,token,type\nd2,t2,apns",
+        b"device_id, TOKEN ,Type\nd2,t2,apns",
+        b"token,type,deviceId\nt2,apns,d2",
+        b"deviceId,token,type,deviceName\nd2,t2,apns,",
+        b"type,deviceId,token,,\napns,d2,t2,,",
+    ],
+    ids=["the same", "other spelling", "other order", "more columns", "delimiters behind"],
+)
+def test_rows_below_another_header_have_its_columns(second: bytes) -> None:
+    records = read_file("tokens", [b"deviceId,token,type\nd1,t1,gcm\n" + second + b"\n"])
+
+    found = [(record["device_id"], record["token"], record["token_type"]) for record in records]
+    assert found == [("d1", "t1", "gcm"), ("d2", "t2", "apns")]
+
+
+@pytest.mark.parametrize("second", ["value", "Value", "other"])
+def test_a_wrapper_with_two_lists_is_no_sound_file(second: str) -> None:
+    token = '[{"deviceId": "d", "token": "t", "type": "gcm"}]'
+    content = f'{{"n": [], "value": {token}, "{second}": {token}}}'.encode()
+
+    with pytest.raises(DataError, match="BLOB_CORRUPT"):
+        read_file("tokens", [content])

@@ -10,14 +10,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
-
-import msgspec
 
 from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.datatypes import BY_NAME
@@ -29,7 +28,7 @@ from tap_mobile_engagement.reading.names import list_names, plain
 from tap_mobile_engagement.reading.parts import read_part
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
-from tap_mobile_engagement.settings import ArchiveType
+from tap_mobile_engagement.settings import ALL_SETTINGS
 from tap_mobile_engagement.sources.arrivals import arrival_text
 from tap_mobile_engagement.sources.files import File, Files
 from tap_mobile_engagement.sources.patterns import Rules
@@ -81,12 +80,13 @@ class Archive:
         attend: Called before each file is returned; what it raises ends the work.
 
     Raises:
-        SettingsError: CONTAINER_URL_INVALID.
+        SettingsError: CONTAINER_URL_INVALID; BAD_SETTING for types or an encoding that do not
+            exist.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | os.PathLike[str],
         *,
         app_name: str = "",
         pattern: str = "**",
@@ -98,9 +98,11 @@ class Archive:
         self.app_name = app_name
         self.encoding = encoding
         self.rules = Rules(
-            pattern, msgspec.convert([*types], tuple[ArchiveType, ...]), encoding
+            pattern,
+            ALL_SETTINGS["archive_types"].typed([*types]),
+            encoding and ALL_SETTINGS["archive_encoding"].typed(encoding),
         )
-        self._container = open_container(url, credential=credential)
+        self._container = open_container(os.fspath(url), credential=credential)
         self._files = Files(
             self._container, self.rules, now=lambda: datetime.now(UTC), attend=attend
         )

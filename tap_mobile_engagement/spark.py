@@ -162,7 +162,9 @@ class _Files:
     def read(self, partition: Any) -> Iterator[pa.RecordBatch]:
         return iter(partial(_redacting(next), self._batches(partition), None), None)
 
-    def _batches(self, partition: _Partition) -> Iterator[pa.RecordBatch]:
+    def _batches(self, partition: Any) -> Iterator[pa.RecordBatch]:
+        if not isinstance(partition, _Partition):  # Spark's own, where we have none
+            return
         with self._options.archive() as archive:
             for file in archive.files(blobs=partition.blobs):
                 if _concerns(file, self._options.stream):

@@ -90,6 +90,7 @@ class Manifest:
         self._path = plan.output / NAME
         self._content = _Content(_VERSION, archive, plan.app_name, plan.encoding)
         self._entries: dict[str, list[Entry]] = {}
+        self._saved_at = monotonic()
 
     def __enter__(self) -> Self:
         if self._path.exists():
@@ -98,7 +99,8 @@ class Manifest:
             by_blob = groupby(found.files, key=lambda entry: entry.blob)
             self._entries = {blob: [*entries] for blob, entries in by_blob}
             self._remove_strays()
-        self._save()
+        else:  # not the one that exists: it may be listed, where the folder is in the archive
+            self._save()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ROW_GROUP = 131_072
 """Rows of a row group, about."""
 
+ROW_GROUP_SIZE = 32 << 20
+"""Bytes of a row group in memory, about, where that is fewer rows."""
+
 OF_RECORDS = frozenset({Code.BAD_RECORD, Code.TOO_MANY_BAD_RECORDS})
 """Failures of the records of one file."""
 
@@ -89,7 +92,7 @@ def _write_parquet(
 
     failure: TapError | None = None
     held: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(path)
     try:
@@ -98,9 +101,12 @@ def _write_parquet(
                 for batch in batches:
                     held.append(batch)
                     rows += batch.num_rows
-                    if sum(each.num_rows for each in held) >= ROW_GROUP:
+                    size += batch.nbytes
+                    is_full = sum(each.num_rows for each in held) >= ROW_GROUP
+                    if is_full or size >= ROW_GROUP_SIZE:
                         writer.write_table(pa.Table.from_batches(held))
                         held.clear()
+                        size = 0
             except TapError as error:
                 if error.code not in FILE_CODES | OF_RECORDS:
                     raise

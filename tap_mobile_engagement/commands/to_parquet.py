@@ -120,10 +120,11 @@ class Run:
         if stream is not None and entry.records is not None:
             self.written[stream] += entry.path is not None
             self.records[stream] += entry.records
-            before = self._bad_records[stream]
             self._bad_records[stream] += entry.bad_records or 0
-            if before <= plan.max_bad_records < self._bad_records[stream] and not error:
-                error = _too_many(stream, self._bad_records[stream])
+            count = self._bad_records[stream]
+            if entry.bad_records and not error and count > plan.max_bad_records:
+                error = _too_many(entry, count)
+                entry.fail(error)  # so the next run reads it again
         if error is None:
             return
         is_unknown = error.code is Code.BLOB_UNRECOGNISED
@@ -136,12 +137,13 @@ class Run:
             )
 
 
-def _too_many(stream: str, count: int) -> TapError:
+def _too_many(entry: Entry, count: int) -> TapError:
     return DataError(
         Code.TOO_MANY_BAD_RECORDS,
         f"{count} records could not be read",
         next_step="Look at the files, or raise --max-bad-records",
-        stream=stream,
+        stream=entry.data_type,
+        blob=entry.blob,
     )
 
 

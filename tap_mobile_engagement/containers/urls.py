@@ -216,7 +216,7 @@ def _refuse(setting: str, reason: str) -> NoReturn:
 
 def _check_host(scheme: str, host: str, setting: str) -> None:
     if scheme not in {"http", "https"}:
-        _refuse(setting, "must begin with https:// (or file:/// for a folder)")
+        _refuse(setting, "must begin with https:// (or name a folder that exists)")
     if not host:
         _refuse(setting, "names no host")
     if host == "portal.azure.com" or host.endswith(".portal.azure.com"):

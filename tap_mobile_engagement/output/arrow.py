@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ROWS = 16_384
 """Rows of a record batch, about; a file's last one has fewer."""
 
+SIZE = 8 << 20
+"""Bytes of a record batch, about: fewer rows where they are large, as those of stack traces."""
+
 _TYPES = {
     Kind.ID: pa.string(),
     Kind.TEXT: pa.string(),
@@ -66,13 +69,15 @@ def arrow_schema(data_type: DataType) -> pa.Schema:
 def record_batches(batches: Iterable[Batch], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
     """Arrow record batches of one file; an error of its batches comes after all rows before."""
     held: list[Batch] = []
+    size = 0
     failure: TapError | None = None
     try:
         for batch in batches:
             held.append(batch)
-            if sum(each.count for each in held) >= rows:
+            size += sum(map(len, batch.rows))
+            if size >= SIZE or sum(each.count for each in held) >= rows:
                 yield _record_batch(held)
-                held = []
+                held, size = [], 0
     except TapError as error:
         failure = error
     if held:

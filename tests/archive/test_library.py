@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -130,6 +130,15 @@ def test_a_file_can_be_sent_to_another_process(tmp_path: Path, files: dict[str, 
             if file.stream:
                 with archive.open(file) as here, other.open(again) as there:
                     assert b"".join(here) == b"".join(there)
+
+
+@pytest.mark.parametrize(
+    "options", [{"encoding": "rot13"}, {"types": [{"pattern": "*", "data_type": "event"}]}]
+)
+def test_what_no_setting_may_be_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Archive(tmp_path, **options)
+    assert caught.value.code == Code.BAD_SETTING
 
 
 def test_a_stream_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -113,14 +113,17 @@ def test_a_large_file_is_read_in_parts_and_many_files_by_tasks(
         )
 
     options = {"app_name": "shop", "stream": "events", "part_size": str(len(events) // 3)}
-    divided, jobs = job(
-        {**options, "url": str(large)}, {"url": str(many), "app_name": "shop", "stream": "jobs"}
+    divided, jobs, none = job(
+        {**options, "url": str(large)},
+        {"url": str(many), "app_name": "shop", "stream": "jobs"},
+        {"url": str(large), "stream": "tags"},
     )
 
     # Then the rows are those of the library all the same
     assert divided["tasks"] == 4
     assert comparable(divided["rows"]) == rows_of(large, "events")
     assert jobs["tasks"] < 40
+    assert none["rows"] == []
     assert comparable(jobs["rows"]) == rows_of(many, "jobs")
 
 

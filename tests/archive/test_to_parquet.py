@@ -230,6 +230,7 @@ def test_bad_records_fail_or_are_skipped(tmp_path: Path, output: Path) -> None:
     many = run(folder, output, "--bad-records", "skip", "--max-bad-records", "1")
     assert many.returncode == 1
     assert many.stderr.startswith("TOO_MANY_BAD_RECORDS: 2 records")
+    assert [e.get("code") for e in manifest(output).values()].count("TOO_MANY_BAD_RECORDS") == 1
     skipped = run(
         folder, tmp_path / "new", "--bad-records", "skip", "--dead-letter-path", str(letters)
     )
@@ -240,9 +241,37 @@ def test_bad_records_fail_or_are_skipped(tmp_path: Path, output: Path) -> None:
     assert len(letters.read_bytes().splitlines()) == 2
 
 
+def test_the_output_may_be_a_folder_of_the_archive(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_bytes(LINES)
+    for _ in range(2):
+        done = run(tmp_path, tmp_path / "parquet")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert len(rows_of(tmp_path / "parquet")["tokens"]) == len(TOKENS)
+
+
+def test_large_rows_make_small_batches_and_row_groups(tmp_path: Path, output: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    with (folder / "crashes").open("w") as file:
+        for _ in range(700):
+            crash = {"crashId": "c", "timestamp": "2016-05-01", "stackTrace": "x" * 65536}
+            json.dump({"deviceId": "d", "crashes": [crash]}, file)
+
+    with Archive(str(folder)) as archive:
+        sizes = [b.nbytes for file in archive.files("crashes") for b in archive.batches(file)]
+    assert max(sizes) < 10_000_000
+    assert run(folder, output).returncode == 0
+    (path,) = output.glob("crashes/*.parquet")
+    assert pq.read_metadata(path).num_row_groups == 2
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
-    [(("--pattern", "nothing*"), "NO_FILES"), (("--app-name", "other"), "BAD_STATE")],
+    [
+        (("--pattern", "nothing*"), "NO_FILES"),
+        (("--app-name", "other"), "BAD_STATE"),
+        (("--encoding", "klingon"), "BAD_SETTING"),
+    ],
 )
 def test_what_can_not_work_is_one_line(
     folder: Path, output: Path, options: tuple[str, ...], code: str

@@ -22,7 +22,7 @@ FILLERS = [
     "<", " ", "\n", '"', "\\", "/", "a", "0", ".", "=", "%25", ":", "sig", "sig=", "Bearer ",
     "<a", '\\"', "\\u0026", "0-", "**/", "http://a:", "&#",
 ]  # fmt: skip
-BOUNDED = {"_PARTIAL"}  # meets names of files alone, which have 255 bytes at most
+BOUNDED = {"_OWN_NAME"}  # meets names of files alone, which have 255 bytes at most
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:

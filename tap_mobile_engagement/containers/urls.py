@@ -47,7 +47,6 @@ CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web
 _CLOCK_SKEW = timedelta(minutes=15)
 
 _PATHS = (os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}")  # how a path begins
-_ADDRESS = re.compile(r"[0-9.]+|.*:.*")
 _NO_SAS = "carries no SAS (no sig=)"
 _OTHER_SERVICES = re.compile(r"\.(dfs|file|queue|table|web)\.(?:core|storage)\.")
 # What an account SAS has to allow beside permissions: parameter, letter, name.
@@ -228,7 +227,7 @@ def _check_host(scheme: str, host: str, setting: str) -> None:
 
 def _check_path(path: str, host: str, setting: str) -> None:
     segments = path.strip("/").split("/")
-    if "." not in host or _ADDRESS.fullmatch(host):
+    if "." not in host or ":" in host or host.replace(".", "").isdigit():
         segments = segments[1:]  # an emulator: the first names the account
     if not any(segments):
         _refuse(setting, "names a storage account, but no container in it")

@@ -145,20 +145,15 @@ def test_a_stream_reads_what_arrived_since_and_loses_nothing(
     (folder / "b").write_bytes(array(elements_of("tokens")[:1]))
     (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
 
-    # When it is run again, twice, and then once more after its last batch was not committed
+    # When it is run again, twice
     second, third = job(request, request)
-    commits = sorted((tmp_path / "sink-checkpoint" / "commits").glob("[0-9]*"))
-    commits[-1].unlink()
-    commits[-1].with_name(f".{commits[-1].name}.crc").unlink()  # Hadoop's checksum of it
-    (folder / "later").write_bytes(array(elements_of("tokens")[:3]))
-    (replayed,) = job(request)
 
-    # Then each file was read once, and the replay gave what it had given
+    # Then each file was read once
+    commits = sorted((tmp_path / "sink-checkpoint" / "commits").glob("[0-9]*"))
     assert comparable(first["rows"]) == before
     assert len(commits) == 2
     assert second == third
     assert len(second["rows"]) == len(before) + 3
-    assert comparable(replayed["rows"]) == rows_of(folder, "tokens")
 
 
 @needs_java

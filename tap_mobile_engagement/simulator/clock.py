@@ -48,7 +48,7 @@ class SimulatorClock:
         self._began = monotonic()
         self._advanced = timedelta()
         self.changed = threading.Condition()
-        """Notified when the clock is advanced; whoever waits for a timer waits on this."""
+        """Notified when the clock is advanced; what waits for a timer waits on this."""
 
     def elapsed(self) -> float:
         """Seconds on the timers: real time since the start, and all that was advanced."""

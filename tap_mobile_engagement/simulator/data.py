@@ -324,7 +324,7 @@ def _pick(rng: Random, choices: Sequence[_T]) -> _T:
 
 
 def _extras_pool(rng: Random) -> list[dict[str, Any]]:
-    """Flat extras of many shapes; shared by items, so nobody may change them."""
+    """Flat extras of many shapes; shared by items, so no item may change them."""
     shapes: tuple[Callable[[], dict[str, Any]], ...] = (
         dict,
         lambda: {"sku": f"SKU-{rng.randrange(10_000):05d}"},

@@ -176,7 +176,7 @@ class BlobGrows(BlobFault, frozen=True, kw_only=True, tag="blob_grows"):
 
 
 class BlobTruncated(BlobFault, frozen=True, kw_only=True, tag="blob_truncated"):
-    """The blob ends after ``at`` bytes; negative: so many before its end."""
+    """The blob ends after ``at`` bytes; negative: counted from its end."""
 
     at: int
 

@@ -34,7 +34,7 @@ class File:
     """One finished file.
 
     Attributes:
-        body: Its bytes, from the start; closed by whoever asked for it.
+        body: Its bytes, from the start; the caller closes it.
         empty: Whether it holds no element.
     """
 

@@ -72,7 +72,7 @@ def close_connection(environ: WSGIEnvironment) -> None:
 def no_answer(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Answer a request by closing its connection."""
     close_connection(environ)
-    start_response("500 Closed", [])  # the server insists on an answer; nobody gets it
+    start_response("500 Closed", [])  # the server insists on an answer that no client gets
     return []
 
 

@@ -2,7 +2,7 @@
 """Every switch of the simulator: one frozen dataclass, its words, and its checks.
 
 The command line and the table in ``docs/simulator.md`` are derived from it. The last group
-holds one switch for each thing about the service that nobody knows: a tap has to work whichever
+holds one switch for each thing about the service that is unknown: a tap has to work whichever
 way they are set.
 """
 
@@ -90,7 +90,7 @@ class Options:
     queue_seconds: Seconds = _option(0.0, "Seconds from Queued to Started: N or MIN,MAX.")
     run_seconds: Seconds = _option(0.0, "Seconds from Started to Succeeded: N or MIN,MAX.")
 
-    # What nobody knows about the service.
+    # What is unknown about the service.
     blob_name: str = _option(
         "task_id",
         f"Blob names: {', '.join(BLOB_NAMES)}, or a pattern of {{app}} {{type}} {{data_type}} "

@@ -141,5 +141,5 @@ FEEDBACK: dict[str, tuple[tuple[float, tuple[str, ...]], ...]] = {
     ),
 }  # fmt: skip
 
-# Fields that nobody documented, for the switch that adds them to elements of files.
+# Undocumented fields, for the switch that adds them to elements of files.
 UNDOCUMENTED: dict[str, Any] = {"sdkBuild": 1207, "partition": {"shard": "eu-3", "hot": False}}

@@ -240,7 +240,8 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
             for blob in later:
                 if blob.problem is not None:
                     raise blob.problem
-            return self._partitions(archive, [blob for blob in due if blob not in later])
+            read_later = {*later}
+            return self._partitions(archive, [blob for blob in due if blob not in read_later])
 
 
 def _arrivals(archive: Archive, state: PartitionState) -> Arrivals:
@@ -257,11 +258,13 @@ def _concerns(file: File, stream: str) -> bool:
 def _grouped(blobs: Sequence[Blob], most: int) -> Iterator[list[Blob]]:
     """Small blobs together, up to that many bytes; a larger one alone."""
     group: list[Blob] = []
+    size = 0
     for blob in blobs:
-        if group and sum(each.size for each in group) + blob.size > most:
+        if group and size + blob.size > most:
             yield group
-            group = []
+            group, size = [], 0
         group.append(blob)
+        size += blob.size
     if group:
         yield group
 

@@ -66,7 +66,7 @@ def arrow_schema(data_type: DataType) -> pa.Schema:
     )
 
 
-def record_batches(batches: Iterable[Batch], rows: int = ROWS) -> Iterator[pa.RecordBatch]:
+def record_batches(batches: Iterable[Batch]) -> Iterator[pa.RecordBatch]:
     """Arrow record batches of one file; an error of its batches comes after all rows before."""
     held: list[Batch] = []
     size = 0
@@ -75,7 +75,7 @@ def record_batches(batches: Iterable[Batch], rows: int = ROWS) -> Iterator[pa.Re
         for batch in batches:
             held.append(batch)
             size += sum(map(len, batch.rows))
-            if size >= SIZE or sum(each.count for each in held) >= rows:
+            if size >= SIZE or sum(each.count for each in held) >= ROWS:
                 yield _record_batch(held)
                 held, size = [], 0
     except TapError as error:

@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     Part = tuple[int, int]
     """Where a part of a file begins and ends, in bytes."""
 
-__all__ = ["Archive", "BadRecord", "File", "FileReader"]
+__all__ = ["URL_VARIABLE", "Archive", "BadRecord", "File", "FileReader"]
+
+URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"
+"""The environment variable with the URL, where a command or Spark is given none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pyspark.sql.datasource import (
     InputPartition,
 )
 
-from tap_mobile_engagement.archive import Archive
+from tap_mobile_engagement.archive import URL_VARIABLE, Archive
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, SettingsError, TapError
 from tap_mobile_engagement.redaction import install_log_redaction
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"
-"""The environment variable with the URL, where there is no option ``url``."""
 
 PART_SIZE = 128 << 20
 """Bytes of a large file that one task reads, unless the option ``part_size`` says otherwise."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from tap_mobile_engagement.archive import Archive, FileReader
+from tap_mobile_engagement.archive import URL_VARIABLE, Archive, FileReader
 from tap_mobile_engagement.commands.findings import Finding
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.exit import errors_on_one_line
@@ -58,7 +58,7 @@ def _finding(archive: Archive, file: File, *, count: bool) -> Finding:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("url", envvar="TAP_MOBILE_ENGAGEMENT_CONTAINER_URL")
+@click.argument("url", envvar=URL_VARIABLE)
 @click.option("--pattern", default="**", help="Which files to look at, as archive_pattern.")
 @click.option("--encoding", help="Encoding of text, as archive_encoding.")
 @click.option("--count", is_flag=True, help="Read the files whole and count what they hold.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from tap_mobile_engagement.archive import URL_VARIABLE
 from tap_mobile_engagement.commands.manifest import Manifest, Plan
 from tap_mobile_engagement.commands.parquet_files import (
     OF_RECORDS,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.commands.manifest import Entry
     from tap_mobile_engagement.commands.parquet_files import Outcome
 
-_URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"
 _FAIL_OR_SKIP = click.Choice(["fail", "skip"])
 
 
@@ -215,9 +215,9 @@ def main(url: str, output: str | None, streams: Sequence[str], **options: Any) -
     """
     install_log_redaction()
     if output is None:
-        url, output = os.environ.get(_URL_VARIABLE, ""), url
+        url, output = os.environ.get(URL_VARIABLE, ""), url
     if not url:
-        raise click.UsageError(f"Give URL and OUTPUT, or OUTPUT alone and set {_URL_VARIABLE}.")
+        raise click.UsageError(f"Give URL and OUTPUT, or OUTPUT alone and set {URL_VARIABLE}.")
     run = Run(
         Plan(url=url, output=Path(output), streams=frozenset(streams or BY_NAME), **options)
     )

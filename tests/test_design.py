@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -164,3 +167,49 @@ def test_a_file_fits_in_a_few_screens() -> None:
 
     # (the data types are one table)
     assert {name for name, count in lines.items() if count > 400} <= {"datatypes.py"}
+
+
+# Counts the functions of the package that are entered once for (nearly) every block.
+TRACE = """
+import json, sys
+from collections import Counter
+from tap_mobile_engagement.tap import TapMobileEngagement
+package, config, blocks = sys.argv[1:]
+entered = Counter()
+def note(frame, event, _):
+    code = frame.f_code
+    if event == "call" and code.co_filename.startswith(package) and "<" not in code.co_name:
+        entered[code.co_filename, code.co_qualname] += 1
+sys.setprofile(note)
+try:
+    TapMobileEngagement.cli(["--config", config], standalone_mode=False)
+finally:
+    sys.setprofile(None)
+    found = [name for name, count in entered.items() if count > 0.8 * int(blocks)]
+    print(json.dumps(found), file=sys.stderr)
+"""
+
+
+def test_a_block_passes_few_functions_in_few_files(tmp_path: Path) -> None:
+    event = {"timestamp": "2016-05-01T10:00:00.000Z", "sessionId": "b" * 32}
+    groups = [
+        {"deviceId": f"{k:032x}", "events": [{"name": f"n{i}", **event} for i in range(100)]}
+        for k in range(1_500)
+    ]
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    content = json.dumps(groups).encode()
+    (archive / "events").write_bytes(content)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"source": "archive", "container_url": archive.as_uri()}))
+
+    done = subprocess.run(
+        [sys.executable, "-c", TRACE, PACKAGE, config, str(len(content) // 65536)],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    found = json.loads(done.stderr.splitlines()[-1])
+    assert 5 < len(found) <= 15, found
+    assert len({file for file, _ in found}) <= 7

@@ -108,22 +108,26 @@ class RecordIds:
             (i for i, f in enumerate(data_type.fields) if f.name == data_type.group_key), 0
         )
         self._occurrences = Occurrences()
+        self._begins = False  # whether the next items are of another group
 
     def begin(self) -> None:
         """Begin with the rows of another file."""
-        self._occurrences.begin()
+        self._begins = True
 
     def of(self, contents: list[bytes], columns: Columns) -> list[bytes]:
         """The ids of some items, as 32 hex digits each."""
         digests = [*map(xxhash.xxh3_128_digest, contents, repeat(self._seed))]
         is_apart = columns.starts is not None and not columns.is_part
-        if not is_apart or len({*digests}) < len(digests):
+        if is_apart and len({*digests}) == len(digests):
+            self._begins = True
+        else:
+            if self._begins:
+                self._occurrences.begin()
+                self._begins = False
             keys = columns.values[self._key_at]
             for place, count in [*self._occurrences.of(digests, keys, columns.starts)]:
                 content = b"%b#%d" % (contents[place], count)
                 digests[place] = xxhash.xxh3_128_digest(content, self._seed)
-        else:
-            self._occurrences.begin()
         return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
 
 

@@ -16,6 +16,8 @@ KEPT := $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 # Where the tests, the demo and scripts/install_azurite.py look for tools.
 export TAP_TOOLS_DIR := $(abspath $(TOOLS))
+# Where it is set, each of the tests' many processes compiles all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 UV := $(TOOLS)/uv/bin/uv
 MELTANO := $(TOOLS)/meltano/bin/meltano

@@ -5,7 +5,8 @@ With an account each task has a container of its own. In a shared container:
 1. A blob whose name contains the task's id is the task's.
 2. Until names tell, one task of a data type runs at a time. Its blobs are those that are new in
    this run and hold that data type; in doubt a blob is read, to say what is wrong with it.
-3. With several apps only names count, because content can't tell apps apart.
+3. With several apps only names count, because content can't tell apps apart. Until a name has
+   told, one app at a time has tasks; a blob of a task that is not named after it ends that.
 4. A task of an earlier run whose blobs are not named after it is lost.
 """
 
@@ -19,9 +20,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.policy import ambiguous, task_lost
+from tap_mobile_engagement.api.policy import task_lost
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code, DataError, TapError
+from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all
 from tap_mobile_engagement.sources.base import Check, Part
 
@@ -98,9 +99,17 @@ class SharedStorage(TaskStorage):
         self.one_app = apps > 1
 
     def choose(self, export: PendingExport) -> None:
-        """The container; before the first task, what is in it already is noted."""
+        """The container; before the first task, what is in it already is noted.
+
+        Raises AMBIGUOUS_BLOBS if a task of another app left a blob that is not named after it.
+        """
         if self._settled is None:
             self._settled = {(blob.name, blob.etag) for blob in self._container.list()}
+        others = [e.key for e in self._latest.values() if e.key.app != export.key.app]
+        if self.one_app and others:
+            blobs = [*self._container.list()]
+            for other in others:
+                self._new(blobs, BY_NAME[other.data_type])
         export.container_url = self._task_url
         self._latest[export.key.data_type] = export
 
@@ -122,12 +131,7 @@ class SharedStorage(TaskStorage):
         if export.asked_at is None:
             self._settle_earlier(task, blobs, data_type)
             return ()
-        found = [blob for blob in self._unsettled(blobs) if self._may_hold(blob, data_type)]
-        if found and self._only_names_count:
-            raise ambiguous(
-                "the names of blobs don't tell which export task wrote them, as that of "
-                f"{found[0].name!r}"
-            )
+        found = self._new(blobs, data_type)
         if any(blob.size for blob in found):
             self._settle(found)
             return _parts(self._container, found)
@@ -151,13 +155,25 @@ class SharedStorage(TaskStorage):
         if self._settled is not None:  # else all of them are, before the first task
             self._settled.update((blob.name, blob.etag) for blob in blobs)
 
-    def _unsettled(self, blobs: Iterable[Blob]) -> list[Blob]:
+    def _new(self, blobs: Iterable[Blob], data_type: DataType) -> list[Blob]:
+        """What no task is known to have written; of several apps that is AMBIGUOUS_BLOBS."""
         settled = self._settled or ()
-        return [
+        found = [
             blob
             for blob in blobs
-            if (blob.name, blob.etag) not in settled and blob.name not in self._named
+            if (blob.name, blob.etag) not in settled
+            and blob.name not in self._named
+            and self._may_hold(blob, data_type)
         ]
+        if found and self._only_names_count:
+            raise SettingsError(
+                Code.AMBIGUOUS_BLOBS,
+                "several apps share a container, and the names of blobs don't tell which task "
+                f"wrote them, as that of {found[0].name!r}",
+                next_step="Set storage_connection_string, or give each app a container and a "
+                "run of its own",
+            )
+        return found
 
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
         """The blobs that are named after the task; without such names, those found before.

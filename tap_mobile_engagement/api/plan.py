@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from tap_mobile_engagement.api.policy import Intake, ambiguous, has_succeeded, later
+from tap_mobile_engagement.api.policy import Intake, has_succeeded, later
 from tap_mobile_engagement.api.progress import Summary
 from tap_mobile_engagement.api.tasks import (
     AT_WORK,
@@ -66,7 +66,7 @@ class Plan:
         timeout: How long a task may take, from its creation.
         one_at_a_time: Data types whose tasks could be mixed up, with each other or a similar
             data type's: the next one is created when the blobs of the last one are known.
-        one_app: Whether no task of a second app may be created yet.
+        one_app: Whether one app at a time may have tasks created.
         read_first: Data types whose tasks write over each other's blobs: the next one is
             created when the last one is read.
         notes: What the state has to be told, in order; the caller removes them.
@@ -80,9 +80,7 @@ class Plan:
     read_first: set[str] = field(default_factory=set)
     notes: deque[Note] = field(default_factory=deque)
     _exports: list[PendingExport] = field(default_factory=list)
-    _apps: dict[str, int] = field(default_factory=dict)  # in the order of the settings
-    _with_tasks: set[str] = field(default_factory=set)  # apps
-    _untold: str | None = None  # the app whose tasks failed before names told
+    _turn: str | None = None  # the app whose tasks are created while it is one at a time
     _reading: PendingExport | None = None
     _intake: Intake = field(default_factory=Intake)
     _put_off: Counter[Key] = field(default_factory=Counter)  # refused with nothing under way
@@ -91,9 +89,7 @@ class Plan:
 
     def add(self, exports: Iterable[PendingExport]) -> None:
         """Put exports at the end of the plan: what is added first is wanted first."""
-        for export in exports:
-            self._apps.setdefault(export.key.app, len(self._apps))
-            self._exports.append(export)
+        self._exports += exports
 
     def summary(self) -> Summary:
         """How far the tasks have come."""
@@ -138,7 +134,7 @@ class Plan:
         busy = {e.key.data_type for e in self._exports if self._is_in_the_way(e)}
         if self._reading:
             busy |= {self._reading.key.data_type} & self.read_first
-        app = self._first_app() if self.one_app else None
+        app = self._app_in_turn() if self.one_app else None
         candidates = []
         wakes = []
         for export in self._exports:
@@ -162,14 +158,12 @@ class Plan:
         is_unread = export.phase is Phase.READY and export.key.data_type in self.read_first
         return export.phase in AT_WORK or is_unread
 
-    def _first_app(self) -> str | None:
-        """The first app with anything to be done; no other one after one that has failed."""
-        apps = {export.key.app for export in self._exports if export.phase in TO_BE_DONE}
-        app = min(apps, key=self._apps.__getitem__, default=None)
-        if app and self._untold not in {None, app}:
-            what = f"the tasks of {self._untold} failed before the names of blobs told whose"
-            self._create_no_more(ambiguous(f"{what} they are"))
-        return app
+    def _app_in_turn(self) -> str | None:
+        """The app that had the first task, until it has nothing more to be done."""
+        apps = [export.key.app for export in self._exports if export.phase in TO_BE_DONE]
+        if self._turn not in apps:
+            self._turn = next(iter(apps), None)
+        return self._turn
 
     def _may_mix(self, data_type: str, busy: set[str]) -> bool:
         """Whether a task of it could be mixed up with one that is at work."""
@@ -186,7 +180,7 @@ class Plan:
     ) -> None:
         """Begin to poll a task: a new one after the first pause, an older one at once."""
         assert export.task is not None  # noqa: S101  (there is one to resume)
-        self._with_tasks.add(export.key.app)
+        self._turn = self._turn or export.key.app
         if export.is_second_look:  # it has ended; what it may have written late is looked for
             export.phase, export.written_at = Phase.WRITTEN, now - LOOK_AGAIN_FOR
             return
@@ -330,9 +324,6 @@ class Plan:
     def _give_up(self, export: PendingExport, error: TapError) -> None:
         """Let it fail; no later one is created any more, because it could not be read."""
         export.phase, export.error = Phase.FAILED, error
-        may_exist = error.code is Code.TASK_CREATION_UNCERTAIN
-        if may_exist or export.key.app in self._with_tasks:
-            self._untold = self._untold or export.key.app
         self._exports = [
             e for e in self._exports if e.key != export.key or e.phase is not Phase.DUE
         ]

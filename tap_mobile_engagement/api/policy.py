@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from tap_mobile_engagement.api.answers import one_line
 from tap_mobile_engagement.api.tasks import ExportTask, PendingExport, TaskState, known_state
-from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,16 +75,6 @@ def has_succeeded(
 def task_lost(what: str) -> RetryLaterError:
     """The error for a task that is gone, or whose blobs are: its range is exported again."""
     return RetryLaterError(Code.TASK_LOST, what, next_step=_AGAIN)
-
-
-def ambiguous(what: str) -> SettingsError:
-    """The error for several apps in one container whose blobs' names don't tell them apart."""
-    return SettingsError(
-        Code.AMBIGUOUS_BLOBS,
-        f"several apps share a container, and {what}",
-        next_step="Set storage_connection_string, or give each app a container and a run of "
-        "its own",
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport
 from tap_mobile_engagement.containers import Blob, FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.state import PartitionState
 from tests.api.invented import Odds, Service
 from tests.api.test_bookmarks import END_DAY, FIRST_DAY, KEYS, Target, run
 from tests.support.simulated import LeapingTime
@@ -201,6 +202,27 @@ def test_with_several_apps_content_tells_nothing(tmp_path: Path) -> None:
     assert "storage_connection_string" in str(caught.value)
 
 
+def test_a_task_of_a_second_app_is_not_created_beside_what_the_first_one_left(
+    tmp_path: Path,
+) -> None:
+    # Given a task of one app, which is over, but left a blob that is not named after it
+    scene = Scene(tmp_path, apps=2)
+    scene.begun()
+    second = pending(app="blog")
+    scene.storage.choose(second)  # (before it left one, it is as if it had never been)
+    scene.begun()
+    scene.write("some.json")
+
+    # when another app is to have one, the run ends before that.
+    with pytest.raises(SettingsError, match=r"some\.json") as caught:
+        scene.storage.choose(second)
+    assert caught.value.code is Code.AMBIGUOUS_BLOBS
+
+    # (what does not hold that data type is somebody else's)
+    (tmp_path / "some.json").write_bytes(TAGS)
+    scene.storage.choose(second)
+
+
 def test_blobs_that_a_later_task_wrote_over_are_lost(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     first = scene.begun()
@@ -302,16 +324,23 @@ class SharedService(Service):
 
     Attributes:
         names_tell: Whether blobs are named after their tasks.
+        broken_app: An app all of whose tasks fail.
         strangers: Blobs of somebody else: seconds from the start, data type, app.
     """
 
     names_tell: bool = True
+    broken_app: str | None = None
     strangers: list[tuple[float, str, str]] = field(default_factory=list)
     label = "container"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._began = self.now()
+
+    def get_task(self, app: str, task_id: str) -> ExportTask | None:
+        if app == self.broken_app:
+            self.tasks[task_id].state = "Failed"
+        return super().get_task(app, task_id)
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         del prefix
@@ -324,9 +353,10 @@ class SharedService(Service):
 
     def _blobs(self) -> Iterator[tuple[Blob, bytes]]:
         for task in self.tasks.values():
-            if task.state == "Succeeded" and self.now() >= task.blob_from:
+            data_type, app, _ = task.what.split(" ")
+            is_written = task.state == "Succeeded" and self.now() >= task.blob_from
+            if is_written and app != self.broken_app:
                 plain = task.id if self.names_tell else sha256(task.id.encode()).hexdigest()
-                data_type, app, _ = task.what.split(" ")
                 content = content_of(data_type, app, task.what)
                 yield Blob(f"{plain}.json", len(content), "1", task.blob_from), content
         for number, (seconds, data_type, app) in enumerate(self.strangers):
@@ -362,7 +392,7 @@ strangers = st.lists(
 kills = st.lists(st.tuples(st.integers(1, 16), st.integers(1, 30)), max_size=2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 1_000_000),
     odds=st.builds(
@@ -372,6 +402,8 @@ kills = st.lists(st.tuples(st.integers(1, 16), st.integers(1, 30)), max_size=2)
         blob_late=st.sampled_from([0.0, 0.5]),
     ),
     names_tell=st.booleans(),
+    broken_app=st.sampled_from([None, None, "blog", "shop"]),
+    known=st.sets(st.sampled_from(KEYS)),
     strangers=strangers,
     kills=kills,
 )
@@ -380,18 +412,32 @@ def test_no_record_of_one_app_ever_comes_out_under_the_name_of_another(
     seed: int,
     odds: Odds,
     names_tell: bool,
+    broken_app: str | None,
+    known: set[Key],
     strangers: list[tuple[float, str, str]],
     kills: list[tuple[int, int]],
 ) -> None:
-    # Given two apps and one container, strangers that write to it, and runs that are killed
+    # Given two apps and one container, tasks of an earlier run, strangers that write to the
+    # container, and runs that are killed
     clock = LeapingTime()
     service = SharedService(
-        seed, clock.now, odds, names_tell=names_tell, strangers=sorted(strangers)
+        seed,
+        clock.now,
+        names_tell=names_tell,
+        broken_app=broken_app,
+        strangers=sorted(strangers),
     )
     container: Any = service
     target = Owners()
+    for key in sorted(known):
+        window = WEEK if BY_NAME[key.data_type].historical else None
+        export = PendingExport(key, window)
+        task = service.create_task(export, {"description": "of an earlier run"})
+        PartitionState(target.state[key]).remember_task(export.entry(task, clock.now()))
+    service.odds = odds
 
-    def once(limit: int, killed_after: int = 1_000_000) -> None:
+    def once(limit: int, killed_after: int = 1_000_000) -> set[str]:
+        before = len(service.tasks)
         storage = SharedStorage(container, URL, apps=2)
         run(
             target,
@@ -402,22 +448,23 @@ def test_no_record_of_one_app_ever_comes_out_under_the_name_of_another(
             killed_after=killed_after,
             storage=storage,
         )
+        return {task.what.split(" ")[1] for task in [*service.tasks.values()][before:]}
 
     # when they run, each record is held against its app (in Owners),
-    for limit, killed_after in kills:
-        once(limit, killed_after)
+    runs = [once(limit, killed_after) for limit, killed_after in kills]
     service.odds = Odds()
-    for _ in range(3):
-        once(4)
+    runs += [once(4) for _ in range(3)]
 
     # and in the end all is out where names tell; else it fails before a second app's task.
-    if names_tell and strangers:  # one of them may be taken for what a task wrote: no records
-        assert {*target.failures.values()} <= {Code.AMBIGUOUS_BLOBS}
-    elif names_tell:
-        assert target.failures == {}
-        for key in KEYS:
-            if BY_NAME[key.data_type].historical:
-                assert len(target.days[key]) == (END_DAY - FIRST_DAY).days
+    if not names_tell:
+        assert {*target.failures.values()} <= {Code.AMBIGUOUS_BLOBS, Code.TASK_FAILED}
+        assert Code.AMBIGUOUS_BLOBS in target.failures.values()
+        assert broken_app or all(len(apps) <= 1 for apps in runs)
+    elif strangers:  # one of them may be taken for what a task wrote: no records
+        assert {*target.failures.values()} <= {Code.AMBIGUOUS_BLOBS, Code.TASK_FAILED}
     else:
-        assert {*target.failures.values()} == {Code.AMBIGUOUS_BLOBS}
-        assert {task.what.split(" ")[1] for task in service.tasks.values()} == {"blog"}
+        failed = {key: Code.TASK_FAILED for key in KEYS if key.app == broken_app}
+        assert target.failures == failed
+        for key in KEYS:
+            if BY_NAME[key.data_type].historical and key not in failed:
+                assert len(target.days[key]) == (END_DAY - FIRST_DAY).days

@@ -88,12 +88,24 @@ def test_no_task_of_a_second_app_is_created_while_names_do_not_tell() -> None:
     assert head.error.where["app"] == "blog"
 
 
-@pytest.mark.parametrize("has_task", [True, False])
-def test_a_second_app_gets_no_task_after_those_of_the_first_failed(*, has_task: bool) -> None:
-    # Given two apps in one container, of which the names of blobs told nothing so far
+def two_apps_in_one_container(*, with_task: str | None = None) -> Plan:
+    """A plan for two apps before a name has told; a state names a task of one of them."""
     plan = Plan(limit=9, schedule=SCHEDULE, one_app=True)
+    window = Window(FIRST_DAY, END_DAY)
     for app in ("shop", "blog"):
-        plan.add([PendingExport(Key("events", app), Window(FIRST_DAY, END_DAY))])
+        task = TaskEntry(id="t1", created=START, start=window.start, end=window.end)
+        plan.add(
+            [PendingExport(Key("events", app), window, task=task if app == with_task else None)]
+        )
+    for export in plan.to_resume:
+        plan.resume(export, START)
+    return plan
+
+
+@pytest.mark.parametrize("has_task", [True, False])
+def test_an_app_that_fails_leaves_the_next_one_its_turn(*, has_task: bool) -> None:
+    # Given two apps in one container, of which the names of blobs told nothing so far
+    plan = two_apps_in_one_container()
     first = plan.next_action(START)
     assert isinstance(first, PendingExport)
 
@@ -102,12 +114,26 @@ def test_a_second_app_gets_no_task_after_those_of_the_first_failed(*, has_task: 
         plan.created(first, Service(iter([])).create(first), START)
     plan.failed(first, RetryLaterError(Code.SERVICE_UNAVAILABLE, "it is down"), START)
 
-    # then the second app fails before its task is created, unless it would be the only one.
-    action = plan.next_action(START)
-    head = plan.head(Key("events", "blog"))
-    assert head is not None
-    assert action is (None if has_task else head)
-    assert (head.error and head.error.code) == (Code.AMBIGUOUS_BLOBS if has_task else None)
+    # then the second one gets its task.
+    assert plan.head(Key("events", "shop")) is first
+    assert plan.next_action(START) is plan.head(Key("events", "blog"))
+
+
+def test_the_app_of_a_task_that_the_state_names_has_the_first_turn() -> None:
+    # Given two apps in one container, and a task of the second one from an earlier run
+    plan = two_apps_in_one_container(with_task="blog")
+    blog = plan.head(Key("events", "blog"))
+    assert blog is not None
+
+    # when it gets lost, and another task has to take its place
+    assert isinstance(plan.next_action(START), datetime)
+    plan.failed(blog, RetryLaterError(Code.TASK_LOST, "it is gone"), START)
+    wait = plan.next_action(START)
+
+    # then that is the next one to be created: no task of the first app comes before it.
+    assert isinstance(wait, datetime)
+    assert plan.next_action(wait) is blog
+    assert blog.phase is Phase.CREATING
 
 
 def test_a_task_that_a_state_dates_in_the_future_is_not_watched_for_ever() -> None:

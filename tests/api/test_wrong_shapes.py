@@ -1,6 +1,6 @@
 """Answers and states of every wrong shape: an error with a code, and never a traceback.
 
-python -m tests.api.test_wrong_shapes 10000     as many seeds, instead of the few here
+python -m tests.api.test_wrong_shapes 500 10000     other seeds than the few here
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def test_states_of_every_wrong_shape_are_errors_with_a_code() -> None:
 if __name__ == "__main__":
     began = datetime.now(UTC)
     failures = 0
-    for number in range(int(sys.argv[1])):
+    for number in range(*map(int, sys.argv[1:])):
         try:
             ask_for_everything(number)
             take_a_state(number)

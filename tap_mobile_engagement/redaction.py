@@ -46,12 +46,16 @@ _JSON_SHAPES = re.compile(
     )
     """
 )
-# A character as URLs (encoded once or more often), HTML, JSON and Python write it.
+# A character, or a byte of it, as URLs (encoded once or more often), HTML, JSON, JavaScript and
+# Python write it. UTF-16 takes two units for some.
 _ESCAPE = re.compile(
-    r"""(?x)
-      % (?:25)* (?P<url> [0-9a-fA-F]{2})
+    r"""(?ax)
+      (?: % (?:25)* | \\++ x ) (?P<byte> [0-9a-fA-F]{2})
+    | \\++ u (?P<utf_16> [dD][89abAB][0-9a-fA-F]{2} \\++ u [dD][c-fC-F][0-9a-fA-F]{2}
+                       | [0-9a-fA-F]{4})
+    | \\++ U (?P<utf_32> 00 (?: 0[0-9a-fA-F] | 10 ) [0-9a-fA-F]{4})
     | & (?:amp;)* (?P<html> \#[0-9]{1,7} | \#[xX][0-9a-fA-F]{1,6} | [a-z]{2,6}) ;
-    | \\++ (?: u (?P<json> [0-9a-fA-F]{4}) | x (?P<byte> [0-9a-fA-F]{2}) | (?P<space> [nrt]))?
+    | \\++ (?P<space> [nrt])?
     """
 )
 _MOST_ENCODINGS = 4  # encodings within one another that are undone
@@ -144,16 +148,17 @@ def _decoded(text: str) -> tuple[str, list[int]]:
 def _unescaped(found: re.Match[str]) -> str:
     digits = found[found.lastgroup] if found.lastgroup else ""
     match found.lastgroup:
-        case "url" | "byte":
+        case "byte":
             return chr(int(digits, 16))
-        case "json":
+        case "utf_16":
+            units = "".join(re.findall("[0-9a-fA-F]{4}", digits))
+            character = bytes.fromhex(units).decode("utf-16-be", "surrogatepass")
+        case "utf_32":
             character = chr(int(digits, 16))
         case "html":
             character = html.unescape(f"&{digits};")
-        case "space":
-            return " "
         case _:
-            character = digits
+            return " " if digits else ""
     return character.encode("utf-8", "surrogatepass").decode("latin-1")
 
 

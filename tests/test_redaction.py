@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # With all that encodings change: as a base64 signature, a client secret and worse have it.
-SECRET = "ab+cd/ef==&g'h\"i\\j é<k>~"
+SECRET = "ab+cd/ef==&g'h\"i\\j é😀<k>~"
 UNKNOWN = "bm9ib2R5K3JlZ2lzdGVyZWQ/dGhpcw=="
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
@@ -58,6 +58,8 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "URL twice, lower case": lambda s: _lower_escapes(quote(quote(s, safe=""), safe="")),
     "URL three times": lambda s: quote(quote(quote(s, safe=""), safe=""), safe=""),
     "JSON of a web framework": lambda s: _escaped(json.dumps(s), "&<>'+=", "\\u{:04x}"),
+    "JSON in upper case": lambda s: re.sub("(?<=u)....", lambda u: u[0].upper(), json.dumps(s)),
+    "Python in ASCII": lambda s: s.encode("unicode_escape").decode().replace(r"\xe9", "é"),
     "JSON in JSON": lambda s: json.dumps(json.dumps(s)),
     "HTML by number": lambda s: _escaped(s, "&<>'\"+=/", "&#{};"),
     "HTML in hexadecimal": lambda s: _escaped(s, "&<>'\"+=/", "&#x{:X};"),

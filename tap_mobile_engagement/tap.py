@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -35,6 +35,7 @@ from tap_mobile_engagement.inputs import (
 )
 from tap_mobile_engagement.output.batch_files import batch_config
 from tap_mobile_engagement.output.lines import MessageWriter
+from tap_mobile_engagement.reading.rejects import check_dead_letter_path
 from tap_mobile_engagement.redaction import install_log_redaction
 from tap_mobile_engagement.settings import (
     ALL_SETTINGS,
@@ -44,10 +45,11 @@ from tap_mobile_engagement.settings import (
     map_failed,
     parse,
 )
+from tap_mobile_engagement.sources.base import Check
 from tap_mobile_engagement.streams import ExportStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from types import FrameType
 
     from click import Command, Context, Option, Parameter
@@ -146,7 +148,7 @@ class TapMobileEngagement(Tap):
             return
         with self._ended_by_signal():
             source = self.source
-            for check in source.checks():
+            for check in self._checks():
                 check.run()
             try:
                 for stream in self.streams.values():
@@ -163,6 +165,13 @@ class TapMobileEngagement(Tap):
             finally:
                 source.close()
         self.failures.end()
+
+    def _checks(self) -> Sequence[Check]:
+        checks = self.source.checks()
+        path = self.settings.dead_letter_path
+        if path is None or self.settings.bad_records != "skip":
+            return checks
+        return Check("the dead letter file", partial(check_dead_letter_path, path)), *checks
 
     def _come_to_rest(self, source: ExportSource) -> None:
         """End the work in the background, and note in the state what came of it."""
@@ -183,7 +192,7 @@ class TapMobileEngagement(Tap):
         Streams that are off stay off: the SDK would sync them, with no field in their schema.
         """
         with self._ended_by_signal():
-            report_checks(self.source.checks())
+            report_checks(self._checks())
             tested = [each for each in streams or self.streams.values() if each.selected]
             return super().run_sync_dry_run(dry_run_record_limit, tested)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
 from os import SEEK_END
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from tap_mobile_engagement.errors import Code, DataError, SettingsError
+from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.values import BadValue, check_nested
 
 if TYPE_CHECKING:
@@ -87,19 +89,36 @@ class BadRecords:
                 self._file = _opened(self._path)
             _write_all(self._file, line + b"\n")
         except OSError as error:
-            raise SettingsError(
-                Code.BAD_SETTING,
-                f"the dead letter file {self._path} can't be written: {error.strerror}",
-                next_step="Make room there, or set dead_letter_path to a file in a folder that "
-                "is there",
-                stream=self._stream,
-            ) from None
+            raise _not_writable(str(self._path), error).at(stream=self._stream) from None
 
     def close(self) -> None:
         """Close the dead letter file."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def check_dead_letter_path(path: str) -> None:
+    """Raise BAD_SETTING if dead letters can't be written there; make no file."""
+    try:
+        try:
+            mode = Path(path).stat().st_mode
+        except FileNotFoundError:
+            TemporaryFile(dir=Path(path).resolve().parent).close()
+            return
+        file = open_private(path, os.O_WRONLY | os.O_APPEND)
+        if not stat.S_ISFIFO(mode):  # the reader of a pipe would take that for the end
+            os.close(file)
+    except OSError as error:
+        raise _not_writable(path, error) from None
+
+
+def _not_writable(path: str, error: OSError) -> TapError:
+    return SettingsError(
+        Code.BAD_SETTING,
+        f"the dead letter file {path} can't be written: {error.strerror}",
+        next_step="Make room there, or set dead_letter_path to a file in a folder that exists",
+    )
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tap_mobile_engagement.errors import Code, DataError, SettingsError
 from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.rejects import BadRecords
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tap_mobile_engagement.reading.rejects import BadRecords, check_dead_letter_path
 
 
 def letters(path: Path) -> list[dict[str, Any]]:
@@ -156,6 +154,60 @@ def test_a_dead_letter_file_that_cannot_be_written_is_a_wrong_setting(tmp_path: 
 
     assert caught.value.code is Code.BAD_SETTING
     assert str(path) in str(caught.value)
+
+
+def kinds_of_paths(folder: Path) -> dict[str, Path]:
+    """Where dead letters can't go, by what is there."""
+    os.mkfifo(folder / "pipe")  # which is never read
+    (folder / "broken link").symlink_to(folder / "missing" / "file")
+    (folder / "link to itself").symlink_to(folder / "link to itself")
+    (folder / "file").touch()
+    return {
+        "folder": folder,
+        "pipe": folder / "pipe",
+        "missing folder": folder / "missing" / "file",
+        "file for a folder": folder / "file" / "file",
+        "broken link": folder / "broken link",
+        "link to itself": folder / "link to itself",
+        "long name": folder / ("x" * 300),
+        "system's folder": Path("/proc/file"),
+    }
+
+
+PATHS = [
+    *("folder", "pipe", "missing folder", "file for a folder", "broken link", "link to itself"),
+    *("long name", "system's folder"),
+]
+
+
+@pytest.mark.parametrize("kind", PATHS)
+def test_a_path_that_takes_no_dead_letters_is_refused_before(tmp_path: Path, kind: str) -> None:
+    path = kinds_of_paths(tmp_path)[kind]
+
+    with pytest.raises(SettingsError, match="dead_letter_path") as caught:
+        check_dead_letter_path(str(path))
+
+    assert caught.value.code is Code.BAD_SETTING
+    assert str(path) in str(caught.value)
+
+
+def test_a_path_that_takes_dead_letters_is_left_as_it_is(tmp_path: Path) -> None:
+    # Given paths without a file, a link to one, a file, and a pipe with a reader
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    (tmp_path / "old").write_bytes(b"{}\n")
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    before = sorted(tmp_path.iterdir())
+
+    for name in ("new", "link", "old", "pipe"):
+        check_dead_letter_path(str(tmp_path / name))
+
+    # then no file is made or changed, and the reader of the pipe still waits.
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "old").read_bytes() == b"{}\n"
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 1)
+    os.close(reader)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])

@@ -40,6 +40,11 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "AUTH_FAILED",
         "Check tenant_id, client_id and client_secret",
     ),
+    "no folder for dead letters": (
+        {"bad_records": "skip", "dead_letter_path": "/nowhere/at/all.ndjson"},
+        "BAD_SETTING",
+        "dead_letter_path",
+    ),
     "an unknown tenant": ({"tenant_id": "nobody.example"}, "AUTH_FAILED", "tenant_id"),
 }
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.elements import decode_lenient
+from tap_mobile_engagement.reading.records import check_cost
+from tap_mobile_engagement.reading.values import BadValue
 from tap_mobile_engagement.redaction import redact
 
 if TYPE_CHECKING:
@@ -57,11 +59,13 @@ class Answer:
     def json(self) -> Any:
         """Decode the content as elements are, but replace nothing; raises BAD_ANSWER."""
         try:
+            check_cost(self.body)
             return decode_lenient(self.body.removeprefix(BOM_UTF8))
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            reason = f"{error}" if isinstance(error, BadValue) else "it is no JSON"
             raise DataError(
                 Code.BAD_ANSWER,
-                f"the answer is not JSON: {self.extract()!r}",
+                f"the answer can't be read, because {reason}: {self.extract()!r}",
                 next_step="Check that the URL in the settings points to the service itself,"
                 " not to a proxy or a sign-in page",
                 **self.where,

@@ -14,7 +14,7 @@ import requests
 from tap_mobile_engagement.api.answers import one_line
 from tap_mobile_engagement.api.auth import BearerAuth, TokenProvider
 from tap_mobile_engagement.api.http import creation_uncertain
-from tap_mobile_engagement.api.tasks import ExportTask
+from tap_mobile_engagement.api.tasks import ExportTask, plain_id
 from tap_mobile_engagement.background import map_in_order
 from tap_mobile_engagement.errors import (
     Code,
@@ -129,7 +129,11 @@ class ServiceClient:
             return None
         if not answer.ok:
             raise _refused(answer).at(app=app, task=task_id)
-        return self._task(answer)
+        task = self._task(answer)
+        if plain_id(task.id) != plain_id(task_id):
+            what = f"the service was asked for an export task, and answered about {task.id}"
+            raise DataError(Code.BAD_ANSWER, what).at(app=app, task=task_id)
+        return task
 
     def list_tasks(self, app: str) -> Iterator[Any]:
         """All export tasks that the service lists, newest first, as they come."""

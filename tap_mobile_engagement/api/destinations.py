@@ -21,6 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.api.policy import task_lost
+from tap_mobile_engagement.api.tasks import plain_id
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all
@@ -264,10 +265,10 @@ class AccountStorage(TaskStorage):
 
 
 def _named_after(task_id: str, blobs: Iterable[Blob]) -> list[Blob]:
-    plain = task_id.replace("-", "").lower()
+    plain = plain_id(task_id)
     if len(plain) < _SHORTEST_ID:
         return []
-    return [blob for blob in blobs if plain in blob.name.replace("-", "").lower()]
+    return [blob for blob in blobs if plain in plain_id(blob.name)]
 
 
 def _parts(container: Container, blobs: Iterable[Blob]) -> tuple[Part, ...]:

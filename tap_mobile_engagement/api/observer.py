@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum, auto
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.api.progress import new_progress
@@ -34,7 +34,7 @@ class What(Enum):
     UNKNOWN_STATE = auto()  # the state
     SUCCEEDED = auto()
     FAILED = auto()  # the error, where the task is tried again
-    EMPTY = auto()
+    EMPTY = auto()  # what it counts as
     REFUSED = auto()  # what the service said
     READING = auto()
     READ = auto()
@@ -42,10 +42,7 @@ class What(Enum):
 
 _TASK = "app {app}: export task {task}"
 _UNKNOWN = "is in state {detail!r}, which is unknown; it is watched until its time is up"
-_EMPTY = (
-    "succeeded, but there is no content of it: its range counts as empty, and the next run "
-    "looks once more"
-)
+_EMPTY = "succeeded, but there is no content of it: {detail}"
 _LINES = {
     What.CREATED: (logging.INFO, f"{_TASK} created: {{detail}}"),
     What.RESUMED: (logging.INFO, "app {app}: taking up export task {task} ({data_type})"),
@@ -132,8 +129,14 @@ class Observer:
                 return
             try:
                 picture = self._timeline.svg(self._now())
-                Path(self._timeline_path).write_text(picture, encoding="utf-8")
+                with open(self._timeline_path, "wb", opener=_open_at_once) as file:
+                    file.write(picture.encode())
             except OSError as error:
                 log.warning(
                     "The timeline could not be written to %s: %s", self._timeline_path, error
                 )
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """The opener of a file; a pipe without a reader is refused, not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)

@@ -64,6 +64,11 @@ def known_state(text: str) -> TaskState | None:
     return _STATES.get(text.strip().casefold())
 
 
+def plain_id(task_id: str) -> str:
+    """The id of a task as it is compared: without dashes, whatever its case."""
+    return task_id.replace("-", "").casefold()
+
+
 class ExportTask(Struct, frozen=True, kw_only=True):
     """An export task as the service describes it; :func:`known_state` reads its ``state``.
 

@@ -264,8 +264,7 @@ class RecordReader:
 def _decoded(text: bytes) -> tuple[Any, bool, str]:
     """A decoded element or item, whether it was repaired, and why it is none."""
     try:
-        if len(text) > LARGE:
-            _check_cost(text)
+        check_cost(text)
         return *decode_element(text), ""
     except RecursionError:
         return None, False, TOO_DEEP
@@ -275,10 +274,13 @@ def _decoded(text: bytes) -> tuple[Any, bool, str]:
         return None, False, f"it is no JSON: {error}"
 
 
-def _check_cost(text: bytes) -> None:
+def check_cost(text: bytes) -> None:
+    """Raise BadValue for JSON that would take too much memory when it is decoded."""
+    if len(text) <= LARGE:
+        return
     if len(text) > MAX_ITEM_SIZE:
         raise BadValue(f"it has more than {MAX_ITEM_SIZE} bytes")
     if sum(map(text.count, (b",", b"{", b"["))) > MAX_ITEM_VALUES:
-        marks = (1 for token in TOKENS.finditer(text) if token[0] in b",{[")
-        if sum(marks) > MAX_ITEM_VALUES:
+        marks = (True for token in TOKENS.finditer(text) if token[0] in b",{[")
+        if any(islice(marks, MAX_ITEM_VALUES, None)):
             raise BadValue(f"it has more than {MAX_ITEM_VALUES} values")

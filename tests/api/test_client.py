@@ -1,7 +1,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
@@ -242,6 +242,20 @@ class TestReading:
 
     def test_a_missing_task_is_none(self) -> None:
         assert client_of(FakeService(Reply(404))).get_task("shop", TASK_ID) is None
+
+    def test_another_task_than_the_one_asked_for_is_no_answer(self) -> None:
+        other = Reply(content=task_json("Succeeded", task_id=TASK_ID[:-1] + "2"))
+
+        error = failing(FakeService(other), "get_task", TASK_ID)
+
+        assert error.code is Code.BAD_ANSWER
+        assert error.where["task"] == TASK_ID
+
+    @pytest.mark.parametrize("change", [str.upper, lambda text: text.replace("-", "")])
+    def test_an_id_is_the_same_in_another_spelling(self, change: Callable[[str], str]) -> None:
+        service = FakeService(Reply(content=task_json("Started", task_id=change(TASK_ID))))
+
+        assert client_of(service).get_task("shop", TASK_ID) is not None
 
     def test_a_missing_device_is_none(self) -> None:
         assert client_of(FakeService(Reply(404))).get_device("shop", "d1") is None

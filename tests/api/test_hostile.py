@@ -136,6 +136,16 @@ def test_a_stop_ends_an_answer_that_trickles() -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("item", [b"{}", b"[]", b'"",', b'{"":', b"0,"])
+def test_an_answer_holds_no_more_values_than_memory_can_take(item: bytes) -> None:
+    body = b'{"value": [' + item * (MEGABYTE // len(item))
+
+    with pytest.raises(DataError, match="more than 200000 values") as caught:
+        Answer(200, {}, body).json()
+
+    assert caught.value.code is Code.BAD_ANSWER
+
+
 FILLERS = ["<", " ", '"', "<script", "<script>", "</", "<!--", "&", "&#", "<head ", "&#9", "\\"]
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
+
+import pytest
 
 from tap_mobile_engagement.api.observer import Observer, What
 
@@ -10,8 +13,6 @@ from .fakes import pending
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -96,9 +97,11 @@ def test_what_happens_without_a_task_has_no_bar(tmp_path: Path) -> None:
     assert drawn.bars == {}
 
 
+@pytest.mark.parametrize("kind", ["missing folder", "pipe"])
 def test_a_picture_that_can_not_be_written_is_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    Drawn(tmp_path / "no" / "folder").observer.close()
+    os.mkfifo(tmp_path / "timeline.svg")  # which is never read
+    Drawn(tmp_path / "no" / "folder" if kind == "missing folder" else tmp_path).observer.close()
 
     assert "could not be written" in caplog.text

@@ -151,4 +151,5 @@ def test_an_export_that_wrote_nothing_is_looked_for_a_minute_then_it_is_empty(
     assert (time.now() - started).total_seconds() >= 60
     assert bookmark(messages.state, "events") == "2016-04-24T00:00:00Z"
     warnings = [record.getMessage() for record in caplog.records]
-    assert any("(events)" in text and "counts as empty" in text for text in warnings)
+    assert any("(events)" in text and "looks once more" in text for text in warnings)
+    assert any("(push_feedback)" in text and "retires no row" in text for text in warnings)

@@ -24,11 +24,13 @@ MOST_SHOWN = 10_000
 """Characters of a text in a log; the rest is cut."""
 
 _VALUE = r"""[^\s&;"'<>,)\]}\\]+"""
+_ELLIPSIS = r"\xe2\x80\xa6[.]?"  # in UTF-8: what stands for a secret in an example
 _SHAPES = re.compile(
     rf"""(?aix)
       (?<![a-z0-9_])
       (?: sig | signature | client_secret | access_token | refresh_token | assertion
-        | AccountKey | SharedAccessSignature ) = ["']? (?P<parameter> {_VALUE})
+        | AccountKey | SharedAccessSignature ) = ["']?
+        (?! {_ELLIPSIS} (?! {_VALUE} )) (?P<parameter> {_VALUE})
     | \b (?: Bearer | Basic | SharedKey (?:Lite)? ) [\s+]{{1,9}} (?P<header> {_VALUE})
     | :// [^\s/?\#@:]{{0,200}} : (?! [0-9]{{1,5}} [/?\#])
       (?P<password> [^\s"'<>@]{{0,200}} (?: @ [^\s"'<>@/?\#]{{0,200}} )*) @

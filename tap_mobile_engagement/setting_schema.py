@@ -20,6 +20,8 @@ MOST = 1_000_000_000
 """The highest number: of anything that is counted. As minutes it still fits a time span."""
 
 _MOST_SHOWN = 200  # characters of a wrong value
+# The SDK reads a fraction as a Decimal; users write 7.5.
+_DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
 # The path of a folder holds no secret, and messages name it.
 _FOLDER = re.compile(r"\s*(file:.*|(?!\w\w+:)[^?=]*)", re.DOTALL)
 _WORDS = {
@@ -95,8 +97,8 @@ class Setting:
                 reason = f"must be an object: {error}"
         # What is in an object may be secret: credentials of a storage, values for stream maps.
         is_hidden = self.secret or self.kind == "object"
-        shown = "" if is_hidden else f", not {repr(value)[:_MOST_SHOWN]}"
-        raise self.wrong(f"{reason}{shown}")
+        written = _DECIMAL.sub(r"\1", repr(value))[:_MOST_SHOWN]
+        raise self.wrong(reason if is_hidden else f"{reason}, not {written}")
 
     def _typed(self, value: Any) -> Any:
         if self.schema.get("format") == "date":

@@ -217,6 +217,8 @@ def test_a_secret_is_masked_by_its_shape(shape: str) -> None:
     [
         (SAS.format("abc%3D"), SAS.format(MASK)),
         (ACCOUNT.format("abc=="), ACCOUNT.format(MASK)),
+        (SAS.format("…abc"), SAS.format(MASK)),
+        (SAS.format("….abc"), SAS.format(MASK)),
         ('{"access_token": "abc", "expires_in": "3599"}', None),
         ("grant_type=x&client_secret=abc&resource=r", None),
     ],
@@ -231,6 +233,8 @@ def test_what_stands_around_a_secret_is_kept(text: str, clean: str | None) -> No
         "",
         "https://acct.blob.core.windows.net/c/b.json?sv=2015-04-05&sp=rl&se=2016-05-01",
         "the SAS has no sig; write it as ?sv=…&sp=rl",
+        f"Write it like this: {SAS.format('…')}.",
+        "?sv=…&sig=…. Or AccountName=…;AccountKey=…",
         "design=blue&signal=5&assign=x",
         "tokens: 5 records, token_type=gcm",
         '{"device_id": "d1", "token": "APA91b"}',

@@ -250,15 +250,25 @@ def test_a_wrong_value_gives_one_message_with_name_and_example(name: str, value:
     message = str(error)
     assert error.code is Code.BAD_SETTING
     assert message.startswith(f"BAD_SETTING: the setting {name} ")
-    assert f"Write it like this: {name}: {_without_signature(setting.example)}" in message
+    assert f"Write it like this: {name}: {setting.example}" in message
     assert "\n" not in message
     if not setting.secret:
-        assert repr(value)[:200] in error.what
+        written = str(value) if isinstance(value, Decimal) else repr(value)
+        assert f", not {written[:200]}" in error.what
 
 
-def _without_signature(example: str) -> str:
-    """An example as messages show it: what looks like a secret is masked even there."""
-    return example.replace("sig=…", "sig=***").replace("AccountKey=…", "AccountKey=***")
+@pytest.mark.parametrize(
+    ("name", "value", "written"),
+    [
+        ("window_days", Decimal("7.5"), "7.5"),
+        ("lookback_days", Decimal("-1E+400"), "-1E+400"),
+        ("app_names", [Decimal("7.5"), "a"], "[7.5, 'a']"),
+    ],
+)
+def test_a_fraction_is_shown_as_it_was_written(name: str, value: Any, written: str) -> None:
+    (error,) = errors_of({**API, name: value})
+
+    assert error.what.endswith(f", not {written}")
 
 
 @pytest.mark.parametrize(

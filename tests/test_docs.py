@@ -261,7 +261,7 @@ def test_a_variant_of_the_hub_entry_says_what_the_entry_says() -> None:
     ((_, hub),) = definitions()[1:]
     (variant,) = hub["variants"]
 
-    assert {**hub, **variant, "name": hub["name"], "select": None} == {**hub, "select": None}
+    assert {**hub, **variant} == hub
     assert variant["name"] == hub["variant"]
     assert hub["pip_url"] == f"git+{REPOSITORY}"
 

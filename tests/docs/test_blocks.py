@@ -166,7 +166,7 @@ def test_the_same_streams_are_off_in_every_definition() -> None:
     (variant,) = hub["variants"]
 
     (ours,) = _project()["plugins"]["extractors"]
-    assert ours["select"] == shown["select"] == variant["select"]
+    assert ours["select"] == shown["select"] == variant["select"] == hub["select"]
 
 
 def test_the_state_that_is_shown_is_taken_up(simulator: Simulator, folder: Path) -> None:

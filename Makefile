@@ -39,7 +39,7 @@ help: ## list the targets
 
 .PHONY: test
 test: setup lint types ## lint, types, and all tests, with Azurite, PostgreSQL and Meltano
-	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: $(ENVIRONMENT) ## the tests that need no server

@@ -28,6 +28,21 @@ settings.register_profile(
 settings.load_profile("unhurried")
 
 
+# Tests that wait for programs, installations and servers, some for a minute.
+_LONG = {"packaging", "meltano", "snowflake", "targets", "postgres", "azurite"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long tests begin first, so that no worker is alone with one at the end.
+
+    What is built and installed once stays with one worker.
+    """
+    items.sort(key=lambda item: not {mark.name for mark in item.iter_markers()} & _LONG)
+    for item in items:
+        if item.get_closest_marker("packaging"):
+            item.add_marker(pytest.mark.xdist_group("packaging"))
+
+
 @pytest.fixture(autouse=True)
 def forget_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Secrets that a test makes known are masked in this test alone, not in those behind it."""

@@ -32,6 +32,7 @@ settings.load_profile("unhurried")
 _LONG = {"packaging", "meltano", "snowflake", "targets", "postgres", "azurite"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the long tests begin first, so that no worker is alone with one at the end.
 

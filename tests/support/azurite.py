@@ -279,6 +279,7 @@ def https_azurite(_https_azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> A
     return _https_azurite
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that asks for the server, so that `-m "not azurite"` leaves them out."""
     for item in items:

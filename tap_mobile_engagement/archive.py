@@ -24,7 +24,6 @@ from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import Compression, Encoding
 from tap_mobile_engagement.reading.layouts import Format
-from tap_mobile_engagement.reading.names import list_names, plain
 from tap_mobile_engagement.reading.parts import read_part
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
@@ -42,11 +41,9 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.containers import Blob
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.batch import Batch
+    from tap_mobile_engagement.reading.parts import Part
 
-    Part = tuple[int, int]
-    """Where a part of a file begins and ends, in bytes."""
-
-__all__ = ["URL_VARIABLE", "Archive", "BadRecord", "File", "FileReader"]
+__all__ = ["URL_VARIABLE", "Archive", "BadRecord", "File"]
 
 URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"
 """The environment variable with the URL, where a command or Spark is given none."""
@@ -98,7 +95,7 @@ class Archive:
         credential: TokenCredential | None = None,
         attend: Callable[[], object] = lambda: None,
     ) -> None:
-        self.app_name = app_name
+        self.app_name = app_name or ""
         self.encoding = encoding
         self.rules = Rules(
             pattern,
@@ -170,7 +167,7 @@ class Archive:
         Raises TapError for what is wrong with the file or its container, behind all records
         that come before the damage.
         """
-        for batch in self._reader(file, on_bad_record).batches():
+        for batch in self._batches(file, on_bad_record):
             yield from batch.dictionaries()
 
     def batches(
@@ -192,7 +189,7 @@ class Archive:
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
-        yield from arrow.record_batches(self._reader(file, on_bad_record, part).batches())
+        yield from arrow.record_batches(self._batches(file, on_bad_record, part))
 
     def schema(self, stream: str) -> pa.Schema:
         """The Arrow schema of a stream, each field with its ``description`` as metadata.
@@ -205,87 +202,52 @@ class Archive:
 
         return arrow.arrow_schema(_data_type(stream))
 
-    def _reader(
-        self,
-        file: File,
-        on_bad_record: Callable[[BadRecord], object] | None,
-        part: Part | None = None,
-    ) -> FileReader:
-        stream = file.stream or ""
-        bad_records = (
-            _HandedOver(stream, on_bad_record) if on_bad_record else BadRecords(stream)
-        )
-        return FileReader(self, file, bad_records, part)
+    def read(
+        self, file: File, reader: RecordReader, part: Part | None = None
+    ) -> Iterator[Batch]:
+        """The records of a file, block by block, by a reader of its stream, which counts.
+
+        The rest is as for :meth:`batches`.
+        """
+        data_type, until = _data_type(file.stream or ""), arrival_text(file.arrived)
+        origin = Origin(data_type, self.app_name, file.blob.name, until)
+        try:
+            with self._chunks(file, data_type, part) as chunks:
+                yield from reader.batches(origin, chunks)
+        except TapError as error:
+            places = {"stream": file.stream, "blob": file.blob.name, "part": part and part[0]}
+            raise error.at(**places) from error.__cause__
 
     def close(self) -> None:
         """Let go of what is held open."""
         self._files.close()
 
-
-class FileReader:
-    """Reads one file, or a part of it as :meth:`Archive.batches`, and counts."""
-
-    def __init__(
-        self, archive: Archive, file: File, bad_records: BadRecords, part: Part | None = None
-    ) -> None:
-        self._archive = archive
-        self._file = file
-        self._bad_records = bad_records
-        self._part = part
-        self.records = self.elements = 0
-
-    @property
-    def bad_records(self) -> int:
-        """Items so far that are no records."""
-        return self._bad_records.count
-
-    def batches(self) -> Iterator[Batch]:
-        """The records, block by block; a TapError comes after all records before the damage."""
-        file, archive = self._file, self._archive
-        if file.stream is None and file.problem is None:
-            return
-        try:
-            with self._chunks() as chunks:
-                data_type = _data_type(file.stream or "")
-                reader = RecordReader(data_type, self._bad_records, archive.encoding)
-                until = arrival_text(file.arrived)
-                origin = Origin(data_type, archive.app_name, file.blob.name, until)
-                try:
-                    for batch in reader.batches(origin, chunks):
-                        self.records += batch.count
-                        yield batch
-                finally:
-                    self.elements = reader.elements
-        except TapError as error:
-            start = self._part[0] if self._part else None
-            raise error.at(
-                stream=file.stream, blob=file.blob.name, part=start
-            ) from error.__cause__
+    def _batches(
+        self,
+        file: File,
+        on_bad_record: Callable[[BadRecord], object] | None,
+        part: Part | None = None,
+    ) -> Iterator[Batch]:
+        if file.stream is None:
+            with self.open(file):  # raises its problem
+                return
+        bad_records = BadRecords(file.stream)
+        if on_bad_record is not None:
+            bad_records = _HandedOver(file.stream, on_bad_record)
+        reader = RecordReader(_data_type(file.stream), bad_records, self.encoding)
+        yield from self.read(file, reader, part)
 
     @contextmanager
-    def _chunks(self) -> Iterator[Iterator[bytes]]:
-        file = self._file
-        if self._part is None or (self._part[0] == 0 and not _is_plain_array(file)):
-            with self._archive.open(file) as chunks:
+    def _chunks(
+        self, file: File, data_type: DataType, part: Part | None
+    ) -> Iterator[Iterator[bytes]]:
+        if part is not None and _is_plain_array(file):
+            yield read_part(partial(self.open, file), part, data_type)
+        elif part is None or part[0] == 0:
+            with self.open(file) as chunks:
                 yield chunks
-        elif not _is_plain_array(file):
-            yield iter(())
         else:
-            yield read_part(partial(self._archive.open, file), *self._part, self._is_border)
-
-    def _is_border(self, value: Any) -> bool:
-        """Whether a part may begin with that element: it has records.
-
-        Where ids number identical rows as they follow each other, it is a group as well.
-        """
-        if not isinstance(value, dict):
-            return False
-        data_type = _data_type(self._file.stream or "")
-        lists = [name for name, items in value.items() if isinstance(items, list)]
-        if data_type.has_record_id and not {*map(plain, lists)} & list_names(data_type):
-            return False
-        reader = RecordReader(data_type, BadRecords("", skip=True, most=sys.maxsize))
-        return any(reader.batches_of_elements(Origin(data_type, "", None, ""), [value]))
+            yield iter(())
 
 
 def _is_plain_array(file: File) -> bool:

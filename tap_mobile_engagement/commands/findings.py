@@ -1,21 +1,23 @@
-"""What a command tells of a file of an archive."""
+"""What a command says of a file of an archive."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
 from tap_mobile_engagement.datatypes import BY_NAME, Kind
 from tap_mobile_engagement.reading.content import Compression
+from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.sources.arrivals import arrival_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from tap_mobile_engagement.archive import File, FileReader
+    from tap_mobile_engagement.archive import Archive, File
     from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.reading.batch import Batch
+    from tap_mobile_engagement.reading.rejects import BadRecords
 
 
 class Finding(Struct, kw_only=True, omit_defaults=True):
@@ -30,6 +32,8 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
         bad_records: How many items are no record.
         code: What kind of problem it has; None if it has none.
         problem: Why no stream will read it, or what broke while it was counted.
+        blob: The blob's name, as the next two in a manifest alone.
+        path: Where its Parquet file is, from the manifest; None without records.
     """
 
     name: str
@@ -47,9 +51,12 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
     bad_records: int | None = None
     code: str | None = None
     problem: str = ""
+    blob: str = ""
+    etag: str = ""
+    path: str | None = None
 
     @classmethod
-    def of(cls, file: File, **more: Any) -> Self:
+    def of(cls, file: File) -> Self:
         """What is known of a file before it is read."""
         found = file.found
         in_zip = file.member is not None and found.compression is Compression.NONE
@@ -62,7 +69,6 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
             format=found.format,
             compression=Compression.ZIP if in_zip else found.compression,
             encoding=found.encoding,
-            **more,
         )
         if file.problem is not None:
             finding.fail(file.problem)
@@ -72,12 +78,17 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
         """Take note of what is wrong with the file."""
         self.code, self.problem = error.code, as_text(error.what)
 
-    def reading(self, reader: FileReader) -> Generator[Batch, None, None]:
-        """The batches of the file's reader; what they hold is counted on the way."""
-        fields = BY_NAME[self.data_type].fields if self.data_type else ()
-        places = [place for place, field in enumerate(fields) if field.kind is Kind.TIME]
+    def reading(
+        self, archive: Archive, file: File, bad_records: BadRecords
+    ) -> Generator[Batch, None, None]:
+        """The records of the file, which has a stream; what they hold is counted on the way."""
+        data_type = BY_NAME[file.stream or ""]
+        reader = RecordReader(data_type, bad_records, archive.encoding)
+        places = [at for at, field in enumerate(data_type.fields) if field.kind is Kind.TIME]
+        self.records = 0
         try:
-            for batch in reader.batches():
+            for batch in archive.read(file, reader):
+                self.records += batch.count
                 for place in places:
                     times = [*filter(None, batch.values[place])]
                     if times:
@@ -85,10 +96,14 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
                         self.last = max(self.last or times[0], *times)
                 yield batch
         finally:
-            self.elements, self.records = reader.elements, reader.records
-            self.bad_records = reader.bad_records
+            self.elements, self.bad_records = reader.elements, bad_records.count
 
 
 def as_text(name: str) -> str:
     """A name as text that every encoder takes: half a character of it is escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def counted(number: int, what: str) -> str:
+    """How many there are: ``1 file``, ``2 files``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from tap_mobile_engagement.archive import URL_VARIABLE, Archive, FileReader
-from tap_mobile_engagement.commands.findings import Finding
+from tap_mobile_engagement.archive import URL_VARIABLE, Archive
+from tap_mobile_engagement.commands.findings import Finding, counted
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.exit import errors_on_one_line
 from tap_mobile_engagement.reading.content import Compression
@@ -20,33 +20,22 @@ from tap_mobile_engagement.redaction import install_log_redaction, shown
 from tap_mobile_engagement.sources.base import FILE_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tap_mobile_engagement.archive import File
 
 _FIRST_RECORDS = 1000  # how many tell the time range of a file that is not counted
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def inspect(archive: Archive, *, count: bool = False) -> Iterator[Finding]:
-    """The findings on an archive's files, in the order of a sync; ``count`` reads them whole.
-
-    Raises TapError if the container can't be read. What is wrong with one file is in its
-    finding.
-    """
-    for file in archive.files():
-        yield _finding(archive, file, count=count)
-
-
-def _finding(archive: Archive, file: File, *, count: bool) -> Finding:
+def _inspected(archive: Archive, file: File, *, count: bool) -> Finding:
+    """The finding on a file, which ``count`` reads whole; what is wrong with it is in there."""
     finding = Finding.of(file)
     if file.stream is None:
         return finding
-    reader = FileReader(archive, file, BadRecords(file.stream, skip=True, most=sys.maxsize))
+    bad_records = BadRecords(file.stream, skip=True, most=sys.maxsize)
     try:
-        with closing(finding.reading(reader)) as batches:
+        with closing(finding.reading(archive, file, bad_records)) as batches:
             for _ in batches:
-                if not count and reader.records >= _FIRST_RECORDS:
+                if not count and (finding.records or 0) >= _FIRST_RECORDS:
                     break
     except TapError as error:
         if error.code not in FILE_CODES:
@@ -75,12 +64,12 @@ def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: 
     install_log_redaction()
     with Archive(url, pattern=pattern, encoding=encoding, attend=_Progress()) as archive:
         archive.check()
-        findings = inspect(archive, count=count)
+        findings = (_inspected(archive, file, count=count) for file in archive.files())
         if as_json:
             for finding in findings:
                 click.echo(msgspec.json.encode(finding))
         else:
-            _print_table([*findings], counted=count)
+            _print_table([*findings], with_counts=count)
             if archive.skipped:
                 click.echo(f"skipped for their names: {len(archive.skipped)}")
 
@@ -98,39 +87,42 @@ class _Progress:
             click.echo(f"\r{self._number} files …\r", err=True, nl=False)
 
 
-def _print_table(findings: list[Finding], *, counted: bool) -> None:
+def _print_table(findings: list[Finding], *, with_counts: bool) -> None:
     header = ["file", "data type", "form", "size", "arrived", "first", "last"]
-    header += ["elements", "records"] if counted else []
-    rows = [header, *(_row(finding, counted=counted) for finding in findings)]
+    header += ["elements", "records"] if with_counts else []
+    rows = [header, *(_row(finding)[: len(header)] for finding in findings)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
-    problems = [finding for finding in findings if finding.problem]
+    problems = [shown(f"{each.name}: {each.problem}") for each in findings if each.problem]
     if problems:
-        click.echo()
-    for finding in problems:
-        click.echo(shown(f"{finding.name}: {finding.problem}"))
+        click.echo("\n".join(["", *problems]))
     click.echo()
-    click.echo(_summary(findings, counted=counted))
+    for name in sorted({finding.data_type or "" for finding in findings}):
+        some = [finding for finding in findings if (finding.data_type or "") == name]
+        line = f"{name or 'none of them'}: {counted(len(some), 'file')}"
+        line += f", {_size(sum(finding.size for finding in some))}"
+        if with_counts and name:
+            line += f", {counted(sum(finding.records or 0 for finding in some), 'record')}"
+            bad = sum(finding.bad_records or 0 for finding in some)
+            line += f", {counted(bad, 'bad record')}" if bad else ""
+        click.echo(line)
+    if not findings:
+        click.echo("no files")
 
 
-def _row(finding: Finding, *, counted: bool) -> list[str]:
+def _row(finding: Finding) -> list[str]:
     form = [finding.format, finding.compression, finding.encoding]
-    usual = {Compression.NONE.value, "utf-8"}
-    row = [
+    times = (finding.arrived, finding.first, finding.last)
+    return [
         shown(finding.name),
         finding.data_type or ("?" if finding.problem else "-"),
-        ", ".join(part for part in form if part not in usual),
+        ", ".join(part for part in form if part not in {Compression.NONE, "utf-8"}),
         _size(finding.size),
-        *(
-            (time or "")[:16].replace("T", " ")
-            for time in (finding.arrived, finding.first, finding.last)
-        ),
+        *((time or "")[:16].replace("T", " ") for time in times),
+        *("" if n is None else str(n) for n in (finding.elements, finding.records)),
     ]
-    if counted:
-        row += ["" if n is None else str(n) for n in (finding.elements, finding.records)]
-    return row
 
 
 def _size(size: float) -> str:
@@ -139,17 +131,3 @@ def _size(size: float) -> str:
             break
         size /= 1000
     return f"{size:.0f} {unit}" if unit == _UNITS[0] else f"{size:.1f} {unit}"
-
-
-def _summary(findings: list[Finding], *, counted: bool) -> str:
-    lines = []
-    for name in sorted({finding.data_type or "" for finding in findings}):
-        some = [finding for finding in findings if (finding.data_type or "") == name]
-        files = "1 file" if len(some) == 1 else f"{len(some)} files"
-        line = f"{name or 'none of them'}: {files}, {_size(sum(f.size for f in some))}"
-        if counted and name:
-            line += f", {sum(f.records or 0 for f in some)} records"
-            bad = sum(f.bad_records or 0 for f in some)
-            line += f", {bad} bad records" if bad else ""
-        lines.append(line)
-    return "\n".join(lines or ["no files"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
 from time import monotonic
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from msgspec import Struct
 
-from tap_mobile_engagement.archive import Archive
 from tap_mobile_engagement.commands.findings import Finding, as_text
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_mobile_engagement.archive import File
+    from tap_mobile_engagement.commands.parquet_files import Plan
     from tap_mobile_engagement.containers import Blob
 
 NAME = "_manifest.json"
@@ -35,39 +34,6 @@ _OWN_NAME = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to write, and how: the command's arguments and options."""
-
-    url: str
-    output: Path
-    streams: frozenset[str]
-    app_name: str
-    pattern: str
-    encoding: str | None
-    workers: int
-    bad_files: str
-    unrecognised_files: str
-    no_files: str
-    bad_records: str
-    max_bad_records: int
-    dead_letter_path: str | None
-
-    def archive(self) -> Archive:
-        """The archive."""
-        return Archive(
-            self.url, app_name=self.app_name, pattern=self.pattern, encoding=self.encoding
-        )
-
-
-class Entry(Finding, kw_only=True, omit_defaults=True):
-    """A file, and the path of its Parquet file from the manifest, None without records."""
-
-    blob: str
-    etag: str
-    path: str | None = None
-
-
 class _Content(Struct, omit_defaults=True):
     """The manifest's file: what was read, with which settings, and its files."""
 
@@ -75,7 +41,7 @@ class _Content(Struct, omit_defaults=True):
     archive: str
     app_name: str
     encoding: str | None
-    files: list[Entry] = []
+    files: list[Finding] = []
 
 
 class Manifest:
@@ -86,18 +52,15 @@ class Manifest:
 
     def __init__(self, plan: Plan, archive: str) -> None:
         self._plan = plan
-        self._output = plan.output
         self._path = plan.output / NAME
         self._content = _Content(_VERSION, archive, plan.app_name, plan.encoding)
-        self._entries: dict[str, list[Entry]] = {}
+        self._findings: dict[str, list[Finding]] = {}
         self._saved_at = monotonic()
 
     def __enter__(self) -> Self:
         if self._path.exists():
-            found = _read(self._path)
-            self._check(found)
-            by_blob = groupby(found.files, key=lambda entry: entry.blob)
-            self._entries = {blob: [*entries] for blob, entries in by_blob}
+            by_blob = groupby(self._read().files, key=lambda finding: finding.blob)
+            self._findings = {blob: [*findings] for blob, findings in by_blob}
             self._remove_strays()
         else:  # not the one that exists: it may be listed, where the folder is in the archive
             self._save()
@@ -110,34 +73,35 @@ class Manifest:
     def is_done(self, blob: Blob) -> bool:
         """Whether a blob is finished."""
 
-        def is_done(entry: Entry) -> bool:
-            if entry.etag != blob.etag:
+        def is_done(finding: Finding) -> bool:
+            if finding.etag != blob.etag:
                 return False
-            if entry.code == Code.BLOB_UNRECOGNISED:
+            if finding.code == Code.BLOB_UNRECOGNISED:
                 return self._plan.unrecognised_files == "skip"
-            if entry.problem:
+            if finding.problem:
                 return False
-            if entry.data_type is not None and entry.records is None:
-                return entry.data_type not in self._plan.streams
-            return entry.path is None or (self._output / entry.path).is_file()
+            if finding.data_type is not None and finding.records is None:
+                return finding.data_type not in self._plan.streams
+            return finding.path is None or (self._plan.output / finding.path).is_file()
 
-        entries = self._entries.get(as_text(blob.name))
-        return entries is not None and all(map(is_done, entries))
+        findings = self._findings.get(as_text(blob.name))
+        return findings is not None and all(map(is_done, findings))
 
-    def replace(self, entries: list[Entry]) -> None:
+    def replace(self, findings: list[Finding]) -> None:
         """Note what a blob holds, and remove what an earlier version of it had made."""
-        blob = entries[0].blob
-        paths = {entry.path for entry in entries}
-        for entry in self._entries.get(blob, []):
-            if entry.path is not None and entry.path not in paths:
-                (self._output / entry.path).unlink(missing_ok=True)
-        self._entries[blob] = entries
+        before = self._findings.get(findings[0].blob, [])
+        self._findings[findings[0].blob] = findings
+        for path in self._paths(before) - self._paths(findings):
+            path.unlink(missing_ok=True)
         if monotonic() - self._saved_at > _SAVE_SECONDS:
             self._save()
 
+    def _paths(self, findings: list[Finding]) -> set[Path]:
+        return {self._plan.output / each.path for each in findings if each.path is not None}
+
     def _save(self) -> None:
         self._content.files = [
-            entry for _, entries in sorted(self._entries.items()) for entry in entries
+            finding for _, findings in sorted(self._findings.items()) for finding in findings
         ]
         data = msgspec.json.format(msgspec.json.encode(self._content), indent=1)
         partial = partial_of(self._path)
@@ -146,19 +110,23 @@ class Manifest:
         self._saved_at = monotonic()
 
     def _remove_strays(self) -> None:
-        """Remove files of a run that was killed: this command's by name, and in no entry."""
-        known = {
-            self._output / entry.path
-            for entries in self._entries.values()
-            for entry in entries
-            if entry.path is not None
-        }
-        for folder in (self._output, *(self._output / stream for stream in BY_NAME)):
+        """Remove files of a run that was killed: this command's by name, and in no finding."""
+        every = [finding for findings in self._findings.values() for finding in findings]
+        known, output = self._paths(every), self._plan.output
+        for folder in (output, *(output / stream for stream in BY_NAME)):
             for path in folder.iterdir() if folder.is_dir() else ():
                 if _OWN_NAME.fullmatch(path.name) and path not in known:
                     path.unlink(missing_ok=True)
 
-    def _check(self, found: _Content) -> None:
+    def _read(self) -> _Content:
+        try:
+            found = msgspec.json.decode(self._path.read_bytes(), type=_Content)
+        except (msgspec.MsgspecError, OSError, UnicodeError) as error:
+            raise DataError(
+                Code.BAD_STATE,
+                f"{self._path} is no manifest of this command: {error}",
+                next_step="Use another output folder, or remove this one to write it anew",
+            ) from None
         for name in ("version", "archive", "app_name", "encoding"):
             was, is_ = getattr(found, name), getattr(self._content, name)
             if was != is_:
@@ -167,17 +135,7 @@ class Manifest:
                     f"{self._path} was written for {name} {was!r}, not {is_!r}",
                     next_step="Use the same again, or another output folder",
                 )
-
-
-def _read(path: Path) -> _Content:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Content)
-    except (msgspec.MsgspecError, OSError, UnicodeError) as error:
-        raise DataError(
-            Code.BAD_STATE,
-            f"{path} is no manifest of this command: {error}",
-            next_step="Use another output folder, or remove this one to write it anew",
-        ) from None
+        return found
 
 
 def path_of(file: File) -> str:

@@ -11,16 +11,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from tap_mobile_engagement.archive import URL_VARIABLE
-from tap_mobile_engagement.commands.manifest import Manifest, Plan
+from tap_mobile_engagement.commands.findings import counted
+from tap_mobile_engagement.commands.manifest import Manifest
 from tap_mobile_engagement.commands.parquet_files import (
     OF_RECORDS,
+    Plan,
     start_worker,
     work,
     write_file,
@@ -31,12 +32,13 @@ from tap_mobile_engagement.exit import errors_on_one_line
 from tap_mobile_engagement.redaction import install_log_redaction, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from types import FrameType
 
     from tap_mobile_engagement.archive import Archive, File
-    from tap_mobile_engagement.commands.manifest import Entry
+    from tap_mobile_engagement.commands.findings import Finding
     from tap_mobile_engagement.commands.parquet_files import Outcome
+    from tap_mobile_engagement.containers import Blob
 
 _FAIL_OR_SKIP = click.Choice(["fail", "skip"])
 
@@ -53,7 +55,6 @@ class Run:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._is_watched = sys.stderr.isatty()
         self._bad_records: Counter[str] = Counter()
         self.failures: list[TapError] = []
         self.written: Counter[str] = Counter()
@@ -67,21 +68,24 @@ class Run:
             archive.schema(next(iter(plan.streams)))  # so pyarrow is installed
             if plan.no_files == "fail":
                 archive.check()
-            with _folder(plan.output), Manifest(plan, archive.label) as manifest:
+            with _locked(plan.output), Manifest(plan, archive.label) as manifest:
                 due = [blob for blob in archive.blobs if not manifest.is_done(blob)]
                 self.unchanged = len(archive.blobs) - len(due)
-                self._write(archive, archive.files(blobs=due), manifest)
+                files: dict[Blob, list[File]] = {}
+                for file in archive.files(blobs=due):
+                    files.setdefault(file.blob, []).append(file)
+                longest_first = sorted(due, key=lambda blob: blob.size, reverse=True)
+                self._write(archive, [files[blob] for blob in longest_first], manifest)
 
-    def _write(self, archive: Archive, files: Iterable[File], manifest: Manifest) -> None:
-        in_place = sorted(files, key=lambda file: (file.blob.name, file.member or 0))
-        blobs = [[*some] for _, some in groupby(in_place, key=lambda file: file.blob.name)]
-        blobs.sort(key=lambda some: some[0].blob.size, reverse=True)  # the longest first
+    def _write(
+        self, archive: Archive, blobs: Sequence[Sequence[File]], manifest: Manifest
+    ) -> None:
         with closing(self._outcomes(archive, blobs)) as found:
             for number, outcomes in enumerate(found, 1):
-                manifest.replace([outcome.entry for outcome in outcomes])
+                manifest.replace([outcome.finding for outcome in outcomes])
                 for outcome in outcomes:
                     self._count(*outcome)
-                if self._is_watched:
+                if sys.stderr.isatty():
                     done = f"{number} of {len(blobs)}, {self.records.total():,} records"
                     click.echo(f"\r{done} …\x1b[K\r", err=True, nl=False)
 
@@ -93,14 +97,10 @@ class Run:
             for files in blobs:
                 yield [write_file(plan, archive, file) for file in files]
             return
-        pool = ProcessPoolExecutor(
-            min(plan.workers, len(blobs)),
-            multiprocessing.get_context("spawn"),
-            start_worker,
-            (plan,),
-        )
+        spawn = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(plan.workers, len(blobs)), spawn, start_worker)
         try:
-            for future in as_completed([pool.submit(work, files) for files in blobs]):
+            for future in as_completed([pool.submit(work, plan, files) for files in blobs]):
                 yield future.result()
         except BrokenProcessPool:
             raise RetryLaterError(
@@ -115,16 +115,22 @@ class Run:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _count(self, entry: Entry, error: TapError | None) -> None:
-        plan, stream = self._plan, entry.data_type
-        if stream is not None and entry.records is not None:
-            self.written[stream] += entry.path is not None
-            self.records[stream] += entry.records
-            self._bad_records[stream] += entry.bad_records or 0
+    def _count(self, finding: Finding, error: TapError | None) -> None:
+        plan, stream = self._plan, finding.data_type
+        if stream is not None and finding.records is not None:
+            self.written[stream] += finding.path is not None
+            self.records[stream] += finding.records
+            self._bad_records[stream] += finding.bad_records or 0
             count = self._bad_records[stream]
-            if entry.bad_records and not error and count > plan.max_bad_records:
-                error = _too_many(entry, count)
-                entry.fail(error)  # so the next run reads it again
+            if finding.bad_records and not error and count > plan.max_bad_records:
+                error = DataError(
+                    Code.TOO_MANY_BAD_RECORDS,
+                    f"{count} records could not be read",
+                    next_step="Look at the files, or raise --max-bad-records",
+                    stream=stream,
+                    blob=finding.blob,
+                )
+                finding.fail(error)  # so the next run reads it again
         if error is None:
             return
         is_unknown = error.code is Code.BLOB_UNRECOGNISED
@@ -132,53 +138,38 @@ class Run:
         if reaction == "fail" or error.code in OF_RECORDS:
             self.failures.append(error)
         elif not is_unknown:
-            click.echo(
-                f"Skipped the file {shown(entry.name)}: {error.code}: {error.what}", err=True
-            )
-
-
-def _too_many(entry: Entry, count: int) -> TapError:
-    return DataError(
-        Code.TOO_MANY_BAD_RECORDS,
-        f"{count} records could not be read",
-        next_step="Look at the files, or raise --max-bad-records",
-        stream=entry.data_type,
-        blob=entry.blob,
-    )
+            name = shown(finding.name)
+            click.echo(f"Skipped the file {name}: {error.code}: {error.what}", err=True)
 
 
 @contextmanager
-def _folder(path: Path) -> Iterator[None]:
-    """Make the output folder, and lock it where possible; raises OUTPUT_CLOSED."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Make the output folder, and lock it where that is possible; raises OUTPUT_CLOSED."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RetryLaterError(
             Code.OUTPUT_CLOSED,
-            f"the folder {path} can't be made: {error.strerror}",
+            f"the folder {folder} can't be made: {error.strerror}",
             next_step="Give another folder, or rights there",
         ) from None
     with ExitStack() as stack:
         if sys.platform != "win32":
-            descriptor = os.open(path, os.O_RDONLY)
+            import fcntl  # noqa: PLC0415  (not on every system)
+
+            descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
-            _lock(path, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RetryLaterError(
+                    Code.OUTPUT_CLOSED,
+                    f"another run writes to {folder}",
+                    next_step="Wait for it, or use another output folder",
+                ) from None
+            except OSError:
+                pass  # a file system without locks
         yield
-
-
-def _lock(path: Path, descriptor: int) -> None:
-    import fcntl  # noqa: PLC0415  (not on every system)
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RetryLaterError(
-            Code.OUTPUT_CLOSED,
-            f"another run writes to {path}",
-            next_step="Wait for it, or use another output folder",
-        ) from None
-    except OSError:
-        pass  # a file system without locks
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -239,9 +230,8 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
 def _report(run: Run) -> None:
     for stream in BY_NAME:
         if run.written[stream]:
-            count = run.written[stream]
-            files = "1 file" if count == 1 else f"{count} files"
-            click.echo(f"{stream}: {files}, {run.records[stream]} records")
+            files = counted(run.written[stream], "file")
+            click.echo(f"{stream}: {files}, {counted(run.records[stream], 'record')}")
     if run.unchanged:
         click.echo(f"unchanged: {run.unchanged}")
     for error in run.failures:

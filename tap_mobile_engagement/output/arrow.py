@@ -5,8 +5,7 @@ Needs the extra ``parquet`` (pyarrow); nothing imports this module before it is 
 
 from __future__ import annotations
 
-from io import BytesIO
-from itertools import chain
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +15,7 @@ from tap_mobile_engagement.errors import Code, SettingsError, TapError
 
 try:
     import pyarrow as pa
+    import pyarrow.compute as pc
 except ImportError:
     raise SettingsError(
         Code.BAD_SETTING,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tap_mobile_engagement.datatypes import DataType, Field
-    from tap_mobile_engagement.reading.batch import Batch
+    from tap_mobile_engagement.reading.batch import Batch, Origin
 
 ROWS = 16_384
 """Rows of a record batch, about; a file's last one has fewer."""
@@ -44,12 +44,11 @@ _TYPES = {
     Kind.OBJECT: pa.string(),  # JSON
     Kind.FLAGS: pa.list_(pa.string()),
 }
-_TO_MICROSECONDS = len("2016-05-01T00:00:00.000000")
-_encode_lines = msgspec.json.Encoder(
-    order="deterministic", decimal_format="number"
-).encode_lines
+_TIME = _TYPES[Kind.TIME]
+_encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
 
 
+@lru_cache
 def arrow_schema(data_type: DataType) -> pa.Schema:
     """The Arrow schema of a stream, with the descriptions of its fields as metadata."""
     return pa.schema(
@@ -68,56 +67,59 @@ def arrow_schema(data_type: DataType) -> pa.Schema:
 
 def record_batches(batches: Iterable[Batch]) -> Iterator[pa.RecordBatch]:
     """Arrow record batches of one file; an error of its batches comes after all rows before."""
-    held: list[Batch] = []
-    size = 0
+    for table in tables(batches, rows=ROWS, size=SIZE):
+        yield from table.combine_chunks().to_batches()
+
+
+def tables(batches: Iterable[Batch], *, rows: int, size: int) -> Iterator[pa.Table]:
+    """The same as tables, each of about so many rows or bytes.
+
+    The values of a batch are converted at once, because they are still in the cache of the
+    processor, and what all rows share is added to the whole table.
+    """
+    held: list[pa.RecordBatch] = []
+    held_rows = held_size = 0
+    origin: Origin | None = None
     failure: TapError | None = None
     try:
         for batch in batches:
-            held.append(batch)
-            size += sum(map(len, batch.rows))
-            if size >= SIZE or sum(each.count for each in held) >= ROWS:
-                yield _record_batch(held)
-                held, size = [], 0
+            origin = batch.origin
+            held.append(_own_columns(batch))
+            held_rows += batch.count
+            held_size += sum(map(len, batch.rows))
+            if held_rows >= rows or held_size >= size:
+                yield _table(origin, held)
+                held.clear()
+                held_rows = held_size = 0
     except TapError as error:
         failure = error
-    if held:
-        yield _record_batch(held)
+    if origin is not None and held:
+        yield _table(origin, held)
     if failure is not None:
         raise failure
 
 
-def _record_batch(batches: Sequence[Batch]) -> pa.RecordBatch:
-    origin = batches[0].origin
-    fields = origin.data_type.fields
-    size = sum(batch.count for batch in batches)
-    unknown: Iterable[bytes] = chain.from_iterable(
-        batch.unknown or [_NULL] * batch.count for batch in batches
-    )
-    columns = [
-        pa.repeat(pa.scalar(origin.app_name, pa.string()), size),
-        pa.repeat(pa.scalar(origin.blob_name, pa.string()), size),
-        pa.repeat(_times([origin.exported_until])[0], size),
-        _texts([None if value == _NULL else value for value in unknown]),
-    ]
-    if origin.data_type.has_record_id:
-        columns.append(_texts([*chain.from_iterable(batch.ids or () for batch in batches)]))
-    for place, field in enumerate(fields):
-        values = [*chain.from_iterable(batch.values[place] for batch in batches)]
-        columns.append(_column(field, values))
-    schema = arrow_schema(origin.data_type)
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+def _own_columns(batch: Batch) -> pa.RecordBatch:
+    """What differs from row to row, with times as texts."""
+    fields = batch.origin.data_type.fields
+    unknown = None if batch.unknown is None else [*map(_NULL.get, batch.unknown, batch.unknown)]
+    columns = [pa.nulls(batch.count, pa.string()) if unknown is None else _texts(unknown)]
+    if batch.ids is not None:
+        columns.append(_texts(batch.ids))
+    columns += map(_column, fields, batch.values)
+    return pa.RecordBatch.from_arrays(columns, [*map(str, range(len(columns)))])
 
 
-_NULL = b"null"
+_NULL = {b"null": None}
 
 
-def _column(field: Field, values: list[Any]) -> pa.Array:
+def _column(field: Field, values: Sequence[Any]) -> pa.Array:
     match field.kind:
         case Kind.TIME:
-            return _times(values)
+            return _texts(values)
         case Kind.OBJECT:
-            lines = BytesIO(_encode_lines(values)).readlines()
-            return _texts([None if line == b"null\n" else line[:-1] for line in lines])
+            encoded = [None if value is None else _encode(value) for value in values]
+            return _texts(encoded)
         case _:
             return pa.array(values, _TYPES[field.kind])
 
@@ -126,10 +128,20 @@ def _texts(values: Sequence[str | bytes | None]) -> pa.Array:
     return pa.array(values, pa.string())
 
 
-def _times(values: list[str | None]) -> pa.Array:
+def _table(origin: Origin, held: Sequence[pa.RecordBatch]) -> pa.Table:
+    own = pa.Table.from_batches(held)
+    shared = (origin.app_name, origin.blob_name, origin.exported_until)
+    columns = [pa.repeat(pa.scalar(value, pa.string()), own.num_rows) for value in shared]
+    columns += own.columns
+    schema = arrow_schema(origin.data_type)
+    pairs = zip(columns, schema, strict=True)
+    typed = [_times(column) if field.type == _TIME else column for column, field in pairs]
+    return pa.Table.from_arrays(typed, schema=schema)
+
+
+def _times(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Times in their normal form; digits behind the microsecond are cut."""
     try:
-        return _texts(values).cast(_TYPES[Kind.TIME])
+        return texts.cast(_TIME)
     except pa.ArrowInvalid:
-        cut = [value and f"{value[:-1][:_TO_MICROSECONDS]}Z" for value in values]
-        return _texts(cut).cast(_TYPES[Kind.TIME])
+        return pc.replace_substring_regex(texts, r"(\.\d{6})\d+", r"\1").cast(_TIME)

@@ -1,23 +1,31 @@
 """Parts of a large JSON array: the elements that begin in a range of its bytes.
 
 A part begins behind a comma before an element that has the first element's first key, and that
-the caller takes for an element. The brace and the key tell that the comma stands in no string:
-the quote before the key would end that string, and no key follows an end. Inside of an element
-the same may stand: then a part ends there, is no array, and reading it raises an error.
+has records. The brace and the key tell that the comma stands in no string: the quote before the
+key would end that string, and no key follows an end. Inside of an element the same may stand:
+then a part ends there, is no array, and reading it raises an error.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Any
+
+from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.names import list_names, plain
+from tap_mobile_engagement.reading.records import MAX_ITEM_SIZE, RecordReader
+from tap_mobile_engagement.reading.rejects import BadRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-MOST_OF_ELEMENT = 64 << 20
-"""Bytes of an element that a part may begin with."""
+    from tap_mobile_engagement.datatypes import DataType
+
+Part = tuple[int, int]
+"""Where a part of a file begins and ends, in bytes."""
 
 _FIRST = re.compile(rb'(?:\xef\xbb\xbf)?\s*+\[\s*+(?=\{\s*+("(?:[^"\\]|\\.){1,64}+")\s*+:)')
 _LONGEST = 512  # bytes of a comma, brace, key and colon, with the blanks between them
@@ -28,38 +36,38 @@ _decode = json.JSONDecoder(strict=False).raw_decode
 
 def read_part(
     open_at: Callable[[int], AbstractContextManager[Iterator[bytes]]],
-    start: int,
-    stop: int,
-    is_element: Callable[[Any], bool],
+    part: Part,
+    data_type: DataType,
 ) -> Iterator[bytes]:
-    """An array of the elements that begin in ``[start, stop)`` of a larger array's bytes.
+    """An array of the elements that begin in a part of a larger array's bytes.
 
-    ``is_element`` says whether a part may begin with a decoded value. An array whose first
-    element it refuses is not divided: the part from byte 0 on is all of it, and the others are
-    empty.
+    An array whose first element is no beginning of a part is not divided: the part from byte 0
+    on is all of it, and the others are empty.
     """
+    start, stop = part
     with open_at(0) as chunks:
-        text = _Text(chunks, 0)
+        text = _Text(chunks, 0, data_type)
         text.fill(_STEP)
         first = _FIRST.match(text.data)
-        divides = first is not None and is_element(text.value(first.end()))
-    if start and not divides:
+        if first is not None and not text.has_element_at(first.end()):
+            first = None
+    if first is None:
+        if start == 0:
+            with open_at(0) as chunks:
+                yield from chunks
         return
+    border = re.compile(rb",(?=\s{0,64}\{\s{0,64}%b\s{0,64}:)" % re.escape(first[1]))
     with open_at(start) as chunks:
-        if first is None or not divides:
-            yield from chunks
-            return
-        border = re.compile(rb",(?=\s{0,64}\{\s{0,64}%b\s{0,64}:)" % re.escape(first[1]))
-        text = _Text(chunks, start)
+        text = _Text(chunks, start, data_type)
         if start:
-            for _ in text.before(border, is_element, stop):
+            for _ in text.before(border, stop):
                 pass
             if not text.data or text.start >= stop:
                 return
             yield b"[" + text.take(1)[1:]
         while text.start < stop and (text.data or text.fill(_STEP)):
             yield text.take(stop - text.start)
-        yield from text.before(border, is_element)
+        yield from text.before(border)
         if text.data:
             yield b"]"
 
@@ -67,8 +75,9 @@ def read_part(
 class _Text:
     """The bytes of a content from ``start`` on that were inspected, but not taken."""
 
-    def __init__(self, chunks: Iterator[bytes], start: int) -> None:
+    def __init__(self, chunks: Iterator[bytes], start: int, data_type: DataType) -> None:
         self._chunks = chunks
+        self._data_type = data_type
         self.data = b""
         self.start = start
 
@@ -88,24 +97,7 @@ class _Text:
         self.start += len(taken)
         return taken
 
-    def value(self, at: int) -> Any:
-        """The JSON value that begins there; None if none does, or it is too large."""
-        while True:
-            text = self.data[at : at + MOST_OF_ELEMENT]
-            try:
-                return _decode(text.decode("utf-8", "replace").lstrip())[0]
-            except RecursionError:
-                return None
-            except ValueError:
-                if len(text) == MOST_OF_ELEMENT or not self.fill(max(len(text), _STEP)):
-                    return None
-
-    def before(
-        self,
-        border: re.Pattern[bytes],
-        is_element: Callable[[Any], bool],
-        stop: int | None = None,
-    ) -> Iterator[bytes]:
+    def before(self, border: re.Pattern[bytes], stop: int | None = None) -> Iterator[bytes]:
         """The bytes up to a border that begins before ``stop``; all if there is none."""
         at = 0
         while stop is None or self.start + at < stop:
@@ -116,9 +108,36 @@ class _Text:
                 if not self.fill(_STEP):
                     yield self.take(len(self.data))
                     return
-            elif is_element(self.value(found.end())):
+            elif self.has_element_at(found.end()):
                 yield self.take(found.start())
                 return
             else:
                 at = found.end()
         yield self.take(at)
+
+    def has_element_at(self, at: int) -> bool:
+        """Whether a part may begin with what begins there: an object that has records.
+
+        Where ids number identical rows as they follow each other, it is a group as well.
+        """
+        value = self._value(at)
+        if not isinstance(value, dict):
+            return False
+        lists = [plain(name) for name, items in value.items() if isinstance(items, list)]
+        if self._data_type.has_record_id and list_names(self._data_type).isdisjoint(lists):
+            return False
+        reader = RecordReader(self._data_type, BadRecords("", skip=True, most=sys.maxsize))
+        origin = Origin(self._data_type, "", None, "")
+        return any(reader.batches_of_elements(origin, [value]))
+
+    def _value(self, at: int) -> Any:
+        """The JSON value that begins there; None if none does, or it is too large."""
+        while True:
+            text = self.data[at : at + MAX_ITEM_SIZE]
+            try:
+                return _decode(text.decode("utf-8", "replace").lstrip())[0]
+            except RecursionError:
+                return None
+            except ValueError:
+                if len(text) == MAX_ITEM_SIZE or not self.fill(max(len(text), _STEP)):
+                    return None

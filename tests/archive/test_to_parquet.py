@@ -399,7 +399,7 @@ def many_files(folder: Path, count: int, tokens: int) -> None:
 def test_a_signal_ends_it_with_its_number(
     tmp_path: Path, output: Path, number: signal.Signals, workers: str
 ) -> None:
-    many_files(tmp_path / "archive", 30, 20_000)
+    many_files(tmp_path / "archive", 40, 4_000)
     process = subprocess.Popen([COMMAND, tmp_path / "archive", output, "--workers", workers])
     while not [*output.glob("tokens/*.parquet")]:
         time.sleep(0.01)

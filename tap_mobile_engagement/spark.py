@@ -10,6 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial, wraps
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from pyspark.sql.datasource import (
@@ -47,6 +48,9 @@ FEW_BLOBS = 32
 TASK_SIZE = 32 << 20
 """Bytes of small blobs that one task looks at, where the tasks do."""
 
+OPENING_SIZE = 1 << 20
+"""Bytes that opening a blob counts as much as."""
+
 
 def _redacting(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """A function whose errors show no secret, also of what they are chained to."""
@@ -63,49 +67,6 @@ def _redacting(function: Callable[_P, _R]) -> Callable[_P, _R]:
         raise failure  # out here it is chained to nothing
 
     return call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    """The reader's options. The URL may hold a secret; None stands for the environment's."""
-
-    url: str | None
-    stream: str
-    app_name: str
-    pattern: str
-    part_size: int
-
-    @classmethod
-    def of(cls, options: Mapping[str, str]) -> _Options:
-        stream = options.get("stream", "")
-        if stream not in BY_NAME:
-            what = f"the option stream is {stream!r}, which is no stream of an archive"
-            raise _bad_option(what, f"Use one of {', '.join(BY_NAME)}")
-        part_size = options.get("part_size", str(PART_SIZE))
-        if not part_size.isdecimal() or int(part_size) == 0:
-            what = f"the option part_size is {part_size!r}, which is no number of bytes"
-            raise _bad_option(what, "Give one, such as 134217728")
-        return cls(
-            url=options.get("url"),
-            stream=stream,
-            app_name=options.get("app_name", ""),
-            pattern=options.get("pattern", "**"),
-            part_size=int(part_size),
-        )
-
-    def archive(self) -> Archive:
-        url = self.url or os.environ.get(URL_VARIABLE)
-        if not url:
-            next_step = f'Use .option("url", "/data/exports"), or set {URL_VARIABLE}'
-            raise _bad_option("there is no option url", next_step)
-        return Archive(url, app_name=self.app_name, pattern=self.pattern)
-
-    def __repr__(self) -> str:
-        return f"_Options(stream={self.stream!r}, pattern={self.pattern!r})"
-
-
-def _bad_option(what: str, next_step: str) -> SettingsError:
-    return SettingsError(Code.BAD_SETTING, what, next_step=next_step)
 
 
 class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
@@ -128,76 +89,90 @@ class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
 
         from tap_mobile_engagement.output.arrow import arrow_schema  # noqa: PLC0415  (an extra)
 
-        options = _Options.of(self.options)
-        return from_arrow_schema(_nullable(arrow_schema(BY_NAME[options.stream])))
+        return from_arrow_schema(_nullable(arrow_schema(BY_NAME[_stream(self.options)])))
 
     @_redacting
     def reader(self, schema: StructType) -> DataSourceReader:
         """A reader of all files that exist now."""
         del schema
-        return _Reader(_Options.of(self.options))
+        return _Reader(self.options)
 
     @_redacting
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802  (Spark's)
         """A reader of the files that arrive from one micro-batch to the next."""
         del schema
-        return _StreamReader(_Options.of(self.options))
+        return _StreamReader(self.options)
 
 
 @dataclass(frozen=True)
 class _Partition(InputPartition):  # type: ignore[misc]
-    """What one task reads: a part of a blob, or some blobs as a whole."""
+    """What one task reads: some blobs, or of each of them the same range of bytes."""
 
     blobs: Sequence[Blob]
     part: tuple[int, int] | None = None
 
 
 class _Files:
-    def __init__(self, options: _Options) -> None:
-        self._options = options
+    """Reads the files of one stream, as the options say; the URL may hold a secret."""
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        self._url = options.get("url")
+        self._stream = _stream(options)
+        self._app_name = options.get("app_name", "")
+        self._pattern = options.get("pattern", "**")
+        part_size = options.get("part_size", str(PART_SIZE))
+        if not part_size.isdecimal() or int(part_size) == 0:
+            what = f"the option part_size is {part_size!r}, which is no number of bytes"
+            raise _bad_option(what, "Give one, such as 134217728")
+        self._part_size = int(part_size)
 
     def read(self, partition: Any) -> Iterator[pa.RecordBatch]:
         return iter(partial(_redacting(next), self._batches(partition), None), None)
 
+    def _archive(self) -> Archive:
+        url = self._url or os.environ.get(URL_VARIABLE)
+        if not url:
+            next_step = f'Use .option("url", "/data/exports"), or set {URL_VARIABLE}'
+            raise _bad_option("there is no option url", next_step)
+        return Archive(url, app_name=self._app_name, pattern=self._pattern)
+
     def _batches(self, partition: Any) -> Iterator[pa.RecordBatch]:
         if not isinstance(partition, _Partition):  # Spark's own, where we have none
             return
-        with self._options.archive() as archive:
+        with self._archive() as archive:
             for file in archive.files(blobs=partition.blobs):
-                if _concerns(file, self._options.stream):
+                if self._concerns(file):
                     for batch in archive.batches(file, part=partition.part):
                         yield batch.cast(_nullable(batch.schema))
 
     def _partitions(self, archive: Archive, blobs: Sequence[Blob]) -> list[_Partition]:
         """Partitions for all rows of some blobs; a few are recognised, to spare empty tasks."""
-        options = self._options
         if len(blobs) <= FEW_BLOBS:
-            found = {
-                file.blob
-                for file in archive.files(blobs=blobs)
-                if _concerns(file, options.stream)
-            }
-            blobs = [blob for blob in blobs if blob in found]
-            groups = [[blob] for blob in blobs]
+            found = {file.blob for file in archive.files(blobs=blobs) if self._concerns(file)}
+            groups = [[blob] for blob in blobs if blob in found]
         else:
-            groups = [*_grouped(blobs, min(TASK_SIZE, options.part_size))]
-        partitions = []
-        for group in groups:
-            size = group[0].size
-            if size <= options.part_size:
-                partitions.append(_Partition(group))
-                continue
-            for start in range(0, size, options.part_size):
-                part = (start, min(start + options.part_size, size))
-                partitions.append(_Partition(group, part))
-        return partitions
+            ends = accumulate(blob.size + OPENING_SIZE for blob in blobs)
+            by_task = groupby(zip(ends, blobs, strict=True), lambda each: each[0] // TASK_SIZE)
+            groups = [[blob for _, blob in some] for _, some in by_task]
+        return [partition for group in groups for partition in self._divided(group)]
+
+    def _divided(self, blobs: Sequence[Blob]) -> list[_Partition]:
+        size, step = max(blob.size for blob in blobs), self._part_size
+        if size <= step:
+            return [_Partition(blobs)]
+        return [_Partition(blobs, (start, start + step)) for start in range(0, size, step)]
+
+    def _concerns(self, file: File) -> bool:
+        """Whether a file is of the stream; a broken one may be of any."""
+        is_unknown = file.problem and file.problem.code is Code.BLOB_UNRECOGNISED
+        return file.stream == self._stream or (file.is_broken and not is_unknown)
 
 
 class _Reader(_Files, DataSourceReader):  # type: ignore[misc]
     @_redacting
     def partitions(self) -> Sequence[InputPartition]:
         """Partitions for all files that exist now; raises NO_FILES among others."""
-        with self._options.archive() as archive:
+        with self._archive() as archive:
             archive.check()
             return self._partitions(archive, archive.blobs)
 
@@ -217,7 +192,7 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
     @_redacting
     def latestOffset(self) -> dict[str, Any]:  # noqa: N802  (Spark's)
         """All that exists now was read."""
-        with self._options.archive() as archive:
+        with self._archive() as archive:
             state = PartitionState({})
             arrivals = _arrivals(archive, state)
             for blob in archive.blobs:
@@ -229,7 +204,7 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
     def partitions(
         self, start: dict[str, Any], end: dict[str, Any]
     ) -> Sequence[InputPartition]:
-        with self._options.archive() as archive:
+        with self._archive() as archive:
             due, later = (
                 _arrivals(archive, PartitionState({"archive": offset})).due
                 for offset in (start, end)
@@ -241,29 +216,21 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
             return self._partitions(archive, [blob for blob in due if blob not in read_later])
 
 
+def _stream(options: Mapping[str, str]) -> str:
+    stream = options.get("stream", "")
+    if stream not in BY_NAME:
+        what = f"the option stream is {stream!r}, which is no stream of an archive"
+        raise _bad_option(what, f"Use one of {', '.join(BY_NAME)}")
+    return stream
+
+
+def _bad_option(what: str, next_step: str) -> SettingsError:
+    return SettingsError(Code.BAD_SETTING, what, next_step=next_step)
+
+
 def _arrivals(archive: Archive, state: PartitionState) -> Arrivals:
     now = datetime.now(UTC)  # before they are listed
     return Arrivals(archive.blobs, rules=archive.rules, now=now, state=state)
-
-
-def _concerns(file: File, stream: str) -> bool:
-    """Whether a file is of that stream; a broken one may be of any."""
-    is_export = file.problem is None or file.problem.code is not Code.BLOB_UNRECOGNISED
-    return file.stream == stream or (file.problem is not None and not file.stream and is_export)
-
-
-def _grouped(blobs: Sequence[Blob], most: int) -> Iterator[list[Blob]]:
-    """Small blobs together, up to that many bytes; a larger one alone."""
-    group: list[Blob] = []
-    size = 0
-    for blob in blobs:
-        if group and size + blob.size > most:
-            yield group
-            group, size = [], 0
-        group.append(blob)
-        size += blob.size
-    if group:
-        yield group
 
 
 def _nullable(schema: pa.Schema) -> pa.Schema:

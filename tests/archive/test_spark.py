@@ -1,7 +1,11 @@
-"""The Spark data source on ``local[2]``: the rows of the library, and no secret in a plan."""
+"""The Spark data source on ``local[2]``: the rows of the library, and no secret in a plan.
+
+One session does all that the tests look at, because a session takes longer than its jobs.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -18,12 +22,15 @@ from tests.archive.forms import FORMS, array, gzipped, zipped
 from tests.support.tools import installed
 
 if TYPE_CHECKING:
-    from tests.archive.test_forms import ElementsOf
+    from collections.abc import Iterator
 
-pytestmark = pytest.mark.targets
+    from tests.archive.test_forms import ElementsOf
 
 OLDEST_JAVA = 17
 SCRIPT = Path(__file__).with_name("spark_job.py")
+SECRET = "c2VjcmV0c2lnbmF0dXJl"
+DEAD = f"http://127.0.0.1:9/account/container?sv=2024-01-01&sp=rl&sig={SECRET}"
+PHOTO = b"\xff\xd8\xff\xe0\x00\x10JFIF"
 
 
 def java_version() -> int:
@@ -39,33 +46,127 @@ def java_version() -> int:
     return int(found[1]) if found else 0
 
 
-needs_java = pytest.mark.skipif(
-    java_version() < OLDEST_JAVA, reason="SPARK WAS NOT TESTED: it needs Java 17 or newer"
-)
+pytestmark = [
+    pytest.mark.targets,
+    pytest.mark.skipif(
+        java_version() < OLDEST_JAVA, reason="SPARK WAS NOT TESTED: it needs Java 17 or newer"
+    ),
+]
 
 
-def job(*requests: dict[str, str], **environment: str) -> list[Any]:
-    """What a Spark job answers to each request: see :mod:`tests.archive.spark_job`."""
-    done = subprocess.run(
-        [installed("spark/bin/python"), SCRIPT, json.dumps(requests)],
-        env=dict(os.environ) | {"TZ": "UTC"} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answers: list[Any] = json.loads(done.stdout.splitlines()[-1])
-    return answers
+class Job:
+    """The archives below a folder, what one job does with them, and what it answers."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self.forms, self.large, self.many, self.odd, self.arriving = (
+            base / name for name in ("forms", "large", "many", "odd", "arriving")
+        )
+        self._later = base / "later"
+
+    def write(self, elements_of: ElementsOf) -> None:
+        """Write the archives."""
+        for folder in (self.forms, self.large, self.many, self.odd, self.arriving, self._later):
+            folder.mkdir()
+        for number, form in enumerate(FORMS.values()):
+            for name in BY_NAME:
+                data = form.write(name, elements_of(name))
+                (self.forms / f"{number}-{name}").write_bytes(data)
+        (self.forms / "photo-tokens").write_bytes(PHOTO)
+        (self.large / "events.json").write_bytes(array(elements_of("events") * 9))
+        for number in range(40):
+            elements = elements_of("jobs" if number % 2 else "tags")
+            (self.many / f"{number}.json").write_bytes(array(elements))
+        tokens = elements_of("tokens")
+        (self.odd / "a").write_bytes(array(tokens))
+        (self.odd / "half.gz").write_bytes(gzipped(b"[1]")[:12])
+        (self.arriving / "a").write_bytes(zipped(array(tokens), array(tokens)))
+        (self.arriving / "changed").write_bytes(array(elements_of("tags")))
+        (self._later / "old").write_bytes(array(tokens[:2]))
+        os.utime(self._later / "old", (1_400_000_000,) * 2)
+        (self._later / "changed").write_bytes(array(tokens[:1]))
+        (self._later / "photo.jpg").write_bytes(PHOTO)
+        (self._later / "last").write_bytes(array(tokens[:3]))
+
+    def steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What the job does, each step with a name for the tests."""
+        shop = {"app_name": "shop"}
+        for stream in BY_NAME:
+            forms = {**shop, "url": str(self.forms), "pattern": f"*-{stream}"}
+            yield stream, {**forms, "stream": stream}
+        large = {**shop, "url": str(self.large)}
+        size = (self.large / "events.json").stat().st_size
+        yield "divided", {**large, "stream": "events", "part_size": str(size // 3)}
+        yield "none", {**large, "stream": "tags"}
+        yield "many", {**shop, "url": str(self.many), "stream": "jobs"}
+        yield "by the environment", {"stream": "tokens", "pattern": "a"}
+        yield "broken", {"stream": "tokens"}
+        yield "no stream", {"stream": "event"}
+        yield "no files", {"stream": "tokens", "pattern": "nothing*"}
+        yield "no service", {"stream": "tokens", "url": DEAD, "explain": "only"}
+
+        checkpoint = self._base / "checkpoint"
+        query = {**shop, "url": str(self.arriving), "stream": "tokens"}
+        query["checkpoint"] = str(checkpoint)
+        yield "first run", query
+        for name in ("old", "changed", "photo.jpg"):
+            yield "", self._arrival(name)
+        yield "second run", query
+        # as if it had died before it noted that the second micro-batch was done
+        for name in ("1", ".1.crc"):
+            yield "", {"remove": str(checkpoint / "commits" / name)}
+        yield "", self._arrival("last")
+        yield "run after a crash", query
+        yield "last run", query
+
+    def _arrival(self, name: str) -> dict[str, Any]:
+        return {"move": [str(self._later / name), str(self.arriving / name)]}
+
+    def run(self) -> dict[str, Any]:
+        """The answers, by the names of the steps."""
+        names, steps = zip(*self.steps(), strict=True)
+        environment = {
+            "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL": str(self.odd),
+            "TZ": "UTC",
+            "PYTHONPATH": str(SCRIPT.parent),
+        }
+        done = subprocess.run(
+            [installed("spark/bin/python"), SCRIPT, json.dumps(steps)],
+            env=dict(os.environ) | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answers = json.loads(done.stdout.splitlines()[-1])
+        return dict(zip(filter(None, names), answers, strict=True))
+
+
+@pytest.fixture(scope="session")
+def job(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str, elements_of: ElementsOf
+) -> tuple[Job, dict[str, Any]]:
+    """The job, which runs once for all processes of the tests, and its answers."""
+    base = tmp_path_factory.getbasetemp()
+    base = (base if worker_id == "master" else base.parent) / "spark"
+    base.mkdir(exist_ok=True)
+    job, answers = Job(base), base / "answers"
+    with (base / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not answers.exists():
+            job.write(elements_of)
+            answers.write_text(json.dumps(job.run()))
+    return job, json.loads(answers.read_text())
 
 
 def comparable(rows: list[Any]) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True) for row in rows)
 
 
-def rows_of(folder: Path, stream: str) -> list[str]:
+def rows_of(folder: Path, stream: str, pattern: str = "**") -> list[str]:
     """The rows of the library, with times as the job writes them."""
     times = [each.name for each in BY_NAME[stream].record_fields if each.kind is Kind.TIME]
-    with Archive(str(folder), app_name="shop") as archive:
+    with Archive(str(folder), app_name="shop", pattern=pattern) as archive:
         rows = [
             row
             for file in archive.files(stream)
@@ -77,111 +178,66 @@ def rows_of(folder: Path, stream: str) -> list[str]:
     return comparable(rows)
 
 
-@needs_java
-def test_the_rows_are_those_of_the_library(tmp_path: Path, elements_of: ElementsOf) -> None:
-    # Given an archive of all data types in several forms
-    forms = ["array", "gzip", "objects in lines", "zip"]
-    for number, name in enumerate(BY_NAME):
-        data = FORMS[forms[number % len(forms)]].write(name, elements_of(name))
-        (tmp_path / name).write_bytes(data)
-    (tmp_path / "more.zip").write_bytes(zipped(*[array(elements_of("jobs"))] * 2))
-    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
-
-    # When Spark reads each stream
-    options = {"url": str(tmp_path), "app_name": "shop"}
-    answers = job(*({**options, "stream": stream} for stream in BY_NAME))
-
-    # Then it finds the same rows
-    for stream, answer in zip(BY_NAME, answers, strict=True):
-        assert answer["rows"]
-        assert comparable(answer["rows"]) == rows_of(tmp_path, stream)
+@pytest.mark.parametrize("stream", BY_NAME)
+def test_the_rows_of_every_form_are_those_of_the_library(
+    job: tuple[Job, dict[str, Any]], stream: str
+) -> None:
+    archives, answers = job
+    assert comparable(answers[stream]["rows"]) == rows_of(archives.forms, stream)
+    # (the form of flat rows does not tell events from errors)
+    told = [form.tells_events_from_errors for form in FORMS.values()]
+    count = sum(told) if stream in {"events", "errors"} else len(told)
+    blobs = {row["blob_name"] for row in answers[stream]["rows"]}
+    assert len(blobs) == count
 
 
-@needs_java
 def test_a_large_file_is_read_in_parts_and_many_files_by_tasks(
-    tmp_path: Path, elements_of: ElementsOf
+    job: tuple[Job, dict[str, Any]],
 ) -> None:
-    # Given a file that is large for the size of a part, and more files than the driver looks at
-    large, many = tmp_path / "large", tmp_path / "many"
-    large.mkdir()
-    many.mkdir()
-    events = array(elements_of("events") * 9)
-    (large / "events.json").write_bytes(events)
-    for number in range(40):
-        (many / f"{number}.json").write_bytes(
-            array(elements_of("jobs" if number % 2 else "tags"))
-        )
-
-    options = {"app_name": "shop", "stream": "events", "part_size": str(len(events) // 3)}
-    divided, jobs, none = job(
-        {**options, "url": str(large)},
-        {"url": str(many), "app_name": "shop", "stream": "jobs"},
-        {"url": str(large), "stream": "tags"},
-    )
-
-    # Then the rows are those of the library all the same
-    assert divided["tasks"] == 4
-    assert comparable(divided["rows"]) == rows_of(large, "events")
-    assert jobs["tasks"] < 40
-    assert none["rows"] == []
-    assert comparable(jobs["rows"]) == rows_of(many, "jobs")
+    archives, answers = job
+    assert answers["divided"]["tasks"] == 4
+    assert comparable(answers["divided"]["rows"]) == rows_of(archives.large, "events")
+    assert answers["none"]["rows"] == []
+    assert answers["many"]["tasks"] < 40
+    assert comparable(answers["many"]["rows"]) == rows_of(archives.many, "jobs")
 
 
-@needs_java
-def test_a_stream_reads_what_arrived_since_and_loses_nothing(
-    tmp_path: Path, elements_of: ElementsOf
-) -> None:
+def test_a_query_reads_each_file_once(job: tuple[Job, dict[str, Any]]) -> None:
     # Given a query that was run, one more file of an old time, one that changed, and a photo
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    (folder / "a").write_bytes(array(elements_of("tokens")))
-    (folder / "b").write_bytes(array(elements_of("tags")))
-    options = {"url": str(folder), "app_name": "shop", "stream": "tokens"}
-    request = {**options, "sink": str(tmp_path / "sink")}
-    (first,) = job(request)
-    before = rows_of(folder, "tokens")
-    (folder / "old").write_bytes(array(elements_of("tokens")[:2]))
-    os.utime(folder / "old", (1_400_000_000,) * 2)
-    (folder / "b").write_bytes(array(elements_of("tokens")[:1]))
-    (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF")
-
-    # When it is run again, twice
-    second, third = job(request, request)
-
-    # Then each file was read once
-    commits = sorted((tmp_path / "sink-checkpoint" / "commits").glob("[0-9]*"))
-    assert comparable(first["rows"]) == before
-    assert len(commits) == 2
-    assert second == third
-    assert len(second["rows"]) == len(before) + 3
+    archives, answers = job
+    # when it is run again, then each file was read once.
+    assert [*answers["first run"]] == ["0"]
+    assert [*answers["second run"]] == ["1"]
+    assert comparable(answers["first run"]["0"]) == rows_of(archives.arriving, "tokens", "a")
+    expected = [
+        row for name in ("old", "changed") for row in rows_of(archives.arriving, "tokens", name)
+    ]
+    assert comparable(answers["second run"]["1"]) == sorted(expected)
 
 
-@needs_java
-def test_no_secret_is_in_a_plan_and_errors_are_told(
-    tmp_path: Path, elements_of: ElementsOf
+def test_a_batch_whose_commit_is_missing_is_repeated_with_its_rows(
+    job: tuple[Job, dict[str, Any]],
 ) -> None:
-    (tmp_path / "a").write_bytes(array(elements_of("tokens")))
-    (tmp_path / "half.gz").write_bytes(gzipped(b"[1]")[:12])
-    secret = "c2VjcmV0c2lnbmF0dXJl"
-    dead = f"http://127.0.0.1:9/account/container?sv=2024-01-01&sp=rl&sig={secret}"
-    environment = {"TAP_MOBILE_ENGAGEMENT_CONTAINER_URL": str(tmp_path)}
+    # Given a query that died before its second batch was committed, and a file since
+    archives, answers = job
+    # when it is run again, twice, then the batch has its very rows, and the file comes then.
+    again = answers["run after a crash"]
+    assert comparable(again.pop("1")) == comparable(answers["second run"]["1"])
+    after = again | answers["last run"]
+    assert [*after] == ["2"]
+    assert comparable(after["2"]) == rows_of(archives.arriving, "tokens", "last")
 
-    answers = job(
-        {"stream": "tokens", "pattern": "a"},
-        {"stream": "tokens"},
-        {"stream": "event"},
-        {"stream": "tokens", "pattern": "nothing*"},
-        {"stream": "tokens", "url": dead, "explain": "only"},
-        **environment,
-    )
 
-    assert len(answers[0]["rows"]) == len(elements_of("tokens"))  # the URL of the environment
-    assert "BLOB_TRUNCATED" in answers[1]["error"]
-    assert "no stream of an archive" in answers[2]["error"]
-    assert "NO_FILES" in answers[3]["error"]
-    assert "mobile_engagement" in answers[4]["plan"]
-    assert secret not in json.dumps(answers)
-    assert answers[1]["error"].count("BLOB_TRUNCATED: ") == 1
-    for answer in answers[1:4]:
-        assert "another exception occurred" not in answer["error"]
-        assert "direct cause" not in answer["error"]
+def test_no_secret_is_in_a_plan_and_errors_are_told(job: tuple[Job, dict[str, Any]]) -> None:
+    archives, answers = job
+    found = comparable(answers["by the environment"]["rows"])
+    assert len(found) == len(rows_of(archives.odd, "tokens"))
+    assert "BLOB_TRUNCATED" in answers["broken"]["error"]
+    assert "no stream of an archive" in answers["no stream"]["error"]
+    assert "NO_FILES" in answers["no files"]["error"]
+    assert "mobile_engagement" in answers["no service"]["plan"]
+    assert SECRET not in json.dumps(answers)
+    assert answers["broken"]["error"].count("BLOB_TRUNCATED: ") == 1
+    for name in ("broken", "no stream", "no files"):
+        assert "another exception occurred" not in answers[name]["error"]
+        assert "direct cause" not in answers[name]["error"]

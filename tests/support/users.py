@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,17 +26,19 @@ def locked(folder: Path) -> Iterator[None]:
 @contextmanager
 def as_nobody(folder: Path) -> Iterator[None]:
     """Be a user without rights of root, who may enter the folder."""
-    user = os.geteuid()
-    if user == 0:
-        opened = [each for each in (folder, *folder.parents) if not each.stat().st_mode & 0o5]
-        modes = [(each, each.stat().st_mode) for each in opened]
-        for each in opened:
-            each.chmod(0o755)
-        os.seteuid(65534)
-    try:
+    if os.geteuid() != 0:
         yield
-    finally:
-        if user == 0:
-            os.seteuid(user)
-            for each, mode in modes:
-                each.chmod(mode)
+        return
+    with ExitStack() as stack:
+        # The parents are those of other tests, too, which run at the same time.
+        lock = os.open("/", os.O_RDONLY)
+        stack.callback(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for each in (folder, *folder.parents):
+            mode = each.stat().st_mode
+            if not mode & 0o5:
+                each.chmod(0o755)
+                stack.callback(each.chmod, mode)
+        os.seteuid(65534)
+        stack.callback(os.seteuid, 0)
+        yield

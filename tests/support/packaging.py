@@ -68,6 +68,7 @@ def newcomer(built: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return kept | {
         "PATH": f"{folder}/bin:/usr/local/bin:/usr/bin:/bin",
         "LC_ALL": "C.UTF-8",
+        "PIP_NO_COMPILE": "0",  # that is: yes, don't compile what no test imports
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{sources.as_uri()}.insteadOf",
         "GIT_CONFIG_VALUE_0": project["urls"]["Source"],

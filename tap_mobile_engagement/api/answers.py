@@ -16,7 +16,7 @@ from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.elements import decode_lenient
 from tap_mobile_engagement.reading.records import check_cost
 from tap_mobile_engagement.reading.values import BadValue
-from tap_mobile_engagement.redaction import redact
+from tap_mobile_engagement.redaction import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,8 +53,7 @@ class Answer:
     @property
     def where(self) -> dict[str, object]:
         """The places to name in an error about it; Azure's support asks for the request id."""
-        request_id = self.headers.get("x-ms-request-id")
-        return {"status": self.status, "request_id": request_id and one_line(request_id)}
+        return {"status": self.status, "request_id": self.headers.get("x-ms-request-id")}
 
     def json(self) -> Any:
         """Decode the content as elements are, but replace nothing; raises BAD_ANSWER."""
@@ -83,7 +82,7 @@ class Answer:
             text = _json_error(text) or text
         elif "html" in content_type or text.lstrip().startswith("<"):
             text = _words(text)
-        return one_line(text) or "no text"
+        return shown(" ".join(text.split()), EXTRACT_LENGTH) or "no text"
 
     def retry_after(self, now: datetime) -> float | None:
         """Seconds to wait before the next request, where the answer asks for a pause.
@@ -99,15 +98,6 @@ class Answer:
             return None
         since = _http_date(self.headers.get("Date", "")) or now
         return min(max((until - since).total_seconds(), 0.0), LONGEST_PAUSE)
-
-
-def one_line(text: str) -> str:
-    """Fit foreign text into a message: short, one line, no secret, no control character."""
-    # Redacted before it is cut: half a secret would not be recognised.
-    line = " ".join(redact(text).split())
-    if len(line) > EXTRACT_LENGTH:
-        line = line[: EXTRACT_LENGTH - 1] + "…"
-    return "".join(char if char.isprintable() else "\ufffd" for char in line)
 
 
 def _words(page: str) -> str:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-import requests
-
-from tap_mobile_engagement.api.answers import one_line
 from tap_mobile_engagement.errors import Code, DataError, SettingsError
 from tap_mobile_engagement.redaction import register_secret
 
@@ -29,36 +25,8 @@ RENEW_AHEAD = timedelta(minutes=5)
 _UNKNOWN_LIFE = timedelta(minutes=10)  # of a token whose answer does not tell
 _LONGEST_LIFE = timedelta(days=1)  # that is believed
 _TOKEN = re.compile(r"[!-~]{1,65536}")  # what a header can hold
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class BearerAuth:
-    """Signs requests with a token, for the scheme, host and port of the service alone."""
-
-    token: str = field(repr=False)
-    api_url: str
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header; raises DataError BAD_ANSWER for another origin."""
-        # Both as requests has prepared them: what it will connect to.
-        api_url = requests.Request("GET", self.api_url).prepare().url
-        if _origin(request.url) != _origin(api_url):
-            host = one_line(urlsplit(request.url or "").netloc)
-            raise DataError(
-                Code.BAD_ANSWER,
-                f"the service links to another host, where no access token is sent: {host}",
-                next_step="Check that api_url is the name that the service gives itself",
-            )
-        request.headers["Authorization"] = f"Bearer {self.token}"
-        return request
-
-
-def _origin(url: str | None) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url or "")
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 class TokenProvider:
@@ -71,11 +39,8 @@ class TokenProvider:
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         register_secret(settings.client_secret)
-        authority, tenant = (
-            settings.authority_url.rstrip("/"),
-            quote(settings.tenant_id, safe=""),
-        )
-        self._url = f"{authority}/{tenant}/oauth2/token"
+        tenant = quote(settings.tenant_id, safe="")
+        self._url = f"{settings.authority_url}/{tenant}/oauth2/token"
         form = {
             "grant_type": "client_credentials",
             "client_id": settings.client_id,

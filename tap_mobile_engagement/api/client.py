@@ -11,8 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 import msgspec
 import requests
 
-from tap_mobile_engagement.api.answers import one_line
-from tap_mobile_engagement.api.auth import BearerAuth, TokenProvider
+from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.http import creation_uncertain
 from tap_mobile_engagement.api.tasks import ExportTask, plain_id
 from tap_mobile_engagement.background import map_in_order
@@ -56,6 +55,7 @@ CAMPAIGN_KINDS = {
 """What the campaigns list calls each campaign type of push feedback."""
 
 _TASKS = "devices/exportTasks"
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 _TIMED_OUT = HTTPStatus.REQUEST_TIMEOUT
 
 log = logging.getLogger(__name__)
@@ -84,9 +84,8 @@ class ServiceClient:
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
-        self._api_url = settings.api_url.rstrip("/")
         self._collection_url = (
-            f"{self._api_url}/subscriptions/{quote(settings.subscription_id, safe='')}"
+            f"{settings.api_url}/subscriptions/{quote(settings.subscription_id, safe='')}"
             f"/resourceGroups/{quote(settings.resource_group, safe='')}"
             "/providers/Microsoft.MobileEngagement"
             f"/appcollections/{quote(settings.app_collection, safe='')}/apps"
@@ -110,17 +109,14 @@ class ServiceClient:
         that broke down; SettingsError TASK_REJECTED or TASK_TOO_LARGE.
         """
         url = self._url(export.key.app, export.path)
+        answer = self._send("POST", url, body=msgspec.json.encode(body))
+        if not answer.ok:
+            raise self._creation_failed(answer)
         try:
-            answer = self._send("POST", url, body=msgspec.json.encode(body))
-            if not answer.ok:
-                raise self._creation_failed(answer)
-            try:
-                return self._task(answer)
-            except DataError as error:
-                # It was accepted all the same: there is a task, whose id we can't read.
-                raise creation_uncertain(error.what).at(**answer.where) from error
-        except TapError as error:
-            raise error.at(**export.where) from error.__cause__
+            return self._task(answer)
+        except DataError as error:
+            # It was accepted all the same: there is a task, whose id we can't read.
+            raise creation_uncertain(error.what).at(**answer.where) from error
 
     def get_task(self, app: str, task_id: str) -> ExportTask | None:
         """Ask for a task; None if the service does not know it: not yet, or not any more."""
@@ -172,7 +168,7 @@ class ServiceClient:
             return listed  # reading it will say what is wrong
         device = self.get_device(app, device_id)
         if device is None:
-            log.info("app %s: device %s is gone since it was listed", app, one_line(device_id))
+            log.info("app %s: device %s is gone since it was listed", app, device_id)
         return {**listed, **(device or {})}
 
     def _url(self, app: str, path: str, query: Mapping[str, object] | None = None) -> str:
@@ -185,7 +181,7 @@ class ServiceClient:
     def _list(
         self, app: str, path: str, query: Mapping[str, object] | None = None
     ) -> Iterator[Any]:
-        url = marked = self._url(app, path, query)
+        url = marked = _prepared(self._url(app, path, query))
         pages = empty_pages = 0
         while True:
             answer = self._get(app, url)
@@ -218,18 +214,16 @@ class ServiceClient:
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        send = partial(
-            self._transport.send,
-            method,
-            url,
-            body=body,
-            headers=headers,
-            creates=method == "POST",
-        )
+
+        def send(token: str) -> Answer:
+            signed = headers | {"Authorization": f"Bearer {token}"}
+            creates = method == "POST"
+            return self._transport.send(method, url, headers=signed, body=body, creates=creates)
+
         token = self._auth.token()
-        answer = send(sign=BearerAuth(token, self._api_url))
+        answer = send(token)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            answer = send(sign=BearerAuth(self._auth.token(rejected=token), self._api_url))
+            answer = send(self._auth.token(rejected=token))
         return answer
 
     def _task(self, answer: Answer) -> ExportTask:
@@ -252,7 +246,7 @@ class ServiceClient:
 def path_segment(text: str) -> str:
     """Quote a name or an id for a URL's path; DataError BAD_ANSWER if it is a step in one."""
     if not _is_segment(text):
-        what = f"{one_line(text)!r} can't be a name in the service's URLs"
+        what = f"{text!r} can't be a name in the service's URLs"
         raise DataError(Code.BAD_ANSWER, what)
     return quote(text, safe="")
 
@@ -262,18 +256,38 @@ def _is_segment(text: str) -> bool:
     return text not in {"", ".", ".."} and not has_surrogates
 
 
+def _prepared(url: str) -> str:
+    """A URL as requests will connect to it."""
+    return requests.Request("GET", url).prepare().url or ""
+
+
 def _resolved(link: str, *, base: str) -> str:
-    """The URL of a link, absolute or relative, because neither is documented; or BAD_ANSWER."""
+    """The URL of a link, absolute or relative, because neither is documented.
+
+    Raises BAD_ANSWER for what is no URL, or leads to where no access token may be sent.
+    """
     try:
-        url = requests.Request("GET", urljoin(base, link)).prepare().url or ""
+        url = _prepared(urljoin(base, link))
         parts = urlsplit(url)
+        is_ours = _origin(url) == _origin(base)
     except (requests.RequestException, ValueError):
-        what = f"the service links to what is no URL: {one_line(link)!r}"
+        what = f"the service links to what is no URL: {link!r}"
         raise DataError(Code.BAD_ANSWER, what) from None
+    if not is_ours:
+        raise DataError(
+            Code.BAD_ANSWER,
+            f"the service links to another host, where no token is sent: {parts.netloc}",
+            next_step="Check that api_url is the name that the service gives itself",
+        )
     if not any(name == "api-version" for name, _ in parse_qsl(parts.query)):
         query = "&".join(part for part in (parts.query, f"api-version={API_VERSION}") if part)
         parts = parts._replace(query=query)
     return parts._replace(fragment="").geturl()
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 def _object(answer: Answer) -> dict[str, Any]:
@@ -324,8 +338,6 @@ def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
         )
     else:
         kind, code, said = DataError, Code.BAD_ANSWER, "the access token is not sent there"
-        what = (
-            f"the service redirects to {one_line(answer.headers.get('Location', 'nowhere'))!r}"
-        )
+        what = f"the service redirects to {answer.headers.get('Location', 'nowhere')!r}"
         step = "Check that api_url points to the service itself"
     return kind(code, f"{what}: {said}", next_step=step, **answer.where)

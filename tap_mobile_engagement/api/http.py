@@ -24,16 +24,15 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
-from tap_mobile_engagement.api.answers import Answer, one_line
+from tap_mobile_engagement.api.answers import Answer
 from tap_mobile_engagement.background import interruptible
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
+from tap_mobile_engagement.redaction import shown
 from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+    from collections.abc import Mapping
 
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes that an answer may hold, unpacked."""
@@ -89,12 +88,11 @@ class Transport:
         method: str,
         url: str,
         *,
-        sign: Sign | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         creates: bool = False,
     ) -> Answer:
-        """Send a request, again where that is safe and may help; ``sign`` adds credentials.
+        """Send a request, again where that is safe and may help.
 
         One that ``creates`` is only repeated when it surely never left. Any answer to it is
         returned, and a stop waits a moment for it.
@@ -107,7 +105,7 @@ class Transport:
         def attempt() -> Answer:
             try:
                 answer = interruptible(
-                    lambda: self._once(method, url, sign, body, headers),
+                    lambda: self._once(method, url, body, headers),
                     self.timing,
                     grace=_GRACE if creates else 0.0,
                     limit=self.timeouts.answer,
@@ -133,15 +131,14 @@ class Transport:
         self,
         method: str,
         url: str,
-        sign: Sign | None,
         body: bytes | None,
         headers: Mapping[str, str] | None,
     ) -> Answer:
         with self.session.request(
             method,
             url,
-            # Without an `auth`, requests would put the credentials of a .netrc file there.
-            auth=sign or (lambda request: request),
+            # Without an `auth`, requests would take the credentials of a .netrc file.
+            auth=lambda request: request,
             data=body,
             headers=dict(headers or {}),
             timeout=(self.timeouts.connect, self.timeouts.read),
@@ -164,7 +161,7 @@ def _read(response: requests.Response, most: int, seconds: float) -> bytes:
     """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in {"", "identity", "gzip", "x-gzip"}:
-        what = f"the answer is packed in a way that was not asked for: {one_line(encoding)!r}"
+        what = f"the answer is packed in a way that was not asked for: {encoding!r}"
         raise DataError(Code.BAD_ANSWER, what, status=response.status_code)
     gzip = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
     ends_at = time.monotonic() + seconds
@@ -236,7 +233,7 @@ def _unusable(url: str, error: Exception) -> SettingsError:
 
 def _cause(error: BaseException) -> str:
     name, reason = type(error).__name__, _reason(error)
-    return f"{name}: {one_line(str(reason))}" if reason else name
+    return f"{name}: {shown(reason)}" if reason else name
 
 
 def _host(url: str) -> str:

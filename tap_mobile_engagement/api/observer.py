@@ -7,7 +7,7 @@ import os
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from enum import Enum, auto
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.api.progress import new_progress
@@ -24,43 +24,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class What(Enum):
-    """What can happen to an export task, and what the detail of it says."""
-
-    CREATED = auto()  # how it is described to the service
-    RESUMED = auto()
-    STATE = auto()  # its new state; the first time it is seen
-    STARTED = auto()
-    UNKNOWN_STATE = auto()  # the state
-    SUCCEEDED = auto()
-    FAILED = auto()  # the error, where the task is tried again
-    EMPTY = auto()  # what it counts as
-    REFUSED = auto()  # what the service said
-    READING = auto()
-    READ = auto()
-
-
 _TASK = "app {app}: export task {task}"
 _UNKNOWN = "is in state {detail!r}, which is unknown; it is watched until its time is up"
 _EMPTY = "succeeded, but there is no content of it: {detail}"
-_LINES = {
-    What.CREATED: (logging.INFO, f"{_TASK} created: {{detail}}"),
-    What.RESUMED: (logging.INFO, "app {app}: taking up export task {task} ({data_type})"),
-    What.STATE: (logging.INFO, f"{_TASK} ({{data_type}}) is {{detail}}"),
-    What.UNKNOWN_STATE: (logging.WARNING, f"{_TASK} ({{data_type}}) {_UNKNOWN}"),
-    What.EMPTY: (logging.WARNING, f"{_TASK} ({{data_type}}) {_EMPTY}"),
-    What.FAILED: (logging.WARNING, "{detail}"),
-    What.REFUSED: (logging.INFO, "{detail}"),
-}
-_PHASES = {
-    What.CREATED: "queued",
-    What.RESUMED: "queued",
-    What.STARTED: "running",
-    What.SUCCEEDED: "waiting",
-    What.READING: "reading",
-    What.FAILED: "failed",
-    What.READ: "read",
-}
+
+
+class What(Enum):
+    """What can happen to an export task: how the log says it, and the phase that begins."""
+
+    CREATED = (logging.INFO, f"{_TASK} created: {{detail}}", "queued")
+    RESUMED = (logging.INFO, "app {app}: taking up export task {task} ({data_type})", "queued")
+    STATE = (logging.INFO, f"{_TASK} ({{data_type}}) is {{detail}}", None)
+    UNKNOWN_STATE = (logging.WARNING, f"{_TASK} ({{data_type}}) {_UNKNOWN}", None)
+    STARTED = (logging.INFO, "", "running")
+    SUCCEEDED = (logging.INFO, "", "waiting")
+    FAILED = (logging.WARNING, "{detail}", "failed")
+    EMPTY = (logging.WARNING, f"{_TASK} ({{data_type}}) {_EMPTY}", None)
+    REFUSED = (logging.INFO, "{detail}", None)
+    READING = (logging.INFO, "", "reading")
+    READ = (logging.INFO, "", "read")
 
 
 class Observer:
@@ -93,16 +75,14 @@ class Observer:
     ) -> None:
         """Something happened to an export's task, by default to the one that it has."""
         task_id = task_id or (export.task.id if export.task else None)
-        key, words = export.key, str(detail)
+        level, line, phase = what.value
+        data_type, app = export.key
+        words = line.format(app=app, task=task_id, data_type=data_type, detail=detail)
         with self._lock:
-            if what in _LINES and (words or what is not What.FAILED):
-                level, line = _LINES[what]
-                places = {"app": key.app, "data_type": key.data_type}
-                log.log(level, "%s", line.format(task=task_id, detail=words, **places))
-            if what in _PHASES and task_id:
-                data_type, _, rest = str(export).partition(" ")
-                label = " ".join(part for part in (data_type, key.app, rest) if part)
-                self._timeline.begins(_PHASES[what], task_id, label, self._now())
+            if words:
+                log.log(level, "%s", words)
+            if phase and task_id:
+                self._timeline.begins(phase, task_id, f"{app}: {export}", self._now())
 
     def read(self, export: PendingExport, size: int) -> None:
         """All records of an export are out, whose files had that many bytes."""

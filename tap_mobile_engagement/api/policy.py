@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, assert_never
 
-from tap_mobile_engagement.api.answers import one_line
 from tap_mobile_engagement.api.tasks import ExportTask, PendingExport, TaskState, known_state
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 
@@ -49,8 +48,7 @@ def has_succeeded(
         case TaskState.SUCCEEDED:
             return True
         case TaskState.FAILED:
-            details = one_line(answer.error_details or "it does not say why")
-            what = f"the export task failed: {details}"
+            what = f"the export task failed: {answer.error_details or 'it does not say why'}"
             raise RetryLaterError(Code.TASK_FAILED, what, next_step=_AGAIN)
         case TaskState.QUEUED | TaskState.STARTED | None:
             if now < later(created, timeout):
@@ -61,7 +59,7 @@ def has_succeeded(
     if state is None:
         raise RetryLaterError(
             Code.UNKNOWN_TASK_STATE,
-            f"the export task is in state {one_line(answer.state)!r}, which is unknown, and "
+            f"the export task is in state {answer.state!r}, which is unknown, and "
             f"its {minutes} are up",
             next_step="Look up what the state means, then run again",
         )

@@ -22,6 +22,11 @@ _LAST_PAUSE = timedelta(minutes=30)
 log = logging.getLogger(__name__)
 
 
+def in_words(duration: timedelta) -> str:
+    """A duration in whole seconds, as hours, minutes and seconds."""
+    return str(timedelta(seconds=int(duration.total_seconds())))
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How far a run has come; ``phases`` count exports without the ``read`` ones.
@@ -67,7 +72,7 @@ class Summary:
             return unknown
         # On average, a task that runs has come half of its way.
         to_come = self.phases.get(Phase.DUE, 0) + self.running / 2
-        return f"about {_short(self.usual_time * to_come / self.limit)} left"
+        return f"about {in_words(self.usual_time * to_come / self.limit)} left"
 
     def __str__(self) -> str:
         ready, due = self.phases.get(Phase.READY, 0), self.phases.get(Phase.DUE, 0)
@@ -75,14 +80,8 @@ class Summary:
             f"Export tasks: {self.read} of {self.total} read "
             f"({self.bytes_read / 1e6:,.1f} MB), {self.running} running, "
             f"{ready} waiting to be read, {due} to come; "
-            f"{_short(self.elapsed)} elapsed, {self.time_left('no estimate yet')}"
+            f"{in_words(self.elapsed)} elapsed, {self.time_left('no estimate yet')}"
         )
-
-
-def _short(duration: timedelta) -> str:
-    minutes, seconds = divmod(int(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 class ProgressLines:

@@ -259,8 +259,6 @@ class TaskRunner:
             answer = self._client.get_task(export.key.app, export.task.id)
             with self._changed:
                 self._plan.polled(export, answer, self._clock.now())
-        except TapError as error:
-            raise error.at(**export.where) from error.__cause__
         finally:
             if export.state != before:
                 self._report_state(export, before)

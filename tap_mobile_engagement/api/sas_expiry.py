@@ -9,6 +9,8 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from tap_mobile_engagement.api.progress import in_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -58,21 +60,13 @@ class SasExpiry:
 
 def _warning(setting: str, end: datetime, left: timedelta, summary: Summary) -> str:
     speed = (
-        f"one may take up to {_in_words(summary.longest)} (task_timeout_minutes)"
+        f"one may take up to {in_words(summary.longest)} (task_timeout_minutes)"
         if summary.usual_time is None
-        else f"they took {_in_words(summary.usual_time)} each so far, {summary.limit} at a time"
+        else f"they took {in_words(summary.usual_time)} each so far, {summary.limit} at a time"
     )
     return (
         f"The SAS in the setting {setting} ends at {end:%Y-%m-%dT%H:%M:%SZ}, in "
-        f"{_in_words(left)}, and {summary.to_be_done} export tasks are still to be done: "
-        f"{speed}. Put a SAS that lasts longer into the settings; what is done by then stays "
-        "done, and the next run continues from there"
+        f"{in_words(max(left, timedelta()))}, and {summary.to_be_done} export tasks are "
+        f"still to be done: {speed}. Put a SAS that lasts longer into the settings; what is "
+        "done by then stays done, and the next run continues from there"
     )
-
-
-def _in_words(span: timedelta) -> str:
-    minutes = max(0, round(span / timedelta(minutes=1)))
-    if minutes < 1:
-        return "less than a minute"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

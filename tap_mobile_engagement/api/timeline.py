@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from itertools import pairwise
 
+from tap_mobile_engagement.api.progress import in_words
+
 _ROW = 18  # pixels per task
 _LEFT = 380  # pixels for the labels
 _WIDTH = 900  # pixels for the time
@@ -82,7 +84,7 @@ def _head(begin: datetime, end: datetime, tasks: int, height: int) -> str:
     width = _LEFT + _WIDTH + 20
     title = (
         f"{tasks} export tasks from {begin.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
-        f"{_duration((end - begin).total_seconds())}"
+        f"{in_words(end - begin)}"
     )
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
@@ -101,18 +103,9 @@ def _grid(span: float, height: int) -> list[str]:
     lines = []
     for number in range(int(span / step) + 1):
         x = _LEFT + number * step / span * _WIDTH
-        words = _duration(number * step)
+        words = in_words(timedelta(seconds=number * step))
         lines += [
             _rect(x, _TOP - 6, 1, height - _BOTTOM + 10 - _TOP, "#ddd"),
             _text(x, height - 10, words, anchor="middle"),
         ]
     return lines
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{seconds:.3g} s"
-    if minutes < 60:  # noqa: PLR2004  (minutes of an hour)
-        return f"{minutes}:{rest:02} min"
-    return str(timedelta(minutes=minutes))[:-3] + " h"

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tap_mobile_engagement.api.auth import BearerAuth, TokenProvider
+from tap_mobile_engagement.api.auth import TokenProvider
 from tap_mobile_engagement.api.http import Transport
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import redact
@@ -162,4 +162,3 @@ def test_no_secret_shows() -> None:
     token = auth.token()
 
     assert redact(f"a {token} b {CLIENT_SECRET}") == "a *** b ***"
-    assert token not in repr(BearerAuth(token, AUTHORITY_URL))

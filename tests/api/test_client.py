@@ -86,8 +86,6 @@ class TestCreateTask:
 
         assert isinstance(error, RetryLaterError)
         assert error.code is Code.TASK_CREATION_UNCERTAIN
-        assert error.where["app"] == "shop"
-        assert str(error.where["range"]) == "2016-05-01/2016-05-08"
         assert len(service.requests) == 1
 
     def test_it_is_repeated_while_there_is_no_connection_at_all(self) -> None:

@@ -65,7 +65,7 @@ def test_each_task_has_a_bar_whose_parts_are_as_long_as_its_phases(tmp_path: Pat
     found = drawn.bars
 
     # then
-    widths = [width for _, width in found["events <shop> 2016-05-01/2016-05-08"]]
+    widths = [width for _, width in found["<shop>: events 2016-05-01/2016-05-08"]]
     assert len(widths) == 4
     assert [round(width / widths[0]) for width in widths] == [1, 2, 3, 4]
 

@@ -145,7 +145,8 @@ def test_one_app_that_fails_keeps_no_other_from_going_on(
     # and the last lines say what failed, and what to do.
     last = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"][-1]
     assert last.startswith("- TASK_FAILED: the export task failed")
-    assert "app=shop" in last
+    places = ("app=shop", "stream=events", "range=2016-05-13/2016-05-14", "task=")
+    assert all(place in last for place in places)
     assert "Run again" in last
 
 

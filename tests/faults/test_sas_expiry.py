@@ -60,8 +60,8 @@ def test_a_sas_that_lasts_long_enough_is_no_reason_for_a_warning() -> None:
 def test_one_that_ends_before_a_single_task_may_is_told_at_once() -> None:
     (warning,) = watched(8 * HOUR).warnings(work(80, 4, longest=DAY), NOW)
 
-    assert "container_url ends at 2016-05-01T08:00:00Z, in 8 h 0 min" in warning
-    assert "80 export tasks are still to be done: one may take up to 24 h 0 min" in warning
+    assert "container_url ends at 2016-05-01T08:00:00Z, in 8:00:00" in warning
+    assert "80 export tasks are still to be done: one may take up to 1 day, 0:00:00" in warning
 
 
 def test_the_time_that_tasks_took_is_told_once_it_is_known() -> None:
@@ -70,7 +70,7 @@ def test_the_time_that_tasks_took_is_told_once_it_is_known() -> None:
 
     assert len([*sas.warnings(before, NOW)]) == 1
     (warning,) = sas.warnings(after, NOW)
-    assert "they took 1 h 0 min each so far, 4 at a time" in warning
+    assert "they took 1:00:00 each so far, 4 at a time" in warning
     assert [*sas.warnings(after, NOW)] == []
 
 
@@ -117,4 +117,6 @@ def test_a_run_warns_before_it_waits(
 
     warnings = [one.getMessage() for one in caplog.records if "The SAS in" in one.getMessage()]
     assert len(warnings) == 1
-    assert "1 export tasks are still to be done: one may take up to 24 h 0 min" in warnings[0]
+    assert (
+        "1 export tasks are still to be done: one may take up to 1 day, 0:00:00" in warnings[0]
+    )

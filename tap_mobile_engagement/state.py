@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 REPLICATION_KEY = "exported_until"
 """The record field that bookmarks of historical streams are values of."""
@@ -212,6 +212,20 @@ class PartitionState:
         else:
             del self._values["empty_range"]
         return True
+
+
+def apps_with_tasks(state: Mapping[str, Any], since: datetime) -> set[str]:
+    """The apps of which a whole state names a task in a shared container, not older than that.
+
+    They may be other ones than those in the settings.
+    """
+    return {
+        partition["context"].get("app_name", "")
+        for stream in state.get("bookmarks", {}).values()
+        for partition in stream.get("partitions", [])
+        for task in PartitionState(partition).tasks
+        if task.container is None and task.created >= since
+    }
 
 
 def instant(bookmark: str) -> datetime:

@@ -100,7 +100,7 @@ class TapMobileEngagement(Tap):
             return open_archive(self.settings, self.timing)
         from tap_mobile_engagement.api.source import open_api  # noqa: PLC0415
 
-        return open_api(self.settings, self.timing)
+        return open_api(self.settings, self.timing, self.state)
 
     @property
     def _env_var_config(self) -> dict[str, Any]:

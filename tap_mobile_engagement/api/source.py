@@ -35,10 +35,10 @@ from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.redaction import warn_of_plain_http
 from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Check, Export, Part
-from tap_mobile_engagement.state import Window, first_day, tile
+from tap_mobile_engagement.state import Window, apps_with_tasks, first_day, tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import date, datetime
 
     from tap_mobile_engagement.clock import Clock
@@ -51,25 +51,30 @@ PUSH_FEEDBACK = "push_feedback"
 log = logging.getLogger(__name__)
 
 
-def open_api(settings: Settings, clock: Clock) -> ApiSource:
-    """The source that runs export tasks; raises CONTAINER_URL_INVALID or BAD_SETTING."""
+def open_api(settings: Settings, clock: Clock, state: Mapping[str, Any]) -> ApiSource:
+    """The source that runs export tasks; raises CONTAINER_URL_INVALID or BAD_SETTING.
+
+    The state is that of all streams and apps.
+    """
     for url in (settings.api_url, settings.authority_url, settings.task_container_url or ""):
         warn_of_plain_http(url)
     client = ServiceClient(settings, Transport(timing=clock))
-    return ApiSource(
-        settings, client=client, storage=_open_storage(settings, clock), clock=clock
-    )
+    storage = _open_storage(settings, clock, state)
+    return ApiSource(settings, client=client, storage=storage, clock=clock)
 
 
-def _open_storage(settings: Settings, clock: Clock) -> TaskStorage:
+def _open_storage(settings: Settings, clock: Clock, state: Mapping[str, Any]) -> TaskStorage:
+    timeout = timedelta(minutes=settings.task_timeout_minutes)
     if settings.storage_connection_string:
         account = StorageAccount(settings.storage_connection_string, clock=clock)
-        return AccountStorage(account, timedelta(minutes=settings.task_timeout_minutes))
+        return AccountStorage(account, timeout)
     url = settings.container_url or ""
+    # An app that is in the settings no more may have a task that still writes.
+    apps = {*settings.app_names, *apps_with_tasks(state, since=clock.now() - timeout)}
     return SharedStorage(
         open_container(url, clock),
         service_url(settings.task_container_url or url),
-        apps=len(settings.app_names),
+        apps=len(apps),
     )
 
 

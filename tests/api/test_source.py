@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tap_mobile_engagement.api.destinations import SharedStorage
-from tap_mobile_engagement.api.source import ApiSource
+from tap_mobile_engagement.api.source import ApiSource, open_api
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
@@ -54,6 +56,30 @@ class Service:
     def create_task(self, *_: Any) -> ExportTask:
         self.asked_for_task.set()
         raise RetryLaterError(Code.SERVICE_UNAVAILABLE, "this is all the test needs")
+
+
+@pytest.mark.parametrize(
+    ("app", "task", "is_shared"),
+    [
+        ("shop", {}, False),
+        ("blog", {}, True),
+        ("blog", {"created": "2016-05-08T00:00:00Z"}, False),
+        ("blog", {"container": "mobile-engagement-1"}, False),
+    ],
+)
+def test_an_app_that_the_state_alone_names_counts_while_its_task_may_write(
+    app: str, task: dict[str, Any], *, is_shared: bool
+) -> None:
+    # Given a state with a task of an app, which may be another one than that in the settings
+    time = LeapingTime()
+    entry = {"id": "0b1f4d1e-64c4-4a26", "created": time.now().isoformat()} | task
+    partition = {"context": {"app_name": app}, "tasks": [entry]}
+    state = {"bookmarks": {"tags": {"partitions": [partition]}}}
+
+    source = open_api(parse(CONFIG, today=date(2016, 5, 8)), time.timing, state)
+
+    # then content tells nothing where a task of the other app may write beside those of this.
+    assert source._storage.one_app is is_shared
 
 
 def test_tasks_are_begun_while_the_devices_are_listed(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ If the outcome of a request is unknown, it is only repeated if it reads.
 
 from __future__ import annotations
 
-import ssl
 import time
 import zlib
 from dataclasses import dataclass, field
@@ -111,7 +110,7 @@ class Transport:
                     limit=self.timeouts.answer,
                 )
             except _BROKEN as error:
-                if _is_bad_certificate(error):
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
                     raise _unusable(url, error) from error
                 if creates and not _never_left(error):
                     raise creation_uncertain(_cause(error)) from error
@@ -212,15 +211,6 @@ def _never_left(error: BaseException) -> bool:
     if isinstance(error, requests.ConnectTimeout):
         return True
     return isinstance(_reason(error), NewConnectionError | ConnectTimeoutError)
-
-
-def _is_bad_certificate(error: BaseException) -> bool:
-    chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, ssl.SSLCertVerificationError):
-            return True
-        chain = chain.__cause__ or chain.__context__
-    return False
 
 
 def _unusable(url: str, error: Exception) -> SettingsError:

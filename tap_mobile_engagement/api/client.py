@@ -324,7 +324,7 @@ _REFUSALS = {
 def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
     """The error for an answer that is not ``ok``; a bad request has the code ``rejected``."""
     kind: type[TapError] = SettingsError
-    said = answer.extract()
+    said, where = answer.extract(), answer.where
     if answer.status in _REFUSALS:
         code, what, step = _REFUSALS[HTTPStatus(answer.status)]
     elif answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -337,7 +337,8 @@ def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
             "and the container URL"
         )
     else:
-        kind, code, said = DataError, Code.BAD_ANSWER, "the access token is not sent there"
-        what = f"the service redirects to {answer.headers.get('Location', 'nowhere')!r}"
+        kind, code, said = DataError, Code.BAD_ANSWER, "no access token is sent there"
+        what = "the service redirects to another address"
         step = "Check that api_url points to the service itself"
-    return kind(code, f"{what}: {said}", next_step=step, **answer.where)
+        where["location"] = answer.headers.get("Location")
+    return kind(code, f"{what}: {said}", next_step=step, **where)

@@ -10,8 +10,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.progress import new_progress
-from tap_mobile_engagement.api.sas_expiry import SasExpiry
+from tap_mobile_engagement.api.progress import SasExpiry, new_progress
 from tap_mobile_engagement.api.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -99,7 +98,8 @@ class Observer:
         )
         with self._lock:
             self._progress.show(summary)
-            self._sas_expiry.progressed(summary, now)
+            for warning in self._sas_expiry.warnings(summary, now):
+                log.warning("%s", warning)
 
     def close(self) -> None:
         """The run is over. No picture is worth a failed run."""

@@ -1,20 +1,27 @@
-"""How far a run has come: a live display on a terminal (extra ``progress``), else log lines."""
+"""How far a run has come, and whether each SAS lasts as long as the work ahead.
+
+A live display on a terminal (extra ``progress``) shows it, else lines of the log. For a SAS the
+longest time of a task counts until the first one has ended, afterwards the usual time.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.api.tasks import AT_WORK, TO_BE_DONE, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rich.progress import TaskID
+
+RUNNING_LOW = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
+"""Remaining lives of a SAS at which a warning is repeated as long as there is work."""
 
 _FIRST_LINE = timedelta(seconds=30)
 _LAST_PAUSE = timedelta(minutes=30)
@@ -158,3 +165,43 @@ def new_progress() -> ProgressLines | LiveProgress:
         except ImportError:
             pass
     return ProgressLines()
+
+
+class SasExpiry:
+    """Warns before a SAS ends; ``ends`` has the times, aware, of the settings that say one."""
+
+    def __init__(self, ends: Mapping[str, datetime | None]) -> None:
+        self._ends = {setting: end for setting, end in ends.items() if end is not None}
+        self._lowest: dict[str, timedelta] = {}  # that was warned of
+        self._forecast: set[tuple[str, bool]] = set()
+
+    def warnings(self, summary: Summary, now: datetime) -> Iterator[str]:
+        """The warnings that are due now, each once."""
+        if not summary.to_be_done:
+            return
+        for setting, end in self._ends.items():
+            left = end - now
+            low = next((step for step in RUNNING_LOW if left <= step), timedelta.max)
+            forecast = (setting, summary.usual_time is not None)
+            is_short = left < summary.rounds_take and forecast not in self._forecast
+            is_lower = low < self._lowest.get(setting, timedelta.max)
+            if is_short or is_lower:
+                yield _warning(setting, end, left, summary)
+            if is_short:
+                self._forecast.add(forecast)
+            if is_lower:
+                self._lowest[setting] = low
+
+
+def _warning(setting: str, end: datetime, left: timedelta, summary: Summary) -> str:
+    speed = (
+        f"one may take up to {in_words(summary.longest)} (task_timeout_minutes)"
+        if summary.usual_time is None
+        else f"they took {in_words(summary.usual_time)} each so far, {summary.limit} at a time"
+    )
+    return (
+        f"The SAS in the setting {setting} ends at {end:%Y-%m-%dT%H:%M:%SZ}, in "
+        f"{in_words(max(left, timedelta()))}, and {summary.to_be_done} export tasks are "
+        f"still to be done: {speed}. Put a SAS that lasts longer into the settings; what is "
+        "done by then stays done, and the next run continues from there"
+    )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_mobile_engagement.api.progress import Summary
-from tap_mobile_engagement.api.sas_expiry import SasExpiry
+from tap_mobile_engagement.api.progress import SasExpiry, Summary
 from tap_mobile_engagement.api.tasks import Phase
 from tests.support.simulated import LeapingTime, catalog_of, settings_for, sync
 
@@ -89,18 +88,6 @@ def test_the_warning_is_repeated_when_little_is_left() -> None:
 
 def test_without_work_nothing_is_told() -> None:
     assert [*watched(timedelta(minutes=1)).warnings(work(0, 4, longest=DAY), NOW)] == []
-
-
-def test_it_is_looked_at_once_in_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    sas = watched(timedelta(minutes=59, seconds=30))
-    done, some = work(0, 1, longest=HOUR), work(1, 1, longest=HOUR)
-
-    sas.progressed(done, NOW)
-    sas.progressed(some, NOW + timedelta(seconds=59))
-    assert caplog.records == []
-
-    sas.progressed(some, NOW + timedelta(seconds=60))
-    assert len(caplog.records) == 1
 
 
 @pytest.mark.azurite

@@ -93,7 +93,7 @@ class SharedStorage(TaskStorage):
         self._recognised: dict[tuple[str, str], Recognition] = {}
         # Names and ETags of blobs that are no task's, or a known one's. One set for all tasks.
         self._settled: set[tuple[str, str]] | None = None
-        self._named: set[str] = set()  # blobs whose names say whose they are
+        self._exports: list[PendingExport] = []  # all whose tasks were to write here
         self._latest: dict[str, PendingExport] = {}  # by data type, the last one to write here
         self.check = Check("listing of the container", container.check)
         self.one_at_a_time = frozenset(BY_NAME)
@@ -113,19 +113,24 @@ class SharedStorage(TaskStorage):
                 self._new(blobs, BY_NAME[other.data_type])
         export.container_url = self._task_url
         self._latest[export.key.data_type] = export
+        self._note(export)
+
+    def _note(self, export: PendingExport) -> None:
+        if export not in self._exports:
+            self._exports.append(export)
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
         """The blobs that are the task's by one of the rules."""
         task, data_type = export.task, BY_NAME[export.key.data_type]
         if task is None or task.container is not None:
             raise task_lost("an export task wrote to a container of its own, in an account")
+        self._note(export)
         blobs = [*self._container.list()]
-        named = _named_after(task.id, blobs)
+        named = _named_after([task.id], blobs)
         if named:
             # Names that tell once tell always; but those of another data type may not.
             self.one_at_a_time -= {data_type.name}
             self.one_app = False
-            self._named.update(blob.name for blob in named)
             return _parts(self._container, named)
         if data_type.name not in self.one_at_a_time:
             return ()
@@ -139,13 +144,11 @@ class SharedStorage(TaskStorage):
         return ()
 
     def _settle_earlier(
-        self, task: TaskEntry, blobs: Iterable[Blob], data_type: DataType
+        self, task: TaskEntry, blobs: Sequence[Blob], data_type: DataType
     ) -> None:
         """Take a task of an earlier run for lost, if there are blobs that may be its own."""
         maybe = [
-            blob
-            for blob in blobs
-            if blob.arrived + _CLOCK_SKEW >= task.created and blob.name not in self._named
+            blob for blob in self._unnamed(blobs) if blob.arrived + _CLOCK_SKEW >= task.created
         ]
         if any(self._may_hold(blob, data_type) for blob in maybe):
             # Its range is exported again: what it wrote must not be taken for the next task's.
@@ -156,16 +159,11 @@ class SharedStorage(TaskStorage):
         if self._settled is not None:  # else all of them are, before the first task
             self._settled.update((blob.name, blob.etag) for blob in blobs)
 
-    def _new(self, blobs: Iterable[Blob], data_type: DataType) -> list[Blob]:
+    def _new(self, blobs: Sequence[Blob], data_type: DataType) -> list[Blob]:
         """What no task is known to have written; of several apps that is AMBIGUOUS_BLOBS."""
         settled = self._settled or ()
-        found = [
-            blob
-            for blob in blobs
-            if (blob.name, blob.etag) not in settled
-            and blob.name not in self._named
-            and self._may_hold(blob, data_type)
-        ]
+        new = [blob for blob in blobs if (blob.name, blob.etag) not in settled]
+        found = [blob for blob in self._unnamed(new) if self._may_hold(blob, data_type)]
         if found and self._only_names_count:
             raise SettingsError(
                 Code.AMBIGUOUS_BLOBS,
@@ -176,13 +174,20 @@ class SharedStorage(TaskStorage):
             )
         return found
 
+    def _unnamed(self, blobs: Sequence[Blob]) -> list[Blob]:
+        """Those that are not named after any task of the run, also one that came to nothing."""
+        ids = [each for export in self._exports for each in export.past_ids]
+        ids += [export.task.id for export in self._exports if export.task]
+        named = {blob.name for blob in _named_after(ids, blobs)}
+        return [blob for blob in blobs if blob.name not in named]
+
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
         """The blobs that are named after the task; without such names, those found before.
 
         Without names, new blobs may be the next task's.
         """
         blobs = [*self._container.list()]
-        named = _named_after(task.id, blobs)
+        named = _named_after([task.id], blobs)
         if named:
             return _parts(self._container, named)
         found = {part.blob_name: part.etag for part in parts}
@@ -264,11 +269,9 @@ class AccountStorage(TaskStorage):
         self._account.delete_container(name)
 
 
-def _named_after(task_id: str, blobs: Iterable[Blob]) -> list[Blob]:
-    plain = plain_id(task_id)
-    if len(plain) < _SHORTEST_ID:
-        return []
-    return [blob for blob in blobs if plain in plain_id(blob.name)]
+def _named_after(task_ids: Iterable[str], blobs: Iterable[Blob]) -> list[Blob]:
+    plain = [each for each in map(plain_id, task_ids) if len(each) >= _SHORTEST_ID]
+    return [blob for blob in blobs if any(each in plain_id(blob.name) for each in plain)]
 
 
 def _parts(container: Container, blobs: Iterable[Blob]) -> tuple[Part, ...]:

@@ -134,6 +134,7 @@ class PendingExport:
         asked_at: When its task was requested in this run; None for one of an earlier run.
         due_at: When the next action for it is due; None for at once.
         misses: How many 404 answers came in a row.
+        past_ids: Ids of the tasks that it had before this one.
     """
 
     key: Key
@@ -152,6 +153,7 @@ class PendingExport:
     written_at: datetime | None = None
     searches: int = 0
     parts: Sequence[Part] = ()
+    past_ids: list[str] = field(default_factory=list)
     error: TapError | None = None
 
     def __str__(self) -> str:
@@ -215,6 +217,8 @@ class PendingExport:
 
     def drop_task(self) -> None:
         """Forget its task and where that wrote: another one is to be made."""
+        if self.task is not None:
+            self.past_ids.append(self.task.id)
         self.task = self.asked_at = self.written_at = self.container = None
         self.container_url = self.state = ""
         self.polls = self.misses = self.searches = 0

@@ -325,11 +325,13 @@ class SharedService(Service):
     Attributes:
         names_tell: Whether blobs are named after their tasks.
         broken_app: An app all of whose tasks fail.
+        forgets: Whether they are forgotten instead, and write all the same.
         strangers: Blobs of somebody else: seconds from the start, data type, app.
     """
 
     names_tell: bool = True
     broken_app: str | None = None
+    forgets: bool = False
     strangers: list[tuple[float, str, str]] = field(default_factory=list)
     label = "container"
 
@@ -338,6 +340,8 @@ class SharedService(Service):
         self._began = self.now()
 
     def get_task(self, app: str, task_id: str) -> ExportTask | None:
+        if app == self.broken_app and self.forgets:
+            return None
         if app == self.broken_app:
             self.tasks[task_id].state = "Failed"
         return super().get_task(app, task_id)
@@ -352,10 +356,10 @@ class SharedService(Service):
         yield iter([content for each, content in self._blobs() if each.name == blob.name])
 
     def _blobs(self) -> Iterator[tuple[Blob, bytes]]:
-        for task in self.tasks.values():
+        for task in [*self.tasks.values()]:  # (another thread creates them)
             data_type, app, _ = task.what.split(" ")
             is_written = task.state == "Succeeded" and self.now() >= task.blob_from
-            if is_written and app != self.broken_app:
+            if is_written and (app != self.broken_app or self.forgets):
                 plain = task.id if self.names_tell else sha256(task.id.encode()).hexdigest()
                 content = content_of(data_type, app, task.what)
                 yield Blob(f"{plain}.json", len(content), "1", task.blob_from), content
@@ -403,6 +407,7 @@ kills = st.lists(st.tuples(st.integers(1, 16), st.integers(1, 30)), max_size=2)
     ),
     names_tell=st.booleans(),
     broken_app=st.sampled_from([None, None, "blog", "shop"]),
+    forgets=st.booleans(),
     known=st.sets(st.sampled_from(KEYS)),
     strangers=strangers,
     kills=kills,
@@ -413,6 +418,7 @@ def test_no_record_of_one_app_ever_comes_out_under_the_name_of_another(
     odds: Odds,
     names_tell: bool,
     broken_app: str | None,
+    forgets: bool,
     known: set[Key],
     strangers: list[tuple[float, str, str]],
     kills: list[tuple[int, int]],
@@ -425,6 +431,7 @@ def test_no_record_of_one_app_ever_comes_out_under_the_name_of_another(
         clock.now,
         names_tell=names_tell,
         broken_app=broken_app,
+        forgets=forgets,
         strangers=sorted(strangers),
     )
     container: Any = service
@@ -456,14 +463,15 @@ def test_no_record_of_one_app_ever_comes_out_under_the_name_of_another(
     runs += [once(4) for _ in range(3)]
 
     # and in the end all is out where names tell; else it fails before a second app's task.
+    broken = Code.TASK_LOST if forgets else Code.TASK_FAILED
     if not names_tell:
-        assert {*target.failures.values()} <= {Code.AMBIGUOUS_BLOBS, Code.TASK_FAILED}
+        assert {*target.failures.values()} <= {Code.AMBIGUOUS_BLOBS, broken}
         assert Code.AMBIGUOUS_BLOBS in target.failures.values()
         assert broken_app or all(len(apps) <= 1 for apps in runs)
     elif strangers:  # one of them may be taken for what a task wrote: no records
-        assert {*target.failures.values()} <= {Code.AMBIGUOUS_BLOBS, Code.TASK_FAILED}
+        assert {*target.failures.values()} <= {Code.AMBIGUOUS_BLOBS, broken}
     else:
-        failed = {key: Code.TASK_FAILED for key in KEYS if key.app == broken_app}
+        failed = {key: broken for key in KEYS if key.app == broken_app}
         assert target.failures == failed
         for key in KEYS:
             if BY_NAME[key.data_type].historical and key not in failed:

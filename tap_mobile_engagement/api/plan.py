@@ -22,6 +22,7 @@ from tap_mobile_engagement.api.tasks import (
     Note,
     PendingExport,
     Phase,
+    plain_id,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError
@@ -80,6 +81,7 @@ class Plan:
     read_first: set[str] = field(default_factory=set)
     notes: deque[Note] = field(default_factory=deque)
     _exports: list[PendingExport] = field(default_factory=list)
+    _task_ids: set[str] = field(default_factory=set)  # of all tasks of the run
     _turn: str | None = None  # the app whose tasks are created while it is one at a time
     _reading: PendingExport | None = None
     _intake: Intake = field(default_factory=Intake)
@@ -175,12 +177,17 @@ class Plan:
         """Exports whose task is of an earlier run and not polled yet."""
         return [e for e in self._exports if e.phase is Phase.DUE and e.task is not None]
 
+    def has_task(self, task_id: str) -> bool:
+        """Whether a task of the run has that id: no answer can give it to another export."""
+        return plain_id(task_id) in self._task_ids
+
     def resume(
         self, export: PendingExport, now: datetime, *, retry_after: float | None = None
     ) -> None:
         """Begin to poll a task: a new one after the first pause, an older one at once."""
         assert export.task is not None  # noqa: S101  (there is one to resume)
         self._turn = self._turn or export.key.app
+        self._task_ids.add(plain_id(export.task.id))
         if export.is_second_look:  # it has ended; what it may have written late is looked for
             export.phase, export.written_at = Phase.WRITTEN, now - LOOK_AGAIN_FOR
             return

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tap_mobile_engagement.api.client import TaskRefusedError
+from tap_mobile_engagement.api.http import creation_uncertain
 from tap_mobile_engagement.api.observer import What
 from tap_mobile_engagement.api.policy import find_orphan, task_lost
 from tap_mobile_engagement.api.tasks import (
@@ -214,6 +215,8 @@ class TaskRunner:
             task: ExportTask | None
             try:
                 task = self._client.create_task(export, body)
+                if self._plan.has_task(task.id):
+                    raise creation_uncertain(f"the answer names another task, {task.id}")
             except RetryLaterError as error:
                 if error.code is not Code.TASK_CREATION_UNCERTAIN:
                     raise

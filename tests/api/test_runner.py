@@ -95,7 +95,7 @@ class TestSubmit:
         )
 
     def test_every_request_has_a_mark_of_its_own(self) -> None:
-        scene = Scene(accepted(), accepted())
+        scene = Scene(accepted(), accepted(task_id="second"))
 
         for _ in range(2):
             scene.runner.submit(pending())
@@ -142,6 +142,19 @@ class TestLostAnswer:
         assert ref.id == "orphan"
         assert ref.window == WEEK
         assert scene.methods == ["POST", "GET"]
+
+    def test_a_task_of_another_export_is_no_answer(self) -> None:
+        # Given an answer to the second request that names the task of the first
+        second = MARK.replace("run-1/1", "run-1/2")
+        listing = listed(task_json(task_id="second", description=second))
+        scene = Scene(accepted(), accepted(), listing)
+
+        exports = [pending(), pending()]
+        for export in exports:
+            scene.runner.submit(export)
+
+        assert [export.task and export.task.id for export in exports] == [TASK_ID, "second"]
+        assert scene.methods == ["POST", "POST", "GET"]
 
     def test_it_may_take_a_while_to_be_listed(self) -> None:
         orphan = task_json(task_id="orphan", description=MARK)

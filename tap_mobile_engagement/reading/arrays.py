@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.cutting import (
     BLOCK_SIZE,
+    BRACE,
     COMMA,
     OPENING,
-    QUOTE,
-    STRING,
-    TOKENS,
     WHITE,
     Block,
     Cutter,
     Span,
     is_value,
+    tokens,
 )
 
 if TYPE_CHECKING:
@@ -32,12 +31,6 @@ _END = ord("]")
 # How an element ends and the next begins; both always match something.
 _ENDING = re.compile(rb"(?:\]\s*)?[^\s]\s*\Z")
 _BEGINNING = re.compile(rb'\s{0,64}(?:\{\s{0,64}"[^"\\]{0,64}"|.)', re.DOTALL)
-# The end of a wrapper's array, members that hold no array, the ends of object and content.
-_WRAPPER_ENDING = re.compile(
-    rb"\](?:\s*,\s*%(s)s\s*:\s*(?:%(s)s|[-+.\w]++|\{[^{}\[\]]*+\}))*+\s*\}\s*\Z"
-    % {b"s": STRING},
-    re.DOTALL,
-)
 
 
 def cut_array(
@@ -45,23 +38,24 @@ def cut_array(
     *,
     decode: Decode | None = None,
     offset: int = 0,
-    is_wrapped: bool = False,
+    wrapper: bytes = b"",
     block_size: int = BLOCK_SIZE,
 ) -> Iterator[Block]:
     """Cut the elements of an array out of its bytes, each into exactly one block, in order.
 
-    What stands between two commas and is no element is a block that is not sound. Raises
-    DataError BLOB_TRUNCATED where the content ends before array and object are closed;
-    BLOB_CORRUPT where it is no array, or something follows it.
+    ``wrapper`` is the text of an object around the array up to there. What stands between two
+    commas and is no element is a block that is not sound. Raises DataError BLOB_TRUNCATED
+    where the content ends before array and object are closed; BLOB_CORRUPT where it is no
+    array, something follows, or another array of the wrapper holds objects, too.
     """
     cutter = _ArrayCutter(chunks, decode, offset, block_size)
-    cutter.is_wrapped = is_wrapped
+    cutter.wrapper = wrapper
     return cutter.blocks()
 
 
 class _ArrayCutter(Cutter):
     _brackets = (b"[", b"]")
-    is_wrapped = False
+    wrapper = b""
 
     def _begin(self) -> None:
         while not self._buffer:
@@ -72,12 +66,7 @@ class _ArrayCutter(Cutter):
             raise self._corrupt("the content is no JSON array")
 
     def _last(self) -> Iterator[int]:
-        if self.is_wrapped:
-            start = max(len(self._buffer) - _TAIL, 0)
-            ending = _WRAPPER_ENDING.search(self._buffer, start)
-            end = ending.start() if ending else 0
-        else:
-            end = len(self._buffer.rstrip(WHITE)) - 1
+        end = 0 if self.wrapper else len(self._buffer.rstrip(WHITE)) - 1
         if self._buffer.startswith(b"]", end) and self._buffer[1:end][:_BLANK].strip(WHITE):
             yield end
 
@@ -109,19 +98,32 @@ class _ArrayCutter(Cutter):
         if is_brace:
             raise self._corrupt("the brackets don't match: a brace closes the array")
         self._forget(1)
-        while self.is_wrapped and self._fill(len(self._buffer) + 1):
-            if len(self._buffer) > _TAIL:
-                break
-        if self.is_wrapped and _WRAPPER_ENDING.fullmatch(b"]" + self._buffer):
-            return
-        if self.is_wrapped and not self._buffer.rstrip(WHITE).endswith(b"}"):
-            raise self._truncated("the content ends before its object is closed")
-        if self.is_wrapped:
-            raise self._corrupt("something else than plain members follows its array")
+        if self.wrapper:
+            self._forget(self._end_of_wrapper())
         while self._buffer or self._fill(1):
             self._forget(len(self._buffer) - len(self._buffer.lstrip(WHITE)))
             if self._buffer:
                 raise self._corrupt("something follows the end of the array")
+
+    def _end_of_wrapper(self) -> int:
+        """Where the object around the array ends in the buffer, which begins behind the array.
+
+        Its other members hold no elements: no object stands in an array there.
+        """
+        has_more = self._fill(_TAIL)
+        before = self.wrapper + b"[]"
+        inside = bytearray()  # the brackets that are open
+        for token, byte, depth in tokens(before + self._buffer):
+            if byte in OPENING:
+                if byte == BRACE and inside.endswith(b"["):
+                    raise self._corrupt("more than one array of it holds objects")
+                inside.append(byte)
+            elif depth <= 0:
+                return max(token.end() - len(before), 0)
+            del inside[depth:]
+        if has_more:
+            raise self._corrupt(f"more than {_TAIL} bytes follow its array")
+        raise self._truncated("the content ends before its object is closed")
 
     def _corrupt(self, what: str) -> DataError:
         return DataError(Code.BLOB_CORRUPT, what, offset=self._offset)
@@ -130,21 +132,10 @@ class _ArrayCutter(Cutter):
 def _element_ends(buffer: bytes) -> tuple[list[int], int]:
     """Where whole elements end, and where the array is closed: 0 if it is not."""
     ends = []
-    depth = 1
-    for token in TOKENS.finditer(buffer, 1):
-        at = token.start()
-        byte = buffer[at]
-        if byte == QUOTE:
-            if token.end() == at + 1:
-                break  # the rest of this string is still to come
-        elif byte == COMMA:
-            if depth == 1:
-                ends.append(at)
-        elif byte in OPENING:
-            depth += 1
-        else:
-            depth -= 1
-            if depth == 0:
-                ends.append(at)
-                return ends, at
+    for token, byte, depth in tokens(buffer, 1, depth=1):
+        if depth == 0:
+            ends.append(token.start())
+            return ends, token.start()
+        if depth == 1 and byte == COMMA:
+            ends.append(token.start())
     return ends, 0

@@ -13,6 +13,7 @@ a broken element does not take others with it.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,13 +43,11 @@ FIRST_LOOK = 16 * 1024
 STRING = rb'"(?:[^"\\]++|\\.)*+"'
 """A string of JSON. The quantifiers are possessive, so that it costs one pass."""
 
-TOKENS = re.compile(STRING + rb'|["\[\]{},]', re.DOTALL)
-"""What shapes JSON text: strings, the quote of one that is cut off, brackets and commas."""
+QUOTE, COMMA, BRACE, BRACKET = b'",{['
+OPENING = frozenset((BRACE, BRACKET))
 
-QUOTE = ord('"')
-COMMA = ord(",")
-BRACE = ord("{")
-OPENING = frozenset(b"[{")
+# What shapes JSON text; a quote by itself begins a string that is cut off.
+_TOKENS = re.compile(STRING + rb'|["\[\]{},]', re.DOTALL)
 
 _GUESSES = 3  # per block; each costs a parse of the block
 
@@ -100,6 +99,25 @@ class Block:
         """One block of some pieces."""
         data = b"[%b]" % b",".join([piece.data[1:-1] for piece in pieces])
         return Block(data, pieces[0].offset)
+
+
+def tokens(
+    text: bytes, start: int = 0, end: int = sys.maxsize, *, depth: int = 0
+) -> Iterator[tuple[re.Match[bytes], int, int]]:
+    """Strings, brackets and commas, each with its first byte and the depth behind it.
+
+    A string that is cut off ends them.
+    """
+    for token in _TOKENS.finditer(text, start, end):
+        byte = text[token.start()]
+        if byte == QUOTE:
+            if token.end() == token.start() + 1:
+                return
+        elif byte in OPENING:
+            depth += 1
+        elif byte != COMMA:
+            depth -= 1
+        yield token, byte, depth
 
 
 def _elements(data: bytes) -> list[msgspec.Raw]:

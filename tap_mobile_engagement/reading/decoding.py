@@ -21,7 +21,7 @@ from tap_mobile_engagement.reading.columns import (
 )
 from tap_mobile_engagement.reading.elements import NUL, common_float
 from tap_mobile_engagement.reading.shapes import Shape, is_field_name
-from tap_mobile_engagement.reading.values import BadValue
+from tap_mobile_engagement.reading.values import BadValue, holds_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -102,6 +102,11 @@ class ShapedReader:
                 shared: list[Column | None] = [None] * len(values)
                 group_unknown = types.group.read(elements, shared)
                 if group_unknown is not None:
+                    alone = (
+                        u for u, size in zip(group_unknown, sizes, strict=True) if not size
+                    )
+                    if any(map(holds_objects, msgspec.to_builtins([*alone]))):
+                        return None  # what would be lost may be items
                     group_unknown = [*chain.from_iterable(map(repeat, group_unknown, sizes))]
                 for place, column in enumerate(shared):
                     if column is not None:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from tap_mobile_engagement.reading.arrays import cut_array
-from tap_mobile_engagement.reading.cutting import OPENING, QUOTE, TOKENS
+from tap_mobile_engagement.reading.cutting import BRACKET, QUOTE, tokens
 from tap_mobile_engagement.reading.names import plain
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.reading.cutting import Block
 
-_COMMA = ord(",")
-_LIST = ord("[")
+_END = ord("]")
 _IN_LIST = 2  # levels, in the list of a group
 
 
@@ -38,27 +37,23 @@ class Group(NamedTuple):
 
 def split_group(element: bytes, list_names: Collection[str]) -> Group | None:
     """A group of items, by its strings and brackets alone; None if the element is none."""
-    depth = begin = taken = place = 0
-    token_before = shell = b""
+    begin = taken = place = 0
+    string = shell = b""
     name = ""
     lists: list[tuple[str, bytes]] = []
-    for token in TOKENS.finditer(element):
-        at = token.start()
-        byte = element[at]
-        if byte == QUOTE:
-            token_before = token[0] if depth == 1 else token_before
-        elif byte in OPENING:
-            depth += 1
-            if depth == _IN_LIST and byte == _LIST:
-                name = _text(token_before)
-                begin = at + 1 if plain(name) in list_names else 0
-        elif byte != _COMMA:
-            depth -= 1
-            if begin and depth == 1:
+    for token, byte, depth in tokens(element):
+        if depth == 1:
+            if byte == QUOTE:
+                string = token[0]
+            elif begin and byte == _END:
+                at = token.start()
                 lists.append((name, element[begin - 1 : at + 1]))
                 shell += element[taken:begin]
                 place = place or len(shell)
                 taken, begin = at, 0
+        elif depth == _IN_LIST and byte == BRACKET:
+            name = _text(string)
+            begin = token.end() if plain(name) in list_names else 0
     return None if begin or not lists else Group(shell + element[taken:], place, lists)
 
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.reading.columns import Columns
 from tap_mobile_engagement.reading.names import field_names, list_names, plain
-from tap_mobile_engagement.reading.values import READERS, BadValue, check_nested
+from tap_mobile_engagement.reading.values import (
+    READERS,
+    BadValue,
+    check_nested,
+    holds_objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -81,6 +86,13 @@ class ItemReader:
                 self._reject(f"{self._data_type.group_list} has to be a list", element)
                 return
             items += element[name] or []
+        has_items = any(isinstance(item, dict) for item in items)
+        for name, value in group.items():
+            is_field = self._names.index(name) is not None
+            is_used = not isinstance(value, list) if is_field else has_items
+            if not is_used and holds_objects(value):
+                self._reject(f"objects stand in {name!r} instead of the list of items", element)
+                return
         shared: _Item | None
         try:
             shared = self._read(group)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tap_mobile_engagement.datatypes import DATA_TYPES
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.arrays import cut_array
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, STRING
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, QUOTE, tokens
 from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, list_names, plain
 from tap_mobile_engagement.reading.objects import cut_objects
 from tap_mobile_engagement.reading.signatures import fitting
@@ -54,18 +54,15 @@ def cut(
     DataError BLOB_TRUNCATED, BLOB_CORRUPT or BLOB_UNRECOGNISED, with the offset.
     """
     layout = layout_of(content.head)
-    chunks = content.chunks(layout.array_at)
-    offset = content.offset + layout.array_at
+    at = layout.array_at
+    chunks, offset = content.chunks(at), content.offset + at
     if layout.header is not None:
         return cut_rows(chunks, layout.header, offset=offset, block_size=block_size)
     match layout.format:
-        case Format.ARRAY | Format.WRAPPER as found:
+        case Format.ARRAY | Format.WRAPPER:
+            wrapper = content.head[:at]
             return cut_array(
-                chunks,
-                decode=decode,
-                offset=offset,
-                is_wrapped=found is Format.WRAPPER,
-                block_size=block_size,
+                chunks, decode=decode, offset=offset, wrapper=wrapper, block_size=block_size
             )
         case Format.OBJECTS | Format.EMPTY:
             return cut_objects(chunks, decode=decode, offset=offset, block_size=block_size)
@@ -95,11 +92,9 @@ def layout_of(head: bytes) -> Layout:
 
 
 _OBJECT_IN_A_LINE = re.compile(rb'[\r\n]\{\s{0,64}"')
-# Strings, brackets, and what separates: all that has to be followed in JSON text.
-_TOKENS = re.compile(STRING + rb'|["\[\]{},:]', re.DOTALL)
 _EMPTY_ARRAY = re.compile(rb"\[\s*\]")
 _ARRAY_OF_OBJECTS = re.compile(rb"\[\s*(?=\{)")
-_VALUE = re.compile(rb"\s*")
+_COLON = re.compile(rb"\s*:\s*")
 
 # Names that only an element has. An object with one of them before its array wraps nothing.
 _ELEMENT_KEYS = frozenset({"deviceid", "sessionid", "jobid"})
@@ -143,17 +138,9 @@ def _are_items(list_name: str, names: set[str]) -> bool:
 
 def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:
     """The names in an object, each with the place of its value, as far as the head reaches."""
-    depth = 0
-    text = ""
-    for token in _TOKENS.finditer(head, start):
-        match token[0]:
-            case b"{" | b"[":
-                depth += 1
-            case b"}" | b"]":
-                depth -= 1
-                if depth == 0:
-                    return
-            case b":" if depth == 1:
-                yield text, _VALUE.match(head, token.end()).end()  # type: ignore[union-attr]
-            case string if depth == 1 and len(string) > 1:
-                text = string[1:-1].decode("utf-8", "replace")
+    for token, byte, depth in tokens(head, start):
+        if depth == 0:
+            return
+        colon = depth == 1 and byte == QUOTE and _COLON.match(head, token.end())
+        if colon:
+            yield token[0][1:-1].decode("utf-8", "replace"), colon.end()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tap_mobile_engagement.reading.cutting import (
     BLOCK_SIZE,
-    COMMA,
-    OPENING,
-    QUOTE,
-    TOKENS,
     WHITE,
     Block,
     Cutter,
     Span,
+    tokens,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +100,7 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
     except msgspec.DecodeError as error:
         place = _PLACE.search(str(error))
         if place and place[1]:
-            return _end_by_brackets(buffer, start, len(buffer)), True
+            return _end_by_brackets(buffer, start), True
         broken = start + int(place[2]) if place else len(buffer)
     else:
         return len(buffer.rstrip(WHITE)), True
@@ -119,21 +117,10 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
     return 0, False
 
 
-def _end_by_brackets(buffer: bytes, start: int, limit: int) -> int:
+def _end_by_brackets(buffer: bytes, start: int, limit: int = sys.maxsize) -> int:
     """Where the object ends by its strings and brackets; 0 if it is cut off."""
-    depth = 0
-    for token in TOKENS.finditer(buffer, start, limit):
-        byte = buffer[token.start()]
-        if byte == QUOTE:
-            if token.end() == token.start() + 1:
-                break  # the rest of this string is still to come
-        elif byte in OPENING:
-            depth += 1
-        elif byte != COMMA:
-            depth -= 1
-            if depth == 0:
-                return token.end()
-    return 0
+    ends = (token.end() for token, _, depth in tokens(buffer, start, limit) if depth == 0)
+    return next(ends, 0)
 
 
 def _noise_end(buffer: bytes, start: int, *, is_line: bool, has_more: bool) -> int:

@@ -17,7 +17,7 @@ from tap_mobile_engagement.reading.content import (
     contents,
     open_content,
 )
-from tap_mobile_engagement.reading.cutting import TOKENS, WHITE, Block
+from tap_mobile_engagement.reading.cutting import COMMA, OPENING, QUOTE, WHITE, Block, tokens
 from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.reading.groups import split_group
 from tap_mobile_engagement.reading.layouts import Format, cut, layout_of
@@ -53,6 +53,7 @@ _KINDS = (
     (rb"(?i:<(?:!doctype html|html|head|body))", "an HTML page"),
     (rb"<", "XML or HTML"),
 )
+_CLOSING = bytes.maketrans(b"{[", b"}]")
 _KIND_OF = [(re.compile(pattern), kind) for pattern, kind in _KINDS]
 
 
@@ -187,26 +188,18 @@ def _decoded(element: bytes) -> list[Any]:
 
 def _part_of_first(text: bytes) -> list[Any]:
     """A first element that is cut off, closed behind its last whole part."""
-    open_brackets: list[bytes] = []
-    end = depth = 0
-    for token in TOKENS.finditer(text):
-        byte = token[0]
-        match byte:
-            case b"{" | b"[":
-                open_brackets.append(b"}" if byte == b"{" else b"]")
-                end, depth = token.end(), len(open_brackets)
-            case b"}" | b"]":
-                if not open_brackets:
-                    break
-                open_brackets.pop()
-                end, depth = token.end(), len(open_brackets)
-                if not open_brackets:
-                    break
-            case b",":
-                end, depth = token.start(), len(open_brackets)
-            case b'"':
-                break  # the rest of this string is missing
-    closing = b"".join(reversed(open_brackets[:depth]))
+    end = 0
+    inside = bytearray()  # the brackets that are open
+    for token, byte, depth in tokens(text):
+        if byte == QUOTE:
+            continue
+        if byte in OPENING:
+            inside.append(byte)
+        del inside[max(depth, 0) :]
+        end = token.start() if byte == COMMA else token.end()
+        if depth <= 0:
+            break
+    closing = bytes(reversed(inside)).translate(_CLOSING)
     try:
         value = decode_element(text[:end].strip(WHITE) + closing).value
     except (ValueError, RecursionError):

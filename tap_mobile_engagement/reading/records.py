@@ -13,7 +13,7 @@ from tap_mobile_engagement.errors import DataError
 from tap_mobile_engagement.reading.batch import Batch, RecordIds
 from tap_mobile_engagement.reading.columns import Columns, column_of_cells, normalised
 from tap_mobile_engagement.reading.content import contents
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, TOKENS, Block
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, Block, tokens
 from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader, unknown_column
 from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.reading.elements import repaired as clean
@@ -231,7 +231,7 @@ class RecordReader:
         if not (fault or all(isinstance(shell.get(name), list | None) for name in names)):
             self._items.columns([shell])  # for the reason
             return
-        continues = False
+        continues = has_items = False
         for block in group.items():
             columns = None
             if block.sound and len(text) > LARGE:
@@ -246,6 +246,7 @@ class RecordReader:
                     else:
                         items.append(item)
                         repaired = repaired or is_repaired
+                has_items = has_items or bool(items)
                 if items:
                     rest = {name: shell[name] for name in shell if name not in names}
                     whole = rest | {names[0]: items}
@@ -253,7 +254,9 @@ class RecordReader:
             if columns is not None:
                 starts = [] if continues else [0]
                 yield from self._batches(columns._replace(starts=starts, is_part=True))
-                continues = True
+                continues = has_items = True
+        if not (has_items or fault):
+            self._items.columns([shell])  # what it holds beside may be items
         self.repaired += repaired
 
     def _reject(self, reason: str, item: Any) -> None:
@@ -281,6 +284,6 @@ def check_cost(text: bytes) -> None:
     if len(text) > MAX_ITEM_SIZE:
         raise BadValue(f"it has more than {MAX_ITEM_SIZE} bytes")
     if sum(map(text.count, (b",", b"{", b"["))) > MAX_ITEM_VALUES:
-        marks = (True for token in TOKENS.finditer(text) if token[0] in b",{[")
+        marks = (True for _, byte, _ in tokens(text) if byte in b",{[")
         if any(islice(marks, MAX_ITEM_VALUES, None)):
             raise BadValue(f"it has more than {MAX_ITEM_VALUES} values")

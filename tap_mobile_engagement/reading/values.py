@@ -163,6 +163,17 @@ def check_nested(value: Any, levels: int = MAX_DEPTH, *, numbers: bool = True) -
         raise BadValue(f"it can't be written as JSON: {value}")
 
 
+def holds_objects(value: Any, levels: int = MAX_DEPTH) -> bool:
+    """Whether a list in a value, at any depth, holds objects, which may be items."""
+    if isinstance(value, dict):
+        return not levels or any(holds_objects(v, levels - 1) for v in value.values())
+    if isinstance(value, list):
+        return not levels or any(
+            isinstance(v, dict) or holds_objects(v, levels - 1) for v in value
+        )
+    return False
+
+
 def flags(value: Any) -> list[str]:
     """A list of texts: an array, JSON text that holds one, or delimited text."""
     if isinstance(value, str):

@@ -44,7 +44,7 @@ def elements(*chunks: bytes) -> list[object]:
         (b'{"value": [{"a": 1}]', TRUNCATED, 20),
         (b'{"value": [{"a": 1}], "next":', TRUNCATED, 29),
         (b'{"value": [{"a": 1}], "more": [{"a": 2}]}', CORRUPT, 20),
-        (b'{"value": [{"a": 1}]} {"value": []}', CORRUPT, 20),
+        (b'{"value": [{"a": 1}]} {"value": []}', CORRUPT, 22),
         (HEADER + b"d,t", TRUNCATED, 23),
         (HEADER + b'd,"t', TRUNCATED, 24),
         (b"deviceId,token,token\nd,t,t\n", CORRUPT, 21),

@@ -404,3 +404,31 @@ def test_a_wrapper_with_two_lists_is_no_sound_file(second: str) -> None:
 
     with pytest.raises(DataError, match="BLOB_CORRUPT"):
         read_file("tokens", [content])
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        '{"deviceId": "d", "events": [], "data": [%s]}',
+        '{"deviceId": "d", "events": null, "x": {"data": [[%s]]}}',
+        '{"deviceId": "d", "events": ["\\\\"], "data": [%s]}',
+        '{"deviceId": "d", "name": [%s], "events": [{"name": "n", "timestamp": "2016-05-01"}]}',
+    ],
+    ids=["an empty list", "no list", "no objects in it", "a list in a field"],
+)
+@pytest.mark.parametrize("count", [1, 30])
+def test_a_group_whose_items_are_elsewhere_is_a_bad_record(group: str, count: int) -> None:
+    lost = group % '{"name": "lost", "timestamp": "2016-05-01"}'
+    good = '{"deviceId": "d", "events": [{"name": "n", "timestamp": "2016-05-01"}]}'
+    rejected = Rejected()
+
+    records = read_file("events", [f"[{', '.join([good, lost] * count)}]".encode()], rejected)
+
+    assert [record["name"] for record in records] == ["n"] * count
+    assert ["lost" in repr(item) for _, item in rejected.found] == [True] * count
+
+
+def test_a_group_without_items_may_have_fields_of_its_own() -> None:
+    content = b'[{"deviceId": "d", "page": {"a": [1, []]}, "next": "x", "events": []}]'
+
+    assert read_file("events", [content]) == []

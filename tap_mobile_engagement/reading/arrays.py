@@ -11,6 +11,8 @@ from tap_mobile_engagement.reading.cutting import (
     BRACE,
     COMMA,
     OPENING,
+    QUOTE,
+    TOKENS,
     WHITE,
     Block,
     Cutter,
@@ -67,7 +69,9 @@ class _ArrayCutter(Cutter):
 
     def _last(self) -> Iterator[int]:
         end = 0 if self.wrapper else len(self._buffer.rstrip(WHITE)) - 1
-        if self._buffer.startswith(b"]", end) and self._buffer[1:end][:_BLANK].strip(WHITE):
+        if self._buffer.startswith(b"]", end) and self._buffer[1 : min(end, _BLANK)].strip(
+            WHITE
+        ):
             yield end
 
     def _spans(self, buffer: bytes, *, has_more: bool) -> tuple[list[Span], int]:
@@ -132,10 +136,20 @@ class _ArrayCutter(Cutter):
 def _element_ends(buffer: bytes) -> tuple[list[int], int]:
     """Where whole elements end, and where the array is closed: 0 if it is not."""
     ends = []
-    for token, byte, depth in tokens(buffer, 1, depth=1):
-        if depth == 0:
-            ends.append(token.start())
-            return ends, token.start()
-        if depth == 1 and byte == COMMA:
-            ends.append(token.start())
+    depth = 1
+    for token in TOKENS.finditer(buffer, 1):  # its own loop, because it may see all of a file
+        at = token.start()
+        byte = buffer[at]
+        if byte == COMMA:
+            if depth == 1:
+                ends.append(at)
+        elif byte in OPENING:
+            depth += 1
+        elif byte != QUOTE:
+            depth -= 1
+            if depth == 0:
+                ends.append(at)
+                return ends, at
+        elif token.end() == at + 1:
+            break  # the rest of this string is still to come
     return ends, 0

@@ -65,7 +65,8 @@ class Columns(NamedTuple):
         group_unknown: The same of the groups around them.
         starts: Where a group begins among the items; None where items are not grouped.
         is_part: Whether the next block may hold more of the last group.
-        elements: How many elements hold the items.
+        elements: How many elements hold the items; 0 where they are counted before.
+        repaired: In how many of those characters were replaced.
         has_decimals: Whether there may be decimals that no float can hold.
     """
 
@@ -74,7 +75,8 @@ class Columns(NamedTuple):
     group_unknown: Column | None = None
     starts: Sequence[int] | None = None
     is_part: bool = False
-    elements: int = 1
+    elements: int = 0
+    repaired: int = 0
     has_decimals: bool = False
 
 

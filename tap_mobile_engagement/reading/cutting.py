@@ -46,8 +46,8 @@ STRING = rb'"(?:[^"\\]++|\\.)*+"'
 QUOTE, COMMA, BRACE, BRACKET = b'",{['
 OPENING = frozenset((BRACE, BRACKET))
 
-# What shapes JSON text; a quote by itself begins a string that is cut off.
-_TOKENS = re.compile(STRING + rb'|["\[\]{},]', re.DOTALL)
+TOKENS = re.compile(STRING + rb'|["\[\]{},]', re.DOTALL)
+"""What shapes JSON text; a quote by itself begins a string that is cut off."""
 
 _GUESSES = 3  # per block; each costs a parse of the block
 
@@ -79,17 +79,30 @@ class Block:
     sound: bool = True
     decoded: Any = None
 
+    @property
+    def text(self) -> bytes:
+        """The elements of an array without its brackets; or what stands in place of one."""
+        return self.data[1:-1] if self.sound else self.data
+
     def elements(self) -> list[msgspec.Raw]:
         """The elements of a sound block, undecoded."""
         return _elements(self.data)
 
     def pieces(self) -> list[Block]:
         """The elements of a sound block, each a block of its own."""
+        elements = self.elements()
+        is_array = self.data.startswith(b"[")
+        if (
+            is_array
+            and len(elements) == 1
+            and len(memoryview(elements[0])) == len(self.data) - 2
+        ):
+            return [self]  # a copy of a large one would take as much memory again
         blocks = []
         position = 0
-        for raw in self.elements():
+        for raw in elements:
             element = bytes(raw)
-            position = self.data.index(element, position or self.data.startswith(b"["))
+            position = self.data.index(element, position or is_array)
             blocks.append(Block(b"[%b]" % element, self.offset + position - 1))
             position += len(element)
         return blocks
@@ -102,13 +115,14 @@ class Block:
 
 
 def tokens(
-    text: bytes, start: int = 0, end: int = sys.maxsize, *, depth: int = 0
+    text: bytes, start: int = 0, end: int = sys.maxsize
 ) -> Iterator[tuple[re.Match[bytes], int, int]]:
     """Strings, brackets and commas, each with its first byte and the depth behind it.
 
     A string that is cut off ends them.
     """
-    for token in _TOKENS.finditer(text, start, end):
+    depth = 0
+    for token in TOKENS.finditer(text, start, end):
         byte = text[token.start()]
         if byte == QUOTE:
             if token.end() == token.start() + 1:
@@ -207,22 +221,22 @@ class Cutter(Buffered):
             for end in self._guesses() if has_more else self._last():
                 block = self._block(start, end)
                 if block is not None:
+                    self._buffer = self._buffer[end:]
+                    self._offset += end
                     yield block
+                    if not has_more:
+                        return
                     break
             else:
                 spans, closed = self._spans(self._buffer, has_more=has_more)
                 self._learn(spans)
                 yield from self._judged(spans)
-                end = spans[-1].end if spans else 0
                 if closed or not (has_more or spans):
                     self._finish(closed)
                     return
-                block = None
-            if block is not None and not has_more:
-                return
+                end = spans[-1].end if spans else 0
+                self._forget(end)
             if end:
-                self._buffer = self._buffer[end:]
-                self._offset += end
                 self._is_first = False
                 wanted = len(self._buffer) + 1
             elif len(self._buffer) > MAX_ELEMENT_SIZE:

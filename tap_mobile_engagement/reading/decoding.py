@@ -21,10 +21,11 @@ from tap_mobile_engagement.reading.columns import (
 )
 from tap_mobile_engagement.reading.elements import NUL, common_float
 from tap_mobile_engagement.reading.shapes import Shape, is_field_name
+from tap_mobile_engagement.reading.tables import Rows
 from tap_mobile_engagement.reading.values import BadValue, holds_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.columns import Column
@@ -42,6 +43,8 @@ _TYPES: dict[Kind, Any] = {
     Kind.FLAGS: list[str] | str,
 }
 
+_MOST_LESSONS = 16  # per content; each decodes a block once more
+_decode = msgspec.json.Decoder().decode
 
 LARGE = 512 << 10
 """Bytes of a block beyond which a group is cut between its items before it is decoded."""
@@ -57,10 +60,23 @@ class ShapedReader:
         self._data_type = data_type
         self._shape = Shape.documented(data_type)
         self._types = _types_for(self._shape, get_ident())
+        self._lessons = 0
 
-    def learn(self, elements: Iterable[Any], *, is_new: bool) -> bool:
-        """Learn the shape of some elements; False if that changes nothing."""
-        before = Shape(self._data_type) if is_new else self._shape
+    def begin(self) -> None:
+        """Begin with another content, whose elements may have another shape."""
+        self._lessons = 0
+
+    def learns(self, block: Block | Rows) -> bool:
+        """Learn the shape of a block's elements; False if that changes nothing."""
+        if isinstance(block, Rows) or self._lessons >= _MOST_LESSONS or len(block.data) > LARGE:
+            return False
+        block.decoded = None  # by types that may change now
+        try:
+            elements = [*map(_decode, block.elements())]
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return False
+        self._lessons += 1
+        before = Shape(self._data_type) if self._lessons == 1 else self._shape
         shape = before.taught(elements).completed()
         if shape == self._shape:
             return False
@@ -83,8 +99,10 @@ class ShapedReader:
             return None
         return elements, types.made.copy()
 
-    def columns(self, block: Block) -> Columns | None:
+    def columns(self, block: Block | Rows) -> Columns | None:
         """The values of a block's items; None if an item has to be read by itself."""
+        if isinstance(block, Rows):
+            return self._columns_of_rows(block)
         decoded = block.sound and (block.decoded or self.decode(block.data))
         if not decoded:
             return None
@@ -117,6 +135,24 @@ class ShapedReader:
         except BadValue:
             return None
         return Columns(columns, unknown, group_unknown, starts, elements=len(elements))
+
+    def _columns_of_rows(self, rows: Rows) -> Columns | None:
+        values: list[Column | None] = [None] * len(self._data_type.fields)
+        unknown: dict[str, Column] = {}
+        for name, place, column in rows.columns(self._data_type) if rows.sound else ():
+            if place is None:
+                unknown[name] = column
+            elif values[place] is None:
+                values[place] = column
+            else:
+                return None  # two columns are one field
+        count = len(rows.rows)
+        try:
+            columns = normalised(self._data_type, values, {*range(len(values))}, count)
+        except BadValue:
+            return None
+        more = unknown_column(unknown) if unknown else None
+        return Columns(columns, more, elements=count, repaired=rows.repaired)
 
 
 class _Types:

@@ -11,6 +11,7 @@ from tap_mobile_engagement.reading.cutting import BRACKET, QUOTE, tokens
 from tap_mobile_engagement.reading.names import plain
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Collection, Iterator
 
     from tap_mobile_engagement.reading.cutting import Block
@@ -38,13 +39,14 @@ class Group(NamedTuple):
 def split_group(element: bytes, list_names: Collection[str]) -> Group | None:
     """A group of items, by its strings and brackets alone; None if the element is none."""
     begin = taken = place = 0
-    string = shell = b""
+    shell = b""
+    string: re.Match[bytes] | None = None
     name = ""
     lists: list[tuple[str, bytes]] = []
     for token, byte, depth in tokens(element):
         if depth == 1:
             if byte == QUOTE:
-                string = token[0]
+                string = token
             elif begin and byte == _END:
                 at = token.start()
                 lists.append((name, element[begin - 1 : at + 1]))
@@ -52,7 +54,7 @@ def split_group(element: bytes, list_names: Collection[str]) -> Group | None:
                 place = place or len(shell)
                 taken, begin = at, 0
         elif depth == _IN_LIST and byte == BRACKET:
-            name = _text(string)
+            name = _text(string[0]) if string else ""
             begin = token.end() if plain(name) in list_names else 0
     return None if begin or not lists else Group(shell + element[taken:], place, lists)
 

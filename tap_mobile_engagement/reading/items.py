@@ -42,18 +42,17 @@ class ItemReader:
         self._readers = [READERS[field.kind] for field in data_type.fields]
         self._reject = reject
 
-    def columns(self, elements: Iterable[Any]) -> Columns | None:
-        """The values of the items of decoded elements; None where they have none."""
+    def columns(self, elements: Iterable[Any]) -> Columns:
+        """The values of the items of decoded elements."""
         items: list[_Item] = []
         starts = []
         for element in elements:
             if isinstance(element, dict) and self.lists_of(element):
                 starts.append(len(items))
             items += self._items(element)
-        if not items:
-            return None
+        rows = [item.values for item in items]
         return Columns(
-            [*map(list, zip(*(item.values for item in items), strict=True))],
+            [[row[place] for row in rows] for place in range(len(self._readers))],
             _present([item.unknown for item in items]),
             _present([item.group_unknown for item in items]),
             starts or None,

@@ -18,6 +18,7 @@ from tap_mobile_engagement.reading.content import (
     open_content,
 )
 from tap_mobile_engagement.reading.cutting import COMMA, OPENING, QUOTE, WHITE, Block, tokens
+from tap_mobile_engagement.reading.decoding import LARGE
 from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.reading.groups import split_group
 from tap_mobile_engagement.reading.layouts import Format, cut, layout_of
@@ -138,7 +139,8 @@ def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
     broken = b""
     try:
         for block in cut(replace(content, rest=first.rest())):
-            if not isinstance(block, Block) or len(found) >= SAMPLE:
+            is_enough = len(found) >= SAMPLE or (found and len(first.taken) > LARGE)
+            if not isinstance(block, Block) or is_enough:
                 break
             for text in block.elements() if block.sound else [block.data]:
                 found += _decoded(bytes(text))

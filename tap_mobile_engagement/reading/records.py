@@ -6,21 +6,17 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from msgspec import UNSET
-
 from tap_mobile_engagement.errors import DataError
 from tap_mobile_engagement.reading.batch import Batch, RecordIds
-from tap_mobile_engagement.reading.columns import Columns, column_of_cells, normalised
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, Block, tokens
-from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader, unknown_column
+from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader
 from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.reading.elements import repaired as clean
 from tap_mobile_engagement.reading.groups import split_group
 from tap_mobile_engagement.reading.items import ItemReader
 from tap_mobile_engagement.reading.layouts import cut
-from tap_mobile_engagement.reading.names import field_names, list_names
+from tap_mobile_engagement.reading.names import list_names
 from tap_mobile_engagement.reading.tables import Rows
 from tap_mobile_engagement.reading.values import TOO_DEEP, BadValue
 
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.batch import Origin
-    from tap_mobile_engagement.reading.columns import Column
+    from tap_mobile_engagement.reading.columns import Columns
     from tap_mobile_engagement.reading.groups import Group
     from tap_mobile_engagement.reading.rejects import BadRecords
 
@@ -39,10 +35,8 @@ MAX_ITEM_SIZE = 64 << 20
 MAX_ITEM_VALUES = 200_000
 """Values in objects and lists that an item beyond 512 KiB may have: each takes 100 bytes."""
 
-_MOST_LESSONS = 16  # per content; each decodes a block once more
+_FEW = 4  # elements that are read by themselves, because to try them together costs more
 _AT_ONCE = 500  # elements that were decoded elsewhere, per batch
-
-_decoder = msgspec.json.Decoder()
 
 
 class RecordReader:
@@ -70,7 +64,6 @@ class RecordReader:
         self._app_name: str | None = None
         self._origin: Origin
         self._offset = 0  # of the element that is read by itself
-        self._lessons = 0
         self.elements = 0
         self.repaired = 0
 
@@ -80,16 +73,12 @@ class RecordReader:
             self._begin(origin)
             try:
                 for block in cut(content, self._shaped.decode, self._block_size):
-                    if isinstance(block, Block):
-                        columns = self._shaped.columns(block)
-                    else:
-                        columns = self._columns_of_rows(block)
-                    if columns is None:
-                        yield from self._in_pieces(block)
-                        continue
-                    self.elements += columns.elements
-                    if columns.values[0]:
-                        yield Batch(origin, columns, self._ids)
+                    columns = self._shaped.columns(block)
+                    for some in self._in_pieces(block) if columns is None else (columns,):
+                        self.elements += some.elements
+                        self.repaired += some.repaired
+                        if some.values[0]:
+                            yield Batch(origin, some, self._ids)
             except DataError as error:
                 raise error.at(member=content.member or None) from error.__cause__
 
@@ -98,7 +87,9 @@ class RecordReader:
         self._begin(origin)
         rest = map(self._repaired, elements)
         while some := [*islice(rest, _AT_ONCE)]:
-            yield from self._batches(self._items.columns(some))
+            columns = self._items.columns(some)
+            if columns.values[0]:
+                yield Batch(origin, columns, self._ids)
 
     def _repaired(self, element: Any) -> Any:
         """An element that a target can take; counted where something had to be replaced."""
@@ -109,7 +100,8 @@ class RecordReader:
 
     def _begin(self, origin: Origin) -> None:
         self._origin = origin
-        self._offset = self._lessons = 0
+        self._offset = 0
+        self._shaped.begin()
         if origin.app_name != self._app_name:
             self._app_name = origin.app_name
             if self._data_type.has_record_id:
@@ -117,145 +109,83 @@ class RecordReader:
         if self._ids is not None:
             self._ids.begin()
 
-    def _batches(self, columns: Columns | None) -> Iterator[Batch]:
-        if columns is not None and columns.values[0]:
-            yield Batch(self._origin, columns, self._ids)
-
-    def _of_elements(self, columns: Columns) -> Iterator[Batch]:
-        self.elements += columns.elements
-        yield from self._batches(columns)
-
-    def _columns(self, block: Block | Rows) -> Columns | None:
-        """The values of all items of a block; None if one of them has to be read by itself."""
-        if isinstance(block, Rows):
-            return self._columns_of_rows(block)
-        return self._shaped.columns(block)
-
-    def _source_columns(self, rows: Rows) -> Iterator[tuple[str, int | None, Column]]:
-        """The columns of rows with their names, and the places of their fields."""
-        names = field_names(self._data_type)
-        for name, cells in zip(rows.names, zip(*rows.rows, strict=True), strict=True):
-            place = names.index(name)
-            field = None if place is None else self._data_type.fields[place]
-            yield name, place, column_of_cells(field, cells)
-
-    def _columns_of_rows(self, rows: Rows) -> Columns | None:
-        values: list[Column | None] = [None] * len(self._data_type.fields)
-        unknown: dict[str, Column] = {}
-        for name, place, column in self._source_columns(rows) if rows.sound else ():
-            if place is None:
-                unknown[name] = column
-            elif values[place] is None:
-                values[place] = column
-            else:
-                return None  # two columns are one field
-        certain = {*range(len(values))}
-        count = len(rows.rows)
-        try:
-            columns = normalised(self._data_type, values, certain, count)
-        except BadValue:
-            return None
-        self.repaired += rows.repaired
-        return Columns(columns, unknown_column(unknown) if unknown else None, elements=count)
-
-    def _in_pieces(self, block: Block | Rows) -> Iterator[Batch]:
-        """The records of a block that has no columns as it is."""
+    def _in_pieces(self, block: Block | Rows) -> Iterator[Columns]:
+        """The columns of a block that has none as it is."""
         if not block.sound:
             yield from self._by_itself(block)
-            return
-        columns = self._columns(block) if self._learns(block) else None
-        if columns is None:
-            yield from self._in_halves(block.pieces())
+        elif self._shaped.learns(block) and (columns := self._shaped.columns(block)):
+            yield columns
         else:
-            yield from self._of_elements(columns)
+            yield from self._in_halves(block.pieces())
 
-    def _learns(self, block: Block | Rows) -> bool:
-        """Whether a block teaches something about the shape of the elements."""
-        if isinstance(block, Rows) or self._lessons >= _MOST_LESSONS or len(block.data) > LARGE:
-            return False
-        block.decoded = None  # by types that may change now
-        is_array = block.data.startswith(b"[")
-        try:
-            decode: Any = _decoder.decode if is_array else _decoder.decode_lines
-            elements = decode(block.data)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return False
-        self._lessons += 1
-        return self._shaped.learn(elements, is_new=self._lessons == 1)
-
-    def _in_halves(self, pieces: Sequence[Any]) -> Iterator[Batch]:
-        """The records of elements, as many at once as have columns."""
-        if len(pieces) == 1:
-            yield from self._by_itself(pieces[0])
+    def _in_halves(self, pieces: Sequence[Any]) -> Iterator[Columns]:
+        """The columns of elements, of as many at once as have some."""
+        if len(pieces) <= _FEW:
+            for piece in pieces:
+                yield from self._by_itself(piece)
             return
         middle = len(pieces) // 2
         for half in (pieces[:middle], pieces[middle:]):
-            columns = self._columns(type(half[0]).joined(half))
+            columns = self._shaped.columns(half[0].joined(half))
             if columns is None:
                 yield from self._in_halves(half)
             else:
-                yield from self._of_elements(columns)
+                yield columns
 
-    def _by_itself(self, piece: Block | Rows) -> Iterator[Batch]:
+    def _by_itself(self, piece: Block | Rows) -> Iterator[Columns]:
+        """The columns of one element; of a large group in parts."""
         self.elements += 1
         self._offset = piece.offset
         if isinstance(piece, Rows):
             self.repaired += piece.repaired
-            if not piece.sound:
+            if piece.sound:
+                yield self._items.columns([piece.element(self._data_type)])
+            else:
                 reason = "the row does not fit the header, or its quotes are broken"
                 self._reject(reason, piece.rows[0][0])
-                return
-            row = {name: column[0] for name, _, column in self._source_columns(piece)}
-            item = {k: v for k, v in row.items() if v is not UNSET and v is not None}
-            yield from self._batches(self._items.columns([item]))
             return
-        text = piece.data
-        if piece.sound:
-            text = text[1:-1]
-            self._offset += 1
+        self._offset += piece.sound
+        text = piece.text
         group = split_group(text, list_names(self._data_type))
         if group is not None:
-            yield from self._of_group(group, text)
+            yield from self._of_group(group, is_large=len(text) > LARGE)
             return
         element, repaired, fault = _decoded(text)
         if fault:
             self._reject(fault, text.decode(errors="replace"))
             return
         self.repaired += repaired
-        yield from self._batches(self._items.columns([element]))
+        yield self._items.columns([element])
 
-    def _of_group(self, group: Group, text: bytes) -> Iterator[Batch]:
+    def _of_group(self, group: Group, *, is_large: bool) -> Iterator[Columns]:
         shell, repaired, fault = _decoded(group.shell)
         names = [name for name, _ in group.lists]
         names += [] if fault else self._items.lists_of(shell)
         if not (fault or all(isinstance(shell.get(name), list | None) for name in names)):
             self._items.columns([shell])  # for the reason
             return
-        continues = has_items = False
+        is_first = True
         for block in group.items():
             columns = None
-            if block.sound and len(text) > LARGE:
-                columns = self._columns(Block(group.with_items(block.data[1:-1]), 0))
+            if block.sound and is_large:
+                columns = self._shaped.columns(Block(group.with_items(block.text), 0))
             if columns is None:
                 items = []
                 for piece in block.pieces() if block.sound else [block]:
-                    data = piece.data[1:-1] if piece.sound else piece.data
-                    item, is_repaired, reason = _decoded(data)
+                    item, is_repaired, reason = _decoded(piece.text)
                     if fault or reason:
-                        self._reject(fault or reason, data.decode(errors="replace"))
+                        self._reject(fault or reason, piece.text.decode(errors="replace"))
                     else:
                         items.append(item)
                         repaired = repaired or is_repaired
-                has_items = has_items or bool(items)
                 if items:
                     rest = {name: shell[name] for name in shell if name not in names}
-                    whole = rest | {names[0]: items}
-                    columns = self._items.columns([whole])
+                    columns = self._items.columns([rest | {names[0]: items}])
             if columns is not None:
-                starts = [] if continues else [0]
-                yield from self._batches(columns._replace(starts=starts, is_part=True))
-                continues = has_items = True
-        if not (has_items or fault):
+                starts = [0] if is_first else []
+                yield columns._replace(starts=starts, is_part=True, elements=0)
+                is_first = False
+        if is_first and not fault:
             self._items.columns([shell])  # what it holds beside may be items
         self.repaired += repaired
 

@@ -12,15 +12,21 @@ import io
 import re
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
 
 from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.reading.columns import column_of_cells
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, Buffered
 from tap_mobile_engagement.reading.elements import repaired_text
-from tap_mobile_engagement.reading.names import FIELD_NAMES, plain
+from tap_mobile_engagement.reading.names import FIELD_NAMES, field_names, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.columns import Column
 
 DELIMITERS = (",", ";", "\t")
 """What may stand between two cells, unless a line ``sep=`` says otherwise."""
@@ -95,6 +101,19 @@ class Rows:
     sound: bool = True
     repaired: int = 0
     text: str = ""
+
+    def columns(self, data_type: DataType) -> Iterator[tuple[str, int | None, Column]]:
+        """The columns with their names, and the places of their fields."""
+        names = field_names(data_type)
+        for name, cells in zip(self.names, zip(*self.rows, strict=True), strict=True):
+            place = names.index(name)
+            field = None if place is None else data_type.fields[place]
+            yield name, place, column_of_cells(field, cells)
+
+    def element(self, data_type: DataType) -> dict[str, Any]:
+        """The only row as an element of JSON would be."""
+        row = ((name, column[0]) for name, _, column in self.columns(data_type))
+        return {name: value for name, value in row if value is not UNSET and value is not None}
 
     def pieces(self) -> list[Rows]:
         """The rows, each a block of its own."""

@@ -49,7 +49,6 @@ def read(
     reader = RecordReader(data_type, rejected, block_size=block_size)
     if by_item:
         reader._shaped.columns = lambda _: None  # type: ignore[method-assign,assignment]
-        reader._columns_of_rows = lambda _: None  # type: ignore[method-assign,assignment]
     chunks = (content[at : at + chunk_size] for at in range(0, len(content), chunk_size))
     records: list[dict[str, Any]] = []
     error = ""

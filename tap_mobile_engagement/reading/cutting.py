@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 BLOCK_SIZE = 64 * 1024
 """Bytes to take at a time: larger blocks cost page faults, smaller ones calls."""
 
-MAX_ELEMENT_SIZE = 256 * 1024 * 1024
+MAX_ELEMENT_SIZE = 256 << 20
 """Bytes that a single element may have; the file of a larger one is taken to be broken."""
+
+MAX_ITEM_SIZE = 64 << 20
+"""Bytes that a single item or a row of CSV may have."""
 
 WHITE = b" \t\r\n"
 """What may stand between the parts of a JSON text."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tap_mobile_engagement.errors import DataError
 from tap_mobile_engagement.reading.batch import Batch, RecordIds
 from tap_mobile_engagement.reading.content import contents
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, Block, tokens
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Block, tokens
 from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader
 from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.reading.elements import repaired as clean
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.reading.columns import Columns
     from tap_mobile_engagement.reading.groups import Group
     from tap_mobile_engagement.reading.rejects import BadRecords
-
-MAX_ITEM_SIZE = 64 << 20
-"""Bytes that a single item may have."""
 
 MAX_ITEM_VALUES = 200_000
 """Values in objects and lists that an item beyond 512 KiB may have: each takes 100 bytes."""

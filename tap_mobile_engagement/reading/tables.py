@@ -18,7 +18,7 @@ from msgspec import UNSET
 
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.columns import column_of_cells
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, Buffered
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Buffered
 from tap_mobile_engagement.reading.elements import repaired_text
 from tap_mobile_engagement.reading.names import FIELD_NAMES, field_names, plain
 
@@ -31,12 +31,10 @@ if TYPE_CHECKING:
 DELIMITERS = (",", ";", "\t")
 """What may stand between two cells, unless a line ``sep=`` says otherwise."""
 
-MAX_ROW_SIZE = 64 << 20
-"""Bytes that a row may have; the file of a larger one is taken to be broken."""
-
 MAX_LINES_SIZE = 4 << 20
 """Bytes that a row of several lines may have; beyond that its quote is taken to be broken."""
 
+_AS_IT_IS = ("utf-8", "surrogateescape")
 _LARGE = 1 << 20  # bytes of rows that are read one by one, to take less memory
 _LINES = 16  # behind an open quote at the end of a table that may tell that it is broken
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n|\Z)")
@@ -145,7 +143,7 @@ def cut_rows(
     header lacks a name or has it twice, or a row has no end.
     """
     # The limit is the process's own; 128 KiB by default would be too little for a stack trace.
-    csv.field_size_limit(MAX_ROW_SIZE)
+    csv.field_size_limit(MAX_ITEM_SIZE)
     return _TableCutter(chunks, header, offset, block_size).blocks()
 
 
@@ -168,15 +166,16 @@ class _TableCutter(Buffered):
             end = self._end_of_lines(step, has_more=has_more)
             has_more = has_more or end < len(self._buffer)
             taken = 0
-            for block, size in self._rows(self._buffer[:end], has_more=has_more):
+            for block, size in self._rows(end, has_more=has_more):
                 taken += size
                 if block is not None and block.rows:
                     yield block
+                del block
             self._forget(taken)
             if not (has_more or self._buffer):
                 return
-            step = self._block_size if taken else 2 * step  # for a larger row
-            if step > MAX_ROW_SIZE:
+            step = self._block_size if taken else step + min(step, _LARGE)  # for a larger row
+            if step > MAX_ITEM_SIZE:
                 raise self._corrupt("a row has no end")
 
     def _begin_table(self, names: tuple[str, ...]) -> None:
@@ -203,14 +202,15 @@ class _TableCutter(Buffered):
         end = self._buffer.rfind(newline, 0, step) + 1 or self._buffer.find(newline, step) + 1
         return end or (0 if has_more else len(self._buffer))
 
-    def _rows(self, data: bytes, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
-        """The rows of some lines, each block with its size in bytes."""
-        is_usual = len(data) <= _LARGE and data.count(b'"') % 2 == 0
-        block = self._whole(data) if is_usual else None
+    def _rows(self, end: int, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
+        """The rows of the lines up to there, each block with its size in bytes."""
+        lines = memoryview(self._buffer)[:end]
+        is_usual = end <= _LARGE and self._buffer.count(b'"', 0, end) % 2 == 0
+        block = self._whole(bytes(lines)) if is_usual else None
         if block is not None:
-            yield block, len(data)
+            yield block, end
         else:
-            yield from self._one_by_one(data, has_more=has_more)
+            yield from self._one_by_one(str(lines, *_AS_IT_IS), has_more=has_more)
 
     def _whole(self, data: bytes) -> Rows | None:
         """All rows of whole lines; None if one of them is none, or has to be checked."""
@@ -235,16 +235,15 @@ class _TableCutter(Buffered):
             rows, text = [row for row in rows if any(row)], ""
         return Rows(self._header.names, rows, self._offset, text=text)
 
-    def _one_by_one(self, data: bytes, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
+    def _one_by_one(self, text: str, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
         """Rows of lines of which some are none; a row without an end waits for more lines."""
-        text = data.decode("utf-8", "surrogateescape")
         offset = self._offset
         start = 0
         while start < len(text):
             row, end = self._row(text, start)
             first_end = _end_of_line(text, start)
             if not end:
-                if has_more and len(text) - start < MAX_LINES_SIZE:
+                if has_more and len(text) - start < MAX_LINES_SIZE - self._block_size:
                     return
                 if not has_more and not self._has_row(text, first_end):
                     raise self._truncated("the content ends within a row")
@@ -256,18 +255,24 @@ class _TableCutter(Buffered):
             is_cut_off = end == len(text) and not has_more and not part.endswith(("\n", "\r"))
             if row is not None and is_cut_off and len(row) < len(self._names):
                 raise self._truncated("the content ends within a row")
-            size = len(part.encode("utf-8", "surrogateescape"))
-            yield self._block(row, part, offset), size
+            size = len(part if part.isascii() else part.encode(*_AS_IT_IS))
+            block = self._block(row, part, offset)
+            del row, part  # they may be large
+            yield block, size
+            del block
             offset += size
             start = end
 
     def _row(self, text: str, start: int) -> tuple[list[str] | None, int]:
         """The row that begins there, None if it is none; and its end, 0 if that is missing."""
-        end = start
+        end = first_end = _end_of_line(text, start)
+        if text.find('"', start, end) < 0:
+            line = text[start:end].rstrip("\r\n")
+            return line.split(self._header.delimiter) if line else [], end
 
         def lines() -> Iterator[str]:
             nonlocal end
-            for line in _LINE.finditer(text, start):
+            for line in _LINE.finditer(text, start, max(end, start + MAX_LINES_SIZE)):
                 end = line.end()
                 yield line[0]
 
@@ -276,7 +281,7 @@ class _TableCutter(Buffered):
             return next(reader), end
         except csv.Error as error:
             is_open = "unexpected end" in str(error)
-            return None, 0 if is_open else _end_of_line(text, start)
+            return None, 0 if is_open else first_end
 
     def _is_row(self, text: str, start: int) -> bool:
         row, end = self._row(text, start)

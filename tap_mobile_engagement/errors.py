@@ -60,6 +60,7 @@ class Code(StrEnum):
 
 
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]\s*")  # in text of a server
+_COPY_AGAIN = "Copy or export the file again"
 _MOST_OF_A_TEXT = 2_000  # characters
 _MOST_OF_A_PLACE = 1_100  # characters; the name of a blob has 1,024 at most
 
@@ -112,3 +113,13 @@ class RetryLaterError(TapError):
 
 class DataError(TapError):
     """The data is not what it should be; look at it."""
+
+
+def corrupt(what: str, **where: object) -> DataError:
+    """The error for a file whose content is broken."""
+    return DataError(Code.BLOB_CORRUPT, what, next_step=_COPY_AGAIN, **where)
+
+
+def truncated(what: str, **where: object) -> DataError:
+    """The error for a file of which the end is missing."""
+    return DataError(Code.BLOB_TRUNCATED, what, next_step=_COPY_AGAIN, **where)

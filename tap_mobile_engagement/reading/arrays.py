@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.errors import corrupt
 from tap_mobile_engagement.reading.cutting import (
     BLOCK_SIZE,
     BRACE,
@@ -62,7 +62,7 @@ class _ArrayCutter(Cutter):
     def _begin(self) -> None:
         while not self._buffer:
             if not self._fill(1):
-                raise DataError(Code.BLOB_CORRUPT, "the content is empty", offset=0)
+                raise corrupt("the content is empty", offset=0)
             self._forget(len(self._buffer) - len(self._buffer.lstrip(WHITE)))
         if not self._buffer.startswith(b"["):
             raise self._corrupt("the content is no JSON array")
@@ -128,9 +128,6 @@ class _ArrayCutter(Cutter):
         if has_more:
             raise self._corrupt(f"more than {_TAIL} bytes follow its array")
         raise self._truncated("the content ends before its object is closed")
-
-    def _corrupt(self, what: str) -> DataError:
-        return DataError(Code.BLOB_CORRUPT, what, offset=self._offset)
 
 
 def _element_ends(buffer: bytes) -> tuple[list[int], int]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.errors import DataError, truncated
 from tap_mobile_engagement.reading.cutting import WHITE
 from tap_mobile_engagement.reading.gzips import GZIP_MAGIC, gunzip
 from tap_mobile_engagement.reading.zips import ZIP_MAGICS, ZipContent
@@ -181,12 +181,7 @@ def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator
             yield text.encode("utf-8", "surrogatepass")
     rest, _ = decoder.getstate()
     if len(rest) % 2:
-        raise DataError(
-            Code.BLOB_TRUNCATED,
-            f"the content ends within a character of {encoding}",
-            next_step="Copy or export the file again",
-            offset=offset,
-        )
+        raise truncated(f"the content ends within a character of {encoding}", offset=offset)
     if rest:  # half a pair
         yield rest.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
 

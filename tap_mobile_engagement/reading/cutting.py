@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.errors import corrupt, truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from tap_mobile_engagement.errors import DataError
 
     Decode = Callable[[bytes], Any]
     """Decodes the data of a block; None where it is not valid, or not of the kind wanted."""
@@ -192,12 +194,10 @@ class Buffered:
         self._offset += size
 
     def _truncated(self, what: str) -> DataError:
-        return DataError(
-            Code.BLOB_TRUNCATED,
-            what,
-            next_step="Copy or export the file again",
-            offset=self._offset + len(self._buffer),
-        )
+        return truncated(what, offset=self._offset + len(self._buffer))
+
+    def _corrupt(self, what: str, at: int = 0) -> DataError:
+        return corrupt(what, offset=self._offset + at)
 
 
 class Cutter(Buffered):
@@ -244,7 +244,7 @@ class Cutter(Buffered):
                 wanted = len(self._buffer) + 1
             elif len(self._buffer) > MAX_ELEMENT_SIZE:
                 what = f"a single element has more than {MAX_ELEMENT_SIZE} bytes"
-                raise DataError(Code.BLOB_CORRUPT, what, offset=self._offset + start)
+                raise self._corrupt(what, start)
             else:
                 # An element larger than the buffer: doubling keeps the cost linear.
                 wanted = min(len(self._buffer) * 2, MAX_ELEMENT_SIZE + 1)

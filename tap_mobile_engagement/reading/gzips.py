@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from isal import isal_zlib
 
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.errors import corrupt, truncated
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 if not data.strip(b"\0"):
                     break  # zero padding behind the last member is legal
                 if not GZIP_MAGIC.startswith(data[: len(GZIP_MAGIC)]):
-                    what = "something follows its gzip data"
-                    raise DataError(Code.BLOB_CORRUPT, what, offset=offset)
+                    raise corrupt("something follows its gzip data", offset=offset)
                 member = isal_zlib.decompressobj(_WITH_HEADER)
             content = _inflate(member, data, offset)
             if content:
@@ -46,18 +45,12 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     while member is not None and (content := _inflate(member, b"", offset)):
         yield content
     if member is not None and not member.eof:
-        raise DataError(
-            Code.BLOB_TRUNCATED,
-            "its gzip data ends too early",
-            next_step="Copy or export the file again",
-            offset=offset,
-        )
+        raise truncated("its gzip data ends too early", offset=offset)
 
 
 def _inflate(member: isal_zlib.Decompress, data: bytes, offset: int) -> bytes:
     try:
         content: bytes = member.decompress(data, BLOCK_SIZE)
     except _BROKEN as error:
-        what = f"its gzip data is broken: {error}"
-        raise DataError(Code.BLOB_CORRUPT, what, offset=offset) from None
+        raise corrupt(f"its gzip data is broken: {error}", offset=offset) from None
     return content

@@ -14,8 +14,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.cutting import MAX_ITEM_SIZE
 from tap_mobile_engagement.reading.names import list_names, plain
-from tap_mobile_engagement.reading.records import MAX_ITEM_SIZE, RecordReader
+from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 
 if TYPE_CHECKING:

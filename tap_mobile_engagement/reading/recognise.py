@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.errors import DataError, corrupt
 from tap_mobile_engagement.reading.content import (
     Compression,
     Content,
@@ -150,7 +150,7 @@ def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
     if not found and (first.is_cut or problem):
         found = _part_of_first(first.taken[layout_of(content.head).array_at :])
     if not found and broken and problem is None:
-        problem = DataError(Code.BLOB_CORRUPT, "an element of it is no JSON", offset=0)
+        problem = corrupt("an element of it is no JSON", offset=0)
     return [element for element in found if isinstance(element, dict)] or found, problem
 
 

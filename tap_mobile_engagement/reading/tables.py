@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.columns import column_of_cells
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Buffered
 from tap_mobile_engagement.reading.elements import repaired_text
@@ -176,12 +175,13 @@ class _TableCutter(Buffered):
                 return
             step = self._block_size if taken else step + min(step, _LARGE)  # for a larger row
             if step > MAX_ITEM_SIZE:
-                raise self._corrupt("a row has no end")
+                raise self._corrupt("the content is no sound CSV: a row has no end")
 
     def _begin_table(self, names: tuple[str, ...]) -> None:
         """Read what follows as the columns of a header."""
         if len({*names}) < len(names) or not all(names):
-            raise self._corrupt("a name is missing in the header, or stands there twice")
+            what = "a name is missing in the header, or stands there twice"
+            raise self._corrupt(f"the content is no sound CSV: {what}")
         self._header = replace(self._header, names=names)
         self._names = [plain(name) for name in names]
         self._known = FIELD_NAMES.union(self._names)
@@ -324,11 +324,6 @@ class _TableCutter(Buffered):
         if len(cells) != len(names):
             return Rows(names, [[_shown(text)]], offset, sound=False)
         return Rows(names, [cells], offset, repaired=repaired)
-
-    def _corrupt(self, what: str) -> DataError:
-        return DataError(
-            Code.BLOB_CORRUPT, f"the content is no sound CSV: {what}", offset=self._offset
-        )
 
 
 def _end_of_line(text: str, start: int) -> int:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from tap_mobile_engagement.containers.names import skipped_part
-from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, corrupt, truncated
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class ZipContent:
         try:
             end: Any = zipfile._EndRecData(self._file)  # type: ignore[attr-defined] # noqa: SLF001
             if end and end[_TABLE_SIZE] > MAX_TABLE_SIZE:
-                raise _corrupt(f"its zip table has more than {MAX_TABLE_SIZE} bytes")
+                raise corrupt(f"its zip table has more than {MAX_TABLE_SIZE} bytes", offset=0)
             found = zipfile.ZipFile(self._file)
         except _BROKEN as error:
             self._explain(error)
@@ -116,11 +116,11 @@ class ZipContent:
         # The library would read the last of two files that were joined, and skip the first.
         if members and members[0].header_offset != 0:
             first = members[0].header_offset
-            raise _corrupt(f"its zip table skips the first {first} bytes of the file")
+            raise corrupt(f"its zip table skips the first {first} bytes of the file", offset=0)
         for member, following in pairwise(members):
             behind = member.header_offset + _SHORTEST_HEADER + member.compress_size
             if behind > following.header_offset:
-                raise _corrupt("its members overlap", member.filename)
+                raise corrupt("its members overlap", member=member.filename, offset=0)
         return found
 
     def _explain(self, error: Exception) -> NoReturn:
@@ -129,13 +129,8 @@ class ZipContent:
         at = tail.rfind(_END_OF_TABLE)
         if at >= 0 and len(tail) - at >= _SHORTEST_END:
             what = f"its zip table is broken: {error or type(error).__name__}"
-            raise DataError(Code.BLOB_CORRUPT, what, offset=self._size) from None
-        raise DataError(
-            Code.BLOB_TRUNCATED,
-            "the end of the zip file is missing",
-            next_step="Copy or export the file again",
-            offset=self._size,
-        ) from None
+            raise corrupt(what, offset=self._size) from None
+        raise truncated("the end of the zip file is missing", offset=self._size) from None
 
     @contextmanager
     def open(self, member: zipfile.ZipInfo) -> Iterator[Iterator[bytes]]:
@@ -149,20 +144,16 @@ class ZipContent:
                 f"is compressed by {method}, which can't be read",
                 "Unpack the zip file, or pack it with another program",
             )
-        with _told_of(member):
+        with _explained(member):
             content = self._zip.open(member)
         with content:
             yield _read(content, member)
 
 
-def _corrupt(what: str, member: str | None = None) -> DataError:
-    return DataError(Code.BLOB_CORRUPT, what, offset=0, member=member)
-
-
 def _read(content: IO[bytes], member: zipfile.ZipInfo) -> Iterator[bytes]:
     length = 0
     while True:
-        with _told_of(member):
+        with _explained(member):
             chunk = content.read(BLOCK_SIZE)
         if not chunk:
             break
@@ -173,7 +164,7 @@ def _read(content: IO[bytes], member: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 @contextmanager
-def _told_of(member: zipfile.ZipInfo) -> Iterator[None]:
+def _explained(member: zipfile.ZipInfo) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:

@@ -17,6 +17,7 @@ from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tap_mobile_engagement.archive import File
@@ -88,13 +89,30 @@ class Manifest:
         return findings is not None and all(map(is_done, findings))
 
     def replace(self, findings: list[Finding]) -> None:
-        """Note what a blob holds, and remove what an earlier version of it had made."""
+        """Note what a blob holds, and remove what an earlier version of it had made.
+
+        The files of a stream that this run does not select stay as an earlier run read them.
+        """
         before = self._findings.get(findings[0].blob, [])
+        findings = self._with_unselected(findings, before)
         self._findings[findings[0].blob] = findings
         for path in self._paths(before) - self._paths(findings):
             path.unlink(missing_ok=True)
         if monotonic() - self._saved_at > _SAVE_SECONDS:
             self._save()
+
+    def _with_unselected(
+        self, findings: Sequence[Finding], before: Sequence[Finding]
+    ) -> list[Finding]:
+        read: dict[tuple[str, str | None], list[Finding]] = {}
+        for finding in before:
+            if finding.data_type not in self._plan.streams and finding.records is not None:
+                read.setdefault((finding.name, finding.data_type), []).append(finding)
+        # (two members of a zip file may have one name)
+        same = (read.get((each.name, each.data_type)) for each in findings)
+        return [
+            old.pop(0) if old else finding for old, finding in zip(same, findings, strict=True)
+        ]
 
     def _paths(self, findings: list[Finding]) -> set[Path]:
         return {self._plan.output / each.path for each in findings if each.path is not None}

@@ -182,6 +182,28 @@ def test_streams_can_be_chosen_one_after_another(folder: Path, output: Path) -> 
     assert_nothing_stray(output)
 
 
+def test_what_a_run_does_not_select_stays(
+    folder: Path, output: Path, elements_of: ElementsOf
+) -> None:
+    # Given a run, and then a changed file of another stream than the next run selects
+    run(folder, output)
+    before = rows_of(output)
+    (folder / "2017" / "events").write_bytes(array(elements_of("events")[:1]))
+    (folder / "both.zip").write_bytes(
+        zipped(array(elements_of("jobs")[:1]), array(elements_of("tags")))
+    )
+
+    # When a run selects one stream, also one of two in the same zip file
+    assert run(folder, output, "--stream", "jobs").returncode == 0
+
+    # Then the others have the rows that they had, until a run selects them
+    assert rows_of(output) == {**before, "jobs": truth(folder)["jobs"]}
+    assert_nothing_stray(output)
+    assert run(folder, output).returncode == 0
+    assert rows_of(output) == truth(folder)
+    assert_nothing_stray(output)
+
+
 @pytest.mark.parametrize("option", ["fail", "skip"])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_bad_file_spares_the_others(

@@ -5,6 +5,7 @@ A blob is a file, or a zip file whose members are files. A small blob is downloa
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ SMALL = 256 * 1024
 """Bytes of a blob that is taken as a whole when it is recognised."""
 
 OPEN_ZIPS = 4
-"""Zip files that are open at once."""
+"""Zip files that are open at once, unless more are read at once."""
 
 KEPT_SIZE = 16 << 20
 """Bytes of small blobs that are kept until they are read."""
@@ -113,6 +114,7 @@ class Files:
         self._seen: dict[tuple[str, str], list[File]] = {}
         self._kept = _KeptBytes(kept_size)
         self._zips: dict[Blob, ZipContent] = {}
+        self._readers: Counter[Blob] = Counter()
         self.skipped: set[str] = set()
 
     @cached_property
@@ -195,18 +197,18 @@ class Files:
                 yield chunks
             self._kept.drop(file.blob)
             return
-        content = self._zip_of(file.blob)
-        member = content.members[file.member]
-        try:
-            with content.open(member) as chunks:
-                yield chunks
-        except DataError as error:
-            raise error.at(member=member.filename) from error.__cause__
+        with self._zip_of(file.blob) as content:
+            member = content.members[file.member]
+            try:
+                with content.open(member) as chunks:
+                    yield chunks
+            except DataError as error:
+                raise error.at(member=member.filename) from error.__cause__
 
     def close(self) -> None:
         """Let go of the zip files that were opened last."""
         while self._zips:
-            self._close_one()
+            self._zips.popitem()[1].__exit__(None, None, None)
 
     def _takes(self, name: str) -> bool:
         """Whether a name is not skipped, and its folder may hold a match."""
@@ -236,19 +238,27 @@ class Files:
         with self._container.open(blob, start) as chunks:
             yield chunks
 
-    def _zip_of(self, blob: Blob) -> ZipContent:
+    @contextmanager
+    def _zip_of(self, blob: Blob) -> Iterator[ZipContent]:
         """A zip file; a few stay open, because their members may be read in turns."""
         content = self._zips.pop(blob, None)
         if content is None:
-            if len(self._zips) == OPEN_ZIPS:
-                self._close_one()
+            self._close_idle(OPEN_ZIPS - 1)
             with self._stored(blob) as chunks:
                 content = ZipContent(chunks).__enter__()
         self._zips[blob] = content
-        return content
+        self._readers[blob] += 1
+        try:
+            yield content
+        finally:
+            self._readers[blob] -= 1
+            self._close_idle(OPEN_ZIPS)
 
-    def _close_one(self) -> None:
-        self._zips.pop(next(iter(self._zips))).__exit__(None, None, None)
+    def _close_idle(self, most: int) -> None:
+        """Close the zip files that nothing reads, the oldest first, until so many are open."""
+        for blob in [blob for blob in self._zips if not self._readers[blob]]:
+            if len(self._zips) > most:
+                self._zips.pop(blob).__exit__(None, None, None)
 
     def _look_at(self, blob: Blob) -> list[File]:
         if blob.size == 0 and blob.problem is None:

@@ -14,6 +14,7 @@ import pytest
 from tap_mobile_engagement.archive import Archive, File
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, SettingsError
+from tap_mobile_engagement.sources.files import OPEN_ZIPS
 from tests.archive.forms import array, gzipped, rows, zipped
 from tests.support.simulated import sync
 
@@ -229,3 +230,16 @@ def test_odd_characters_in_every_element_are_no_damage(tmp_path: Path, odd: byte
     with Archive(str(tmp_path)) as archive:
         (file,) = archive.files()
         assert (file.stream, file.problem) == ("tokens", None)
+
+
+def test_zip_files_can_be_read_side_by_side(tmp_path: Path) -> None:
+    # Given more zip files than are kept open, of more than one block
+    tokens = [{"deviceId": f"d{number}", "token": "t"} for number in range(9_000)]
+    data = packed({"a": array(tokens)})
+    put(tmp_path, {f"{number}.zip": data for number in range(OPEN_ZIPS + 2)})
+
+    # When a record of each is taken in turn, then all come
+    with Archive(str(tmp_path)) as archive:
+        readers = map(archive.records, archive.files("tokens"))
+        taken = [*zip(*readers, strict=True)]
+    assert [len({token["device_id"] for token in turn}) for turn in taken] == [1] * len(tokens)

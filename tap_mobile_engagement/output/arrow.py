@@ -86,7 +86,7 @@ def tables(batches: Iterable[Batch], *, rows: int, size: int) -> Iterator[pa.Tab
             origin = batch.origin
             held.append(_own_columns(batch))
             held_rows += batch.count
-            held_size += sum(map(len, batch.rows))
+            held_size += held[-1].nbytes
             if held_rows >= rows or held_size >= size:
                 yield _table(origin, held)
                 held.clear()

@@ -272,12 +272,15 @@ def test_the_output_may_be_a_folder_of_the_archive(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "parquet")["tokens"]) == len(TOKENS)
 
 
-def test_large_rows_make_small_batches_and_row_groups(tmp_path: Path, output: Path) -> None:
+@pytest.mark.parametrize("large", ["stackTrace", "aFieldThatTheSchemaDoesNotName"])
+def test_large_rows_make_small_batches_and_row_groups(
+    tmp_path: Path, output: Path, large: str
+) -> None:
     folder = tmp_path / "archive"
     folder.mkdir()
     with (folder / "crashes").open("w") as file:
         for _ in range(700):
-            crash = {"crashId": "c", "timestamp": "2016-05-01", "stackTrace": "x" * 65536}
+            crash = {"crashId": "c", "timestamp": "2016-05-01", large: "x" * 65536}
             json.dump({"deviceId": "d", "crashes": [crash]}, file)
 
     with Archive(str(folder)) as archive:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.reading.columns import Columns
-from tap_mobile_engagement.reading.names import field_names, list_names, plain
+from tap_mobile_engagement.reading.names import field_names, lists_in, plain
 from tap_mobile_engagement.reading.values import (
     READERS,
     BadValue,
@@ -47,7 +47,7 @@ class ItemReader:
         items: list[_Item] = []
         starts = []
         for element in elements:
-            if isinstance(element, dict) and self.lists_of(element):
+            if isinstance(element, dict) and lists_in(element, self._data_type):
                 starts.append(len(items))
             items += self._items(element)
         rows = [item.values for item in items]
@@ -59,22 +59,11 @@ class ItemReader:
             has_decimals=True,
         )
 
-    def lists_of(self, element: Object) -> list[str]:
-        """The names of a group's lists, mostly one; none where the element is a single item."""
-        wanted = plain(self._data_type.group_list or "")
-        known = list_names(self._data_type)
-        return [
-            name
-            for name, value in element.items()
-            if (wanted and plain(name) == wanted)
-            or (plain(name) in known and isinstance(value, list))
-        ]
-
     def _items(self, element: Any) -> Iterator[_Item]:
         if not isinstance(element, dict):
             self._reject("an element has to be an object", element)
             return
-        lists = self.lists_of(element)
+        lists = lists_in(element, self._data_type)
         if not lists:
             yield from self._item(element, {}, None)
             return

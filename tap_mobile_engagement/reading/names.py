@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.datatypes import DATA_TYPES
 
@@ -40,6 +40,16 @@ def list_names(data_type: DataType) -> frozenset[str]:
         names |= {data_type.export_type, f"{data_type.export_type}s"}
     fields = {name for field in data_type.fields for name in names_of(field)[:-1]}
     return frozenset(map(_plain, filter(None, names))) - fields
+
+
+def lists_in(element: dict[str, Any], data_type: DataType) -> list[str]:
+    """The names of the lists of a group's items, mostly one; none in a single item."""
+    documented, known = _plain(data_type.group_list or ""), list_names(data_type)
+    return [
+        name
+        for name, value in element.items()
+        if plain(name) in known and (isinstance(value, list) or plain(name) == documented)
+    ]
 
 
 FIELD_NAMES = frozenset(

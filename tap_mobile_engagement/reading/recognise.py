@@ -23,7 +23,7 @@ from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.reading.groups import split_group
 from tap_mobile_engagement.reading.layouts import Format, cut, layout_of
 from tap_mobile_engagement.reading.names import ALL_LIST_NAMES
-from tap_mobile_engagement.reading.signatures import SAMPLE, Verdict, verdict_on
+from tap_mobile_engagement.reading.signatures import SAMPLE, Known, data_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,24 +110,25 @@ def _recognised(content: Content, data_type: DataType | None) -> Recognition:
     layout = layout_of(content.head)
     problem = None
     if layout.format is Format.UNKNOWN:
-        verdict = Verdict(None, _kind_of(content.head))
+        known = Known(None, _kind_of(content.head))
     else:
         elements, problem = _first_elements(content)
         if layout.header is not None:
             elements = [dict.fromkeys(layout.header.names, "")]
         if elements:
-            verdict = verdict_on(elements, layout.array_name)
+            known = data_type_of(elements, layout.array_name)
         else:
-            verdict = Verdict(None, problem.what if problem else "")
-    known = data_type if data_type and layout.format is not Format.EMPTY else verdict.data_type
+            known = Known(None, problem.what if problem else "")
+    said = data_type if layout.format is not Format.EMPTY else None
+    found = said or known.data_type
     return Recognition(
         content.compression,
         content.encoding,
         layout.format,
-        known,
-        "" if known else verdict.reason,
+        found,
+        "" if found else known.reason,
         problem,
-        verdict.candidates,
+        known.candidates,
     )
 
 

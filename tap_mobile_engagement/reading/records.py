@@ -16,7 +16,7 @@ from tap_mobile_engagement.reading.elements import repaired as clean
 from tap_mobile_engagement.reading.groups import split_group
 from tap_mobile_engagement.reading.items import ItemReader
 from tap_mobile_engagement.reading.layouts import cut
-from tap_mobile_engagement.reading.names import list_names
+from tap_mobile_engagement.reading.names import list_names, lists_in
 from tap_mobile_engagement.reading.tables import Rows
 from tap_mobile_engagement.reading.values import TOO_DEEP, BadValue
 
@@ -157,7 +157,7 @@ class RecordReader:
     def _of_group(self, group: Group, *, is_large: bool) -> Iterator[Columns]:
         shell, repaired, fault = _decoded(group.shell)
         names = [name for name, _ in group.lists]
-        names += [] if fault else self._items.lists_of(shell)
+        names += [] if fault else lists_in(shell, self._data_type)
         if not (fault or all(isinstance(shell.get(name), list | None) for name in names)):
             self._items.columns([shell])  # for the reason
             return

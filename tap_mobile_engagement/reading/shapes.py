@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.reading.names import field_names, list_names, plain
+from tap_mobile_engagement.reading.names import field_names, lists_in, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,14 +117,11 @@ class Shape:
         """The shape with what some more elements show, as far as one shape can be of all."""
         shape = self
         data_type = self.data_type
-        wanted = list_names(data_type)
         seen: set[tuple[str, ...]] = set()
         for element in elements:
             if not isinstance(element, dict):
                 continue
-            lists = [
-                n for n, v in element.items() if isinstance(v, list) and plain(n) in wanted
-            ]
+            lists = lists_in(element, data_type)
             if shape == Shape(self.data_type) and len(lists) == 1:
                 shape = replace(shape, group=Names(), list_name=lists[0])
             if lists != ([] if shape.group is None else [shape.list_name]):
@@ -132,7 +129,9 @@ class Shape:
             if shape.group is None:
                 items = [element]
             else:
-                items = element[shape.list_name]
+                items = element[shape.list_name] or []
+                if not isinstance(items, list):
+                    continue
                 group = {key: value for key, value in element.items() if key not in lists}
                 shape = replace(shape, group=shape.group.taught(group, data_type))
             for item in items:

@@ -20,7 +20,7 @@ _SHOWN = 8  # field names in a reason
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Known:
     """The data type of elements; else the reason, and the ``candidates`` that fit equally."""
 
     data_type: DataType | None
@@ -39,7 +39,7 @@ class _Signature:
     lists: frozenset[str]
 
 
-def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
+def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
     """Tell the data type of decoded elements, as far as the first ones do.
 
     Elements with a list whose name is that of a data type's items are groups, with the fields
@@ -50,7 +50,7 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     candidates: Collection[_Signature] = _SIGNATURES
     for element in islice(elements, SAMPLE):
         if not isinstance(element, dict):
-            return Verdict(None, "its elements are no objects")
+            return Known(None, "its elements are no objects")
         lists = {plain(key) for key, value in element.items() if _may_be_items(value)}
         groups = [signature for signature in candidates if lists & signature.lists]
         candidates = groups or candidates
@@ -63,13 +63,13 @@ def verdict_on(elements: Iterable[Any], hint: str = "") -> Verdict:
     if len(found) > 1:
         found = [s for s in found if plain(hint) in s.lists] or found
     if len(found) == 1:
-        return Verdict(found[0].data_type)
+        return Known(found[0].data_type)
     if found:
         both = " and ".join(s.data_type.name for s in found)
         reason = f"its fields fit {both} alike; archive_types can say which"
-        return Verdict(None, reason, tuple(s.data_type for s in found))
+        return Known(None, reason, tuple(s.data_type for s in found))
     shown = ", ".join([*names.values()][:_SHOWN])
-    return Verdict(None, f"its fields ({shown or 'none'}) are not those of an export")
+    return Known(None, f"its fields ({shown or 'none'}) are not those of an export")
 
 
 def fitting(names: Collection[str]) -> bool:

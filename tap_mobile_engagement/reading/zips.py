@@ -13,7 +13,7 @@ import zlib
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import IO, TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from tap_mobile_engagement.containers.names import skipped_part
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, corrupt, truncated
@@ -29,9 +29,6 @@ ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _IN_MEMORY = 8 << 20  # bytes; a few zip files may be open at once
 _TABLE_SIZE = 5  # its place in what the library tells of the end
 _SHORTEST_HEADER = 30  # bytes before the name of a member
-_END_OF_TABLE = b"PK\x05\x06"
-_SHORTEST_END = 22  # bytes: the record behind the table
-_LONGEST_END = _SHORTEST_END + (1 << 16)  # and its longest comment
 
 MAX_TABLE_SIZE = 2 << 20
 """Bytes that the table of members may have: some 20,000 of them, which take 20 MB of memory."""
@@ -107,11 +104,15 @@ class ZipContent:
     def _open(self) -> zipfile.ZipFile:
         try:
             end: Any = zipfile._EndRecData(self._file)  # type: ignore[attr-defined] # noqa: SLF001
-            if end and end[_TABLE_SIZE] > MAX_TABLE_SIZE:
+            if end is None:
+                what = "the end of the zip file is missing"
+                raise truncated(what, offset=self._size)
+            if end[_TABLE_SIZE] > MAX_TABLE_SIZE:
                 raise corrupt(f"its zip table has more than {MAX_TABLE_SIZE} bytes", offset=0)
             found = zipfile.ZipFile(self._file)
         except _BROKEN as error:
-            self._explain(error)
+            what = f"its zip table is broken: {error or type(error).__name__}"
+            raise corrupt(what, offset=self._size) from None
         members = sorted(found.infolist(), key=lambda member: member.header_offset)
         # The library would read the last of two files that were joined, and skip the first.
         if members and members[0].header_offset != 0:
@@ -122,15 +123,6 @@ class ZipContent:
             if behind > following.header_offset:
                 raise corrupt("its members overlap", member=member.filename, offset=0)
         return found
-
-    def _explain(self, error: Exception) -> NoReturn:
-        self._file.seek(max(self._size - _LONGEST_END, 0))
-        tail = self._file.read()
-        at = tail.rfind(_END_OF_TABLE)
-        if at >= 0 and len(tail) - at >= _SHORTEST_END:
-            what = f"its zip table is broken: {error or type(error).__name__}"
-            raise corrupt(what, offset=self._size) from None
-        raise truncated("the end of the zip file is missing", offset=self._size) from None
 
     @contextmanager
     def open(self, member: zipfile.ZipInfo) -> Iterator[Iterator[bytes]]:

@@ -10,7 +10,7 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
 from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.reading.signatures import verdict_on
+from tap_mobile_engagement.reading.signatures import data_type_of
 from tests.reading.samples import DEVICE, NO_ID, SAMPLES
 from tests.reference.checks import check_file
 from tests.reference.files import FILES
@@ -128,7 +128,7 @@ def test_every_record_fits_the_schema_of_its_stream(stream: str) -> None:
 
 @pytest.mark.parametrize("stream", BY_NAME)
 def test_the_data_type_of_a_sample_is_recognised(stream: str) -> None:
-    assert verdict_on([SAMPLES[stream].element]).data_type is BY_NAME[stream]
+    assert data_type_of([SAMPLES[stream].element]).data_type is BY_NAME[stream]
 
 
 @pytest.mark.parametrize("stream", FILES)

@@ -22,7 +22,7 @@ from singer_sdk.helpers._batch import (
 )
 
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
-from tap_mobile_engagement.output.lines import Envelope
+from tap_mobile_engagement.output.lines import Envelope, Output
 from tap_mobile_engagement.reading.rejects import open_private
 from tap_mobile_engagement.redaction import register_secret
 
@@ -108,7 +108,7 @@ def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
     )
 
 
-class BatchOutput:
+class BatchOutput(Output):
     """Writes the records of one stream to files, and a BATCH message for each of them.
 
     The files' names begin with ``name``; the stream is ``alias`` in messages. ``messages``
@@ -177,13 +177,8 @@ class BatchOutput:
         file = self._files[alias]
         file.close()  # one that can't be closed is left for `discard`
         del self._files[alias]
-        self._write_message(
-            SDKBatchMessage(
-                stream=alias,
-                encoding=self._config.encoding,
-                manifest=[file.url],
-            )
-        )
+        encoding = self._config.encoding
+        self._write_message(SDKBatchMessage(alias, encoding, manifest=[file.url]))
 
 
 class _BatchFile:
@@ -200,7 +195,7 @@ class _BatchFile:
         self.url = self._path.as_uri()
         self.records = 0
         self.size = 0
-        with _faults_told(self.url), ExitStack() as opened:
+        with _explained(self.url), ExitStack() as opened:
             folder.mkdir(parents=True, exist_ok=True)
             raw: Any = opened.enter_context(_opened(self._path))
             self._file: IO[bytes] = raw
@@ -210,13 +205,13 @@ class _BatchFile:
             self._opened = opened.pop_all()
 
     def write(self, lines: bytes, count: int) -> None:
-        with _faults_told(self.url):
+        with _explained(self.url):
             self._file.write(lines)
         self.records += count
         self.size += len(lines)
 
     def close(self) -> None:
-        with _faults_told(self.url):
+        with _explained(self.url):
             self._opened.close()
 
     def remove(self) -> None:
@@ -234,7 +229,7 @@ def _opened(path: UPath) -> IO[bytes]:
 
 
 @contextmanager
-def _faults_told(url: str) -> Iterator[None]:
+def _explained(url: str) -> Iterator[None]:
     """Turn what the storage of BATCH files refuses into an error of the tap."""
     try:
         yield

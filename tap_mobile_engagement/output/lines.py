@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
@@ -90,19 +90,18 @@ class Envelope:
         )
 
 
-class Output(Protocol):
-    """Where the records of one stream go."""
+class Output:
+    """Where the records of one stream go.
 
-    @property
-    def envelope(self) -> Envelope:
-        """What stands around a record in its line."""
+    Attributes:
+        envelope: What stands around a record in its line.
+        write_lines: Writes records as whole lines, each in its envelope, and their count.
+        write_record: Writes one record through the SDK: selection, stream maps, flattening.
+    """
 
-    @property
-    def write_lines(self) -> Callable[[bytes, int], None]:
-        """Writes records as whole lines, each in its envelope, and their count."""
-
-    def write_record(self, record: dict[str, Any]) -> None:
-        """Write one record through the SDK: selection, stream maps, flattening."""
+    envelope: Envelope
+    write_lines: Callable[[bytes, int], None]
+    write_record: Callable[[dict[str, Any]], None]
 
     def finish(self) -> None:
         """Bring everything written so far on its way: a STATE may follow that claims it."""
@@ -111,8 +110,8 @@ class Output(Protocol):
         """Give up what is not on its way yet."""
 
 
-class RecordOutput:
-    """Records as RECORD messages."""
+class RecordOutput(Output):
+    """Records as RECORD messages, which claim nothing without a STATE behind them."""
 
     def __init__(
         self,
@@ -123,14 +122,8 @@ class RecordOutput:
         write_record: Callable[[dict[str, Any]], None],
     ) -> None:
         self.envelope = Envelope.of_messages(stream, version)
-        self.write_lines: Callable[[bytes, int], None] = writer.write_lines
+        self.write_lines = writer.write_lines
         self.write_record = write_record
-
-    def finish(self) -> None:
-        """Nothing to do: what follows is written behind the records."""
-
-    def discard(self) -> None:
-        """Nothing to do: records without a STATE behind them claim nothing."""
 
 
 class LinePath:

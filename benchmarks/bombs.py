@@ -1,10 +1,11 @@
-"""Peak memory and time of files that are made to exhaust the tap.
+"""Peak memory and time of files and answers that are made to exhaust the tap.
 
     python -m benchmarks.bombs [KIND ...]
 
 Each kind is recognised and read in a process of its own, as the tap reads an archive, with bad
 records skipped. The rule: under 100 MB for any file whose elements are below 1 MB, and at most
-ten times the largest element beyond; a code where a limit is met.
+ten times the largest element beyond; a code where a limit is met. Answers come from a server of
+its own on 127.0.0.1, in the same process.
 """
 
 from __future__ import annotations
@@ -12,21 +13,28 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import socket
 import struct
 import subprocess
 import sys
 import time
 import zipfile
 import zlib
+from contextlib import suppress
+from itertools import chain, repeat
 from resource import RUSAGE_SELF, getrusage
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from tap_mobile_engagement.api.http import Timeouts, Transport
+from tap_mobile_engagement.containers.azure import AzureContainer
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import DataError
+from tap_mobile_engagement.errors import DataError, TapError
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.recognise import recognise_all
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
+from tap_mobile_engagement.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,13 +48,14 @@ _CSV = b"deviceId,timestamp,crashId,stackTrace\n"
 def main() -> None:
     """Read each kind in a process of its own; print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("kinds", nargs="*", metavar="KIND", default=[*BOMBS])
+    parser.add_argument("kinds", nargs="*", metavar="KIND", default=[*BOMBS, *ANSWERS])
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
-        print(json.dumps(_read(options.kinds[0])))
+        (kind,) = options.kinds
+        print(json.dumps(_read(kind) if kind in BOMBS else _ask(kind)))
         return
-    print("| file | outcome | peak | seconds of CPU |")
+    print("| attack | outcome | peak | seconds of CPU |")
     print("| --- | --- | --- | --- |")
     for kind in options.kinds:
         command = [sys.executable, "-m", "benchmarks.bombs", "--here", kind]
@@ -72,9 +81,45 @@ def _read(kind: str) -> dict[str, Any]:
             records += batch.count
     except DataError as error:
         code = f", `{error.code}`"
-    outcome = f"{records:,} records, {bad_records.count:,} bad{code}"
+    return _measured(f"{records:,} records, {bad_records.count:,} bad{code}", begin)
+
+
+def _measured(outcome: str, begin: float) -> dict[str, Any]:
     peak = getrusage(RUSAGE_SELF).ru_maxrss // 1024
     return {"outcome": outcome, "peak": peak, "cpu": time.process_time() - begin}
+
+
+def _ask(kind: str) -> dict[str, Any]:
+    """What comes of an answer of the service, or of the storage where it is a listing."""
+    head, pieces, pause = ANSWERS[kind]
+    body = [*pieces()] if pause == 0 else pieces()
+    server = socket.create_server(("127.0.0.1", 0))
+    Thread(target=_serve, args=(server, head, body, pause), daemon=True).start()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}/account/container"
+    begin = time.process_time()
+    try:
+        if kind.startswith("listing"):
+            container = AzureContainer.from_url(f"{url}?sv=1&sr=c&sp=rl&se=2999-01-01&sig=x")
+            container.check()
+        once = Transport(retry=Retry(tries=1), timeouts=Timeouts(answer=2 if pause else 60))
+        answer = once.send("GET", url)
+        outcome = f"HTTP {answer.status}, {len(answer.extract())} characters are shown"
+        if answer.ok:
+            answer.json()
+    except TapError as error:
+        outcome = f"`{error.code}`"
+    return _measured(outcome, begin)
+
+
+def _serve(server: socket.socket, head: bytes, pieces: Iterable[bytes], pause: float) -> None:
+    while True:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 %b\r\nConnection: close\r\n\r\n" % head)
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(pause)
 
 
 def _repeated(
@@ -175,6 +220,21 @@ BOMBS: dict[str, Bomb] = {
         b"d,2016-05-01,c,x\n", 1_000_000, _CSV + b'd,2016-05-01,c,"x\n')),
     "CSV row without an end": (
         "crashes", lambda: _repeated(b"x", 100 * _MB, _CSV + b'd,2016-05-01,c,"')),
+}  # fmt: skip
+
+_GZIP = b"200 OK\r\nContent-Encoding: gzip"
+_HTML = b"502 Bad Gateway\r\nContent-Type: text/html"
+_XML = b'<?xml version="1.0"?><EnumerationResults><Blobs>'
+Answer = tuple[bytes, "Callable[[], Iterable[bytes]]", float]
+ANSWERS: dict[str, Answer] = {
+    "answer of 1 GB": (b"200 OK", lambda: repeat(b" " * _MB, 1024), 0),
+    "answer that unpacks to 1 GB": (_GZIP, lambda: _gzipped(repeat(b" " * _MB, 1024)), 0),
+    "answer of 1 MB of `{}`": (
+        b"200 OK", lambda: _repeated(b"{},", _MB // 3, b'{"value":['), 0),
+    "answer of a byte each half second": (b"200 OK", lambda: repeat(b" "), 0.5),
+    "error of 1 GB": (b"404 Not Found", lambda: repeat(b"word " * _MB, 200), 0),
+    "error of 400,000 `<`": (_HTML, lambda: [b"<" * 400_000], 0),
+    "listing of 1 GB": (b"200 OK", lambda: chain([_XML], repeat(b" " * _MB, 1024)), 0),
 }  # fmt: skip
 
 

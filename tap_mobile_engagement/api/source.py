@@ -294,7 +294,9 @@ class ApiSource:
         task = pending.task
         assert task is not None  # noqa: S101  (a task wrote what is ready)
         window = task.window if data_type.historical else None
+        # The storage keeps the pending export for its ids, as long as the run lasts.
         parts: tuple[Part, ...] = tuple(pending.parts)
+        pending.parts = ()
 
         def relist() -> tuple[Part, ...]:
             nonlocal parts

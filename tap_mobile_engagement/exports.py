@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,12 @@ from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.output.lines import LinePath
     from tap_mobile_engagement.output.sdk import SdkPath
-    from tap_mobile_engagement.reading.batch import Batch
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.base import Export, Part
 
@@ -120,8 +118,15 @@ class ExportReader:
         repaired = self._reader.repaired
         is_stopped = self._clock.stop.is_set
         is_api = export.task_id is not None or part.elements is not None
+        origin = Origin(
+            export.data_type, export.app_name, part.blob_name, export.exported_until
+        )
         try:
-            with self._batches(export, part) as batches:
+            with part.open() as chunks:
+                if part.elements is not None:
+                    batches = self._reader.batches_of_elements(origin, part.elements())
+                else:
+                    batches = self._reader.batches(origin, chunks)
                 for batch in batches:
                     if is_stopped():
                         self._clock.check()
@@ -142,17 +147,6 @@ class ExportReader:
                 found,
                 part.blob_name or "the service's answers",
             )
-
-    @contextmanager
-    def _batches(self, export: Export, part: Part) -> Iterator[Iterator[Batch]]:
-        origin = Origin(
-            export.data_type, export.app_name, part.blob_name, export.exported_until
-        )
-        if part.elements is not None:
-            yield self._reader.batches_of_elements(origin, part.elements())
-            return
-        with part.open() as chunks:
-            yield self._reader.batches(origin, chunks)
 
 
 def _report(export: Export, tally: _Tally, *, bad: int) -> None:

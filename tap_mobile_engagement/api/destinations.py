@@ -176,8 +176,7 @@ class SharedStorage(TaskStorage):
 
     def _unnamed(self, blobs: Sequence[Blob]) -> list[Blob]:
         """Those that are not named after any task of the run, also one that came to nothing."""
-        ids = [each for export in self._exports for each in export.past_ids]
-        ids += [export.task.id for export in self._exports if export.task]
+        ids = [each for export in self._exports for each in export.task_ids]
         named = {blob.name for blob in _named_after(ids, blobs)}
         return [blob for blob in blobs if blob.name not in named]
 

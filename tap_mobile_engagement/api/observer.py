@@ -64,16 +64,9 @@ class Observer:
         self._read = 0
         self._bytes_read = 0
 
-    def happened(
-        self,
-        what: What,
-        export: PendingExport,
-        *,
-        task_id: str | None = None,
-        detail: object = "",
-    ) -> None:
-        """Something happened to an export's task, by default to the one that it has."""
-        task_id = task_id or (export.task.id if export.task else None)
+    def happened(self, what: What, export: PendingExport, detail: object = "") -> None:
+        """Something happened to the latest task of an export."""
+        task_id = next(reversed(export.task_ids), None)
         level, line, phase = what.value
         data_type, app = export.key
         words = line.format(app=app, task=task_id, data_type=data_type, detail=detail)

@@ -181,12 +181,11 @@ class TaskRunner:
                 self._find_blobs(export)
         except TapError as error:
             error.at(**export.where)
-            task_id = export.task.id if export.task else None
             with self._changed:
                 self._plan.failed(export, error, self._clock.now())
                 self._changed.notify_all()
             detail = "" if export.phase is Phase.FAILED else error
-            self._observer.happened(What.FAILED, export, task_id=task_id, detail=detail)
+            self._observer.happened(What.FAILED, export, detail)
 
     def _create(self, export: PendingExport) -> None:
         self._storage.choose(export)
@@ -199,7 +198,7 @@ class TaskRunner:
             if pause is not None:
                 seconds = pause.total_seconds()
                 detail = f"{refusal.what}; fewer at a time, and none for {seconds:.0f} s"
-                self._observer.happened(What.REFUSED, export, detail=detail)
+                self._observer.happened(What.REFUSED, export, detail)
 
     def submit(self, export: PendingExport) -> None:
         """Create the task of an export, or find it where the answer was lost."""
@@ -230,7 +229,7 @@ class TaskRunner:
                         export, entry, self._clock.now(), retry_after=task.retry_after
                     )
                     self._changed.notify_all()  # for the reader to note it in the state
-                self._observer.happened(What.CREATED, export, detail=description)
+                self._observer.happened(What.CREATED, export, description)
                 return
         raise lost[-1]
 
@@ -269,9 +268,9 @@ class TaskRunner:
     def _report_state(self, export: PendingExport, before: str) -> None:
         state = known_state(export.state)
         if state is not None:
-            self._observer.happened(What.STATE, export, detail=state)
+            self._observer.happened(What.STATE, export, state)
         elif not before or known_state(before) is not None:
-            self._observer.happened(What.UNKNOWN_STATE, export, detail=export.state)
+            self._observer.happened(What.UNKNOWN_STATE, export, export.state)
         if state is TaskState.STARTED:
             self._observer.happened(What.STARTED, export)
         elif state is TaskState.SUCCEEDED:
@@ -295,4 +294,4 @@ class TaskRunner:
             self._changed.notify_all()
         if is_over and not found and not is_second_look:
             is_range = BY_NAME[export.key.data_type].historical
-            self._observer.happened(What.EMPTY, export, detail=_EMPTY[is_range])
+            self._observer.happened(What.EMPTY, export, _EMPTY[is_range])

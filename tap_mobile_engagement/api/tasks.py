@@ -167,6 +167,11 @@ class PendingExport:
         return self.task is not None and self.task.empty
 
     @property
+    def task_ids(self) -> list[str]:
+        """The ids of all tasks that it has had; the latest one is the last."""
+        return [*self.past_ids, *([self.task.id] if self.task else [])]
+
+    @property
     def path(self) -> str:
         """Path of the POST, below the app's URL."""
         return f"devices/exportTasks/{BY_NAME[self.key.data_type].task_path}"

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tap_mobile_engagement.api.observer import Observer, What
+from tap_mobile_engagement.state import TaskEntry
 
 from .fakes import pending
 
@@ -37,7 +38,8 @@ class Drawn:
         self.observer = Observer(self.clock, timeline_path=str(self.path))
 
     def happens(self, what: What, task_id: str | None = "a", *, app: str = "shop") -> None:
-        self.observer.happened(what, pending(app=app), task_id=task_id)
+        entry = None if task_id is None else TaskEntry(id=task_id, created=self.clock.at)
+        self.observer.happened(what, pending(app=app, task=entry))
 
     @property
     def bars(self) -> dict[str, list[tuple[str, float]]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from tap_mobile_engagement.api.policy import Intake, has_succeeded, later
+from tap_mobile_engagement.api.policy import Intake, has_succeeded
 from tap_mobile_engagement.api.progress import Summary
 from tap_mobile_engagement.api.tasks import (
     AT_WORK,
@@ -196,7 +196,7 @@ class Plan:
         # The clock of the machine that created it may have been ahead.
         created = min(export.task.created, now)
         export.task = structs.replace(export.task, created=created)
-        export.due_at = max(now, later(created, pause))
+        export.due_at = max(now, created + pause)
 
     def created(
         self,
@@ -241,8 +241,8 @@ class Plan:
         export.state = answer.state if answer else export.state
         retry_after = answer.retry_after if answer else None
         pause = self.schedule.pause(export.polls, retry_after=retry_after)
-        export.due_at = later(now, timedelta(seconds=pause))
-        deadline = later(export.task.created, self.timeout)
+        export.due_at = now + timedelta(seconds=pause)
+        deadline = export.task.created + self.timeout
         if now < deadline < export.due_at:
             # A poll at the deadline itself: a task that just made it is not given up.
             export.due_at = deadline
@@ -305,7 +305,7 @@ class Plan:
         halves = export.window.halves() if export.window else None
         if error.code in _TRIED_AGAIN and export.failures < TRIES_PER_WINDOW:
             pause = self.schedule.pause(export.failures - 1)
-            export.phase, export.due_at = Phase.DUE, later(now, timedelta(seconds=pause))
+            export.phase, export.due_at = Phase.DUE, now + timedelta(seconds=pause)
         elif error.code in _HALVED and halves:
             at = self._exports.index(export)
             self._exports[at : at + 1] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, assert_never
 
 from tap_mobile_engagement.api.tasks import ExportTask, PendingExport, TaskState, known_state
@@ -27,7 +27,6 @@ REFUSAL_LIMIT = timedelta(hours=1)
 """How long a service is asked that takes no task though none of ours is under way."""
 
 _AGAIN = "Run again: its range is then exported by another task"
-_ENDLESS = datetime.max.replace(tzinfo=UTC)
 
 
 def has_succeeded(
@@ -40,7 +39,7 @@ def has_succeeded(
     assert export.task is not None  # noqa: S101  (it was asked about)
     created = export.task.created
     if answer is None:
-        if export.misses >= MISSES_UNTIL_LOST and now >= later(created, VISIBLE_WITHIN):
+        if export.misses >= MISSES_UNTIL_LOST and now >= created + VISIBLE_WITHIN:
             raise task_lost("the service does not know the export task any more")
         return False
     state = known_state(answer.state)
@@ -51,7 +50,7 @@ def has_succeeded(
             what = f"the export task failed: {answer.error_details or 'it does not say why'}"
             raise RetryLaterError(Code.TASK_FAILED, what, next_step=_AGAIN)
         case TaskState.QUEUED | TaskState.STARTED | None:
-            if now < later(created, timeout):
+            if now < created + timeout:
                 return False
         case _:
             assert_never(state)
@@ -122,8 +121,8 @@ class Intake:
         return Intake(
             room=running,
             refusals=refusals + 1,
-            closed_until=later(now, timedelta(seconds=pause)),
-            full_until=later(now, timedelta(seconds=longest)),
+            closed_until=now + timedelta(seconds=pause),
+            full_until=now + timedelta(seconds=longest),
             idle_since=None if running else self.idle_since or now,
         )
 
@@ -151,8 +150,3 @@ def find_orphan(
         if newest - task.created > age + CLOCK_SLACK:
             return None
     return None
-
-
-def later(time: datetime, by: timedelta) -> datetime:
-    """Add, or end at the end of time where the sum is beyond it."""
-    return time + by if by < _ENDLESS - time else _ENDLESS

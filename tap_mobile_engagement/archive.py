@@ -132,8 +132,9 @@ class Archive:
     ) -> Iterator[File]:
         """The files in the order in which they were written, so that the newest is the last.
 
-        ``stream`` selects the files of one stream; without it, empty, broken and unrecognised
-        files are among them, with their problem. ``blobs`` selects the files in these blobs.
+        ``stream`` selects the files of one stream, and the damaged ones that may be of any,
+        with their problem; without it, empty and unrecognised files are among them. ``blobs``
+        selects the files in these blobs.
 
         Raises ValueError for an unknown stream; TapError if the container can't be read. What
         is wrong with one file is its problem.
@@ -141,7 +142,7 @@ class Archive:
         if stream is not None:
             _data_type(stream)
         for file in self._files.in_order(self.blobs if blobs is None else blobs):
-            if stream in {None, file.stream}:
+            if stream is None or file.may_hold(stream):
                 yield file
 
     @property

@@ -80,6 +80,11 @@ class File:
         """Whether it may belong to any stream, because nothing tells what it would hold."""
         return self.problem is not None and self.stream is None
 
+    def may_hold(self, stream: str) -> bool:
+        """Whether it is of a stream, or damaged so that nothing tells which one it is of."""
+        is_export = self.problem is None or self.problem.code is not Code.BLOB_UNRECOGNISED
+        return self.stream == stream or (self.is_broken and is_export)
+
     @property
     def order(self) -> tuple[datetime, str, int]:
         """Its place in the order in which files are read: by time, then by name."""

@@ -13,7 +13,7 @@ import pytest
 
 from tap_mobile_engagement.archive import Archive, File
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code, SettingsError
+from tap_mobile_engagement.errors import Code, SettingsError, TapError
 from tap_mobile_engagement.sources.files import OPEN_ZIPS
 from tests.archive.forms import array, gzipped, rows, zipped
 from tests.support.simulated import sync
@@ -110,10 +110,19 @@ def test_the_files_of_a_stream_can_be_opened(
             assert json.loads(b"".join(chunks)) == elements_of("jobs")
 
 
+def test_a_damaged_file_may_be_of_any_stream(tmp_path: Path, files: dict[str, bytes]) -> None:
+    put(tmp_path, files)
+    with Archive(str(tmp_path)) as archive:
+        found = [*archive.files("tags")]
+        assert [file.name for file in found] == ["tags.gz", "half.gz"]
+        with pytest.raises(TapError, match="BLOB_TRUNCATED"):
+            next(archive.records(found[1]))
+
+
 def test_settings_say_what_content_can_not(tmp_path: Path, files: dict[str, bytes]) -> None:
     put(tmp_path, files)
     types = [{"pattern": "rows*", "data_type": "errors"}]
-    with Archive(str(tmp_path), types=types) as archive:
+    with Archive(str(tmp_path), pattern="*.json", types=types) as archive:
         assert [file.name for file in archive.files("errors")] == ["rows.json"]
 
 

@@ -35,7 +35,7 @@ _OWN_NAME = re.compile(
 )
 
 
-class _Content(Struct, omit_defaults=True):
+class _Content(Struct):
     """The manifest's file: what was read, with which settings, and its files."""
 
     version: int

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import connection, parent_process
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,7 +42,7 @@ OF_RECORDS = frozenset({Code.BAD_RECORD, Code.TOO_MANY_BAD_RECORDS})
 class Plan:
     """What to write, and how: the command's arguments and options."""
 
-    url: str
+    url: str = field(repr=False)  # may hold a secret
     output: Path
     streams: frozenset[str]
     app_name: str

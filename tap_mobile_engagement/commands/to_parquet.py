@@ -29,6 +29,7 @@ from tap_mobile_engagement.commands.parquet_files import (
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.exit import errors_on_one_line
+from tap_mobile_engagement.reading.rejects import check_dead_letter_path
 from tap_mobile_engagement.redaction import install_log_redaction, shown
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Run:
     def write(self) -> None:
         """Write what is new or changed; raises a TapError that ends the run."""
         plan = self._plan
+        if plan.bad_records == "skip" and plan.dead_letter_path:
+            check_dead_letter_path(plan.dead_letter_path)
         with plan.archive() as archive:
             archive.schema(next(iter(plan.streams)))  # so pyarrow is installed
             if plan.no_files == "fail":

@@ -297,6 +297,7 @@ def test_large_rows_make_small_batches_and_row_groups(
         (("--pattern", "nothing*"), "NO_FILES"),
         (("--app-name", "other"), "BAD_STATE"),
         (("--encoding", "klingon"), "BAD_SETTING"),
+        (("--bad-records", "skip", "--dead-letter-path", "/no/folder/x"), "BAD_SETTING"),
     ],
 )
 def test_what_can_not_work_is_one_line(
@@ -310,6 +311,12 @@ def test_what_can_not_work_is_one_line(
     assert done.stderr.startswith(f"{code}: ")
     assert done.stderr.count("\n") == 1
     assert rows_of(output) == before
+
+
+def test_no_file_at_all_may_be_accepted(tmp_path: Path, output: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    assert run(tmp_path / "archive", output, "--no-files", "accept").returncode == 0
+    assert manifest(output) == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": "x"}', b"\xff\xfe"])

@@ -63,7 +63,7 @@ class BadRecord:
     item: Any
 
 
-class Archive:
+class Archive(Files):
     """The export files in a container or folder; a context manager.
 
     No request is sent before one of its methods is called. Its files are listed once.
@@ -95,37 +95,20 @@ class Archive:
         credential: TokenCredential | None = None,
         attend: Callable[[], object] = lambda: None,
     ) -> None:
-        self.app_name = app_name or ""
-        self.encoding = encoding
-        self.rules = Rules(
-            pattern,
+        rules = Rules(
+            ALL_SETTINGS["archive_pattern"].typed(pattern),
             ALL_SETTINGS["archive_types"].typed([*types]),
-            encoding and ALL_SETTINGS["archive_encoding"].typed(encoding),
+            ALL_SETTINGS["archive_encoding"].typed(encoding) if encoding else None,
         )
-        self._container = open_container(os.fspath(url), credential=credential)
-        self._files = Files(
-            self._container, self.rules, now=lambda: datetime.now(UTC), attend=attend
-        )
+        container = open_container(os.fspath(url), credential=credential)
+        super().__init__(container, rules, now=lambda: datetime.now(UTC), attend=attend)
+        self.app_name = ALL_SETTINGS["app_names"].typed([app_name])[0] if app_name else ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def check(self) -> None:
-        """Make sure that any file matches the pattern; raises SettingsError NO_FILES."""
-        self._files.check()
-
-    @property
-    def label(self) -> str:
-        """The container or folder, for messages: its URL without any secret."""
-        return self._container.label
-
-    @property
-    def blobs(self) -> Sequence[Blob]:
-        """The blobs, zip files as one, in the order of reading; TapError if listing fails."""
-        return self._files.blobs
 
     def files(
         self, stream: str | None = None, *, blobs: Sequence[Blob] | None = None
@@ -141,20 +124,9 @@ class Archive:
         """
         if stream is not None:
             _data_type(stream)
-        for file in self._files.in_order(self.blobs if blobs is None else blobs):
+        for file in self.in_order(self.blobs if blobs is None else blobs):
             if stream is None or file.may_hold(stream):
                 yield file
-
-    @property
-    def skipped(self) -> frozenset[str]:
-        """The names that were skipped so far: hidden files, resource forks, unfinished ones."""
-        return frozenset(self._files.skipped)
-
-    @contextmanager
-    def open(self, file: File, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """The stored bytes of a file, in pieces; of a zip's member uncompressed and whole."""
-        with self._files.open(file, start) as chunks:
-            yield chunks
 
     def records(
         self, file: File, *, on_bad_record: Callable[[BadRecord], object] | None = None
@@ -219,10 +191,6 @@ class Archive:
             places = {"stream": file.stream, "blob": file.blob.name, "part": part and part[0]}
             raise error.at(**places) from error.__cause__
 
-    def close(self) -> None:
-        """Let go of what is held open."""
-        self._files.close()
-
     def _batches(
         self,
         file: File,
@@ -235,7 +203,7 @@ class Archive:
         bad_records = BadRecords(file.stream)
         if on_bad_record is not None:
             bad_records = _HandedOver(file.stream, on_bad_record)
-        reader = RecordReader(_data_type(file.stream), bad_records, self.encoding)
+        reader = RecordReader(_data_type(file.stream), bad_records, self.rules.encoding)
         yield from self.read(file, reader, part)
 
     @contextmanager

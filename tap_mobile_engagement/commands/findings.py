@@ -83,7 +83,7 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
     ) -> Generator[Batch, None, None]:
         """The records of the file, which has a stream; what they hold is counted on the way."""
         data_type = BY_NAME[file.stream or ""]
-        reader = RecordReader(data_type, bad_records, archive.encoding)
+        reader = RecordReader(data_type, bad_records, archive.rules.encoding)
         places = [at for at, field in enumerate(data_type.fields) if field.kind is Kind.TIME]
         self.records = 0
         try:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROW_GROUP = 131_072
 """Rows of a row group, about."""
 
-ROW_GROUP_SIZE = 32 << 20
+ROW_GROUP_SIZE = 24 << 20
 """Bytes of a row group in memory, about, where that is fewer rows."""
 
 OF_RECORDS = frozenset({Code.BAD_RECORD, Code.TOO_MANY_BAD_RECORDS})
@@ -94,6 +94,7 @@ def write_file(plan: Plan, archive: Archive, file: File) -> Outcome:
             try:
                 for table in arrow.tables(batches, rows=ROW_GROUP, size=ROW_GROUP_SIZE):
                     writer.write_table(table)
+                    del table  # before the next one is made
             except TapError as error:  # behind all rows that can be read
                 if error.code not in FILE_CODES | OF_RECORDS:
                     raise

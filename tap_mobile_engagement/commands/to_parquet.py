@@ -71,7 +71,7 @@ class Run:
             archive.schema(next(iter(plan.streams)))  # so pyarrow is installed
             if plan.no_files == "fail":
                 archive.check()
-            with _locked(plan.output), Manifest(plan, archive.label) as manifest:
+            with _locked(plan.output), Manifest(plan, archive.container.label) as manifest:
                 due = [blob for blob in archive.blobs if not manifest.is_done(blob)]
                 self.unchanged = len(archive.blobs) - len(due)
                 files: dict[Blob, list[File]] = {}

@@ -210,6 +210,9 @@ class FolderContainer:
                 "there is no such folder",
             )
             next_step = "Make it, or correct its path in the settings"
+            if self._folder.is_file():
+                what = "it is a file, not a folder"
+                next_step = f"Name its folder, and {self._folder.name} as the pattern"
         elif isinstance(error, PermissionError):
             kind, code = SettingsError, Code.CONTAINER_ACCESS_DENIED
             if blob is not None:

@@ -110,8 +110,8 @@ class Files:
         workers: int | None = None,
         kept_size: int = KEPT_SIZE,
     ) -> None:
-        self._container = container
-        self._rules = rules
+        self.container = container
+        self.rules = rules
         self._now = now
         self._attend = attend
         is_folder = isinstance(container, FolderContainer)
@@ -126,7 +126,7 @@ class Files:
     def listing(self) -> tuple[datetime, Sequence[Blob]]:
         """When the first call listed the blobs, and those that match, in order of reading."""
         at = self._now()
-        found = self._container.list(self._rules.prefix, takes=self._takes)
+        found = self.container.list(self.rules.prefix, takes=self._takes)
         blobs = [blob for blob in found if self._takes(blob.name) and self._concerns(blob)]
         return at, sorted(blobs, key=order)
 
@@ -139,8 +139,8 @@ class Files:
         """Make sure that any file matches; raises SettingsError NO_FILES."""
         if self.blobs:
             return
-        pattern = self._rules.pattern
-        names = (b.name for b in self._container.list() if not skipped_part(b.name))
+        pattern = self.rules.pattern
+        names = (b.name for b in self.container.list() if not skipped_part(b.name))
         reason = why_no_match(pattern, [*islice(names, _EXAMPLES)])
         skipped = f", and {len(self.skipped)} are skipped for their names"
         raise SettingsError(
@@ -148,7 +148,7 @@ class Files:
             f"no file matches {pattern}{skipped if self.skipped else ''}",
             next_step=f"{reason}; correct archive_pattern or container_url, or set no_files: "
             "accept",
-            container=self._container.label,
+            container=self.container.label,
         )
 
     def of(self, blob: Blob) -> Sequence[File]:
@@ -221,12 +221,12 @@ class Files:
         skipped = skipped_part(name)
         if skipped:
             self.skipped.add(skipped)
-        return not skipped and (not name.endswith("/") or self._rules.enters(name))
+        return not skipped and (not name.endswith("/") or self.rules.enters(name))
 
     def _concerns(self, blob: Blob) -> bool:
         """Whether a blob is read; what can't be listed may hold files that would be."""
-        may_be_folder = not blob.etag and self._rules.enters(f"{blob.name.rstrip('/')}/")
-        return may_be_folder or self._rules.looks_at(blob.name)
+        may_be_folder = not blob.etag and self.rules.enters(f"{blob.name.rstrip('/')}/")
+        return may_be_folder or self.rules.looks_at(blob.name)
 
     def _of_each(self, blobs: Sequence[Blob]) -> Generator[Sequence[File]]:
         if self._workers == 1 or all((blob.name, blob.etag) in self._seen for blob in blobs):
@@ -240,7 +240,7 @@ class Files:
         if kept is not None:
             yield iter([kept[start:]] if kept[start:] else [])
             return
-        with self._container.open(blob, start) as chunks:
+        with self.container.open(blob, start) as chunks:
             yield chunks
 
     @contextmanager
@@ -269,7 +269,7 @@ class Files:
         if blob.size == 0 and blob.problem is None:
             return [self._file(blob, self._recognised(blob, iter(())))]
         try:
-            with self._container.open(blob) as opened:
+            with self.container.open(blob) as opened:
                 chunks = opened
                 if blob.size <= SMALL:
                     data = b"".join(chunks)
@@ -286,11 +286,11 @@ class Files:
 
     def _said(self, blob: Blob) -> DataType | None:
         """What the settings say that a blob holds."""
-        name = self._rules.data_type(blob.name)
+        name = self.rules.data_type(blob.name)
         return BY_NAME[name] if name else None
 
     def _recognised(self, blob: Blob, chunks: Iterator[bytes]) -> Recognition:
-        encoding = self._rules.encoding
+        encoding = self.rules.encoding
         return recognise(chunks, encoding=encoding, data_type=self._said(blob))
 
     def _nothing(self, blob: Blob) -> Recognition:

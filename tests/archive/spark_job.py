@@ -88,7 +88,7 @@ def main() -> None:
             case {"move": [start, end]}:
                 Path(start).replace(end)
             case {"remove": path}:
-                Path(path).unlink()
+                Path(path).unlink(missing_ok=True)
             case options:
                 answers.append(answer(spark, options))
     spark.stop()

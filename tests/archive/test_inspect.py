@@ -125,6 +125,19 @@ def test_a_folder_that_is_not_there_is_one_line_on_standard_error(tmp_path: Path
     assert result.stderr.count("\n") == 1
 
 
+def test_a_file_in_place_of_a_folder_is_said_to_be_one(archive: Path) -> None:
+    result = run(archive / "a")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("CONTAINER_NOT_FOUND: it is a file, not a folder")
+    assert result.stderr.endswith("Name its folder, and a as the pattern.\n")
+
+
+def test_one_record_is_no_records(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b'[{"deviceId":"d","token":"t"},{"token":"t"}]')
+    result = run(tmp_path, "--count")
+    assert result.stdout.endswith("tokens: 1 file, 44 B, 1 record, 1 bad record\n")
+
+
 def test_every_data_type_is_shown(tmp_path: Path, elements_of: ElementsOf) -> None:
     for name in BY_NAME:
         (tmp_path / name).write_bytes(array(elements_of(name)))

@@ -185,6 +185,25 @@ def test_bad_records_go_to_a_callback(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("label", "expected"), [(None, ""), ("", ""), (" shop ", "shop")])
+def test_a_label_is_what_the_setting_would_be(
+    tmp_path: Path, label: Any, expected: str
+) -> None:
+    (tmp_path / "a").write_bytes(LINES.partition(b"\n")[0])
+    with Archive(str(tmp_path), app_name=label) as archive:
+        (file,) = archive.files()
+        (record,) = archive.records(file)
+        (row,) = next(archive.batches(file)).to_pylist()
+    assert record["app_name"] == row["app_name"] == expected
+
+
+@pytest.mark.parametrize("option", [{"app_name": "\ud800"}, {"app_name": 1}, {"pattern": None}])
+def test_options_that_no_setting_may_be_are_refused(tmp_path: Path, option: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Archive(str(tmp_path), **option)
+    assert caught.value.code is Code.BAD_SETTING
+
+
 def test_what_can_be_read_of_a_damaged_file_comes_before_the_error(
     tmp_path: Path, elements_of: ElementsOf
 ) -> None:

@@ -5,7 +5,6 @@ One session does all that the tests look at, because a session takes longer than
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -48,6 +47,7 @@ def java_version() -> int:
 
 pytestmark = [
     pytest.mark.targets,
+    pytest.mark.xdist_group("spark"),
     pytest.mark.skipif(
         java_version() < OLDEST_JAVA, reason="SPARK WAS NOT TESTED: it needs Java 17 or newer"
     ),
@@ -57,15 +57,12 @@ pytestmark = [
 class Job:
     """The archives below a folder, what one job does with them, and what it answers."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, elements_of: ElementsOf) -> None:
         self._base = base
         self.forms, self.large, self.many, self.odd, self.arriving = (
             base / name for name in ("forms", "large", "many", "odd", "arriving")
         )
         self._later = base / "later"
-
-    def write(self, elements_of: ElementsOf) -> None:
-        """Write the archives."""
         for folder in (self.forms, self.large, self.many, self.odd, self.arriving, self._later):
             folder.mkdir()
         for number, form in enumerate(FORMS.values()):
@@ -142,21 +139,13 @@ class Job:
         return dict(zip(filter(None, names), answers, strict=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def job(
-    tmp_path_factory: pytest.TempPathFactory, worker_id: str, elements_of: ElementsOf
+    tmp_path_factory: pytest.TempPathFactory, elements_of: ElementsOf
 ) -> tuple[Job, dict[str, Any]]:
-    """The job, which runs once for all processes of the tests, and its answers."""
-    base = tmp_path_factory.getbasetemp()
-    base = (base if worker_id == "master" else base.parent) / "spark"
-    base.mkdir(exist_ok=True)
-    job, answers = Job(base), base / "answers"
-    with (base / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not answers.exists():
-            job.write(elements_of)
-            answers.write_text(json.dumps(job.run()))
-    return job, json.loads(answers.read_text())
+    """The job, and its answers."""
+    job = Job(tmp_path_factory.mktemp("spark"), elements_of)
+    return job, job.run()
 
 
 def comparable(rows: list[Any]) -> list[str]:

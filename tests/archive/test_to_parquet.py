@@ -464,21 +464,25 @@ def test_a_run_that_is_killed_is_completed_by_the_next(tmp_path: Path, output: P
     chance = Random(7)  # noqa: S311  (no cryptography)
     folder = tmp_path / "archive"
     many_files(folder, 12, 2_000)
+    begun = time.monotonic()
+    assert run(folder, tmp_path / "whole").returncode == 0
+    duration = time.monotonic() - begun
     deaths = 0
     for _ in range(KILLS):
         workers = chance.choice(["1", "2"])
         with subprocess.Popen([COMMAND, folder, output, "--workers", workers]) as process:
-            life = time.monotonic() + chance.uniform(0.5, 4.0)
-            while process.poll() is None and time.monotonic() < life:
-                time.sleep(0.005)
-            process.kill()
+            try:
+                process.wait(chance.uniform(0.3, 1.2) * duration)
+            except subprocess.TimeoutExpired:
+                process.kill()
             deaths += process.wait() == -signal.SIGKILL
         # no file under its name is a half one
         for path in output.glob("*/*.parquet"):
             pq.read_metadata(path)
-        # and something changes now and then
-        changed = folder / f"{chance.randrange(12)}.json"
-        changed.write_bytes(array([{"deviceId": str(chance.random()), "token": "t"}]))
+        # and some of them change
+        for number in chance.sample(range(12), 4):
+            tokens = [{"deviceId": str(chance.random()), "token": "t"}] * 2_000
+            (folder / f"{number}.json").write_bytes(array(tokens))
 
     # When one comes to its end
     done = run(folder, output)

@@ -217,6 +217,24 @@ def test_a_batch_whose_commit_is_missing_is_repeated_with_its_rows(
     assert comparable(after["2"]) == rows_of(archives.arriving, "tokens", "last")
 
 
+@pytest.mark.parametrize("count", [5, 150])
+def test_an_offset_names_the_same_files_until_one_changes(tmp_path: Path, count: int) -> None:
+    # Given a query that read some files, one that arrived then, and one that changed then
+    script = SCRIPT.with_name("spark_offsets.py")
+    command = [str(installed("spark/bin/python")), str(script), str(tmp_path), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    every = [f"{number:03}" for number in range(count)]
+    # then a micro-batch is repeated with its files, and the next one has the later file,
+    assert found["first"] == found["repeated"] == every
+    assert found["nothing new"] == []
+    assert found["second"] == ["late"]
+    # and a file that changed comes once more: with all others where the offset has a digest.
+    is_named = count < 100
+    assert found["after a change"] == (every[1:] if is_named else [])
+    assert found["third"] == (["000"] if is_named else [*every, "late"])
+
+
 def test_no_secret_is_in_a_plan_and_errors_are_told(job: tuple[Job, dict[str, Any]]) -> None:
     archives, answers = job
     found = comparable(answers["by the environment"]["rows"])

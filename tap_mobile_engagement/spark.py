@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql.types import StructType
 
-    from tap_mobile_engagement.archive import File
     from tap_mobile_engagement.containers import Blob
 
 _P = ParamSpec("_P")
@@ -140,15 +139,14 @@ class _Files:
         if not isinstance(partition, _Partition):  # Spark's own, where we have none
             return
         with self._archive() as archive:
-            for file in archive.files(blobs=partition.blobs):
-                if self._concerns(file):
-                    for batch in archive.batches(file, part=partition.part):
-                        yield batch.cast(_nullable(batch.schema))
+            for file in archive.files(self._stream, blobs=partition.blobs):
+                for batch in archive.batches(file, part=partition.part):
+                    yield batch.cast(_nullable(batch.schema))
 
     def _partitions(self, archive: Archive, blobs: Sequence[Blob]) -> list[_Partition]:
         """Partitions for all rows of some blobs; a few are recognised, to spare empty tasks."""
         if len(blobs) <= FEW_BLOBS:
-            found = {file.blob for file in archive.files(blobs=blobs) if self._concerns(file)}
+            found = {file.blob for file in archive.files(self._stream, blobs=blobs)}
             groups = [[blob] for blob in blobs if blob in found]
         else:
             ends = accumulate(blob.size + OPENING_SIZE for blob in blobs)
@@ -161,11 +159,6 @@ class _Files:
         if size <= step:
             return [_Partition(blobs)]
         return [_Partition(blobs, (start, start + step)) for start in range(0, size, step)]
-
-    def _concerns(self, file: File) -> bool:
-        """Whether a file is of the stream; a broken one may be of any."""
-        is_unknown = file.problem and file.problem.code is Code.BLOB_UNRECOGNISED
-        return file.stream == self._stream or (file.is_broken and not is_unknown)
 
 
 class _Reader(_Files, DataSourceReader):  # type: ignore[misc]

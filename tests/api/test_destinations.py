@@ -218,7 +218,7 @@ def test_a_task_of_a_second_app_is_not_created_beside_what_the_first_one_left(
         scene.storage.choose(second)
     assert caught.value.code is Code.AMBIGUOUS_BLOBS
 
-    # (what does not hold that data type is somebody else's)
+    # (what holds another data type is no trace of it)
     (tmp_path / "some.json").write_bytes(TAGS)
     scene.storage.choose(second)
 

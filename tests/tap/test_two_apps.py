@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_mobile_engagement.simulator import Simulator
+    from tests.support.messages import Messages
     from tests.support.simulated import StartSimulator, Sync
 
 APPS = ("shop", "news")
@@ -28,11 +29,11 @@ def run_for(
     return run, {task.app for task in simulator.tasks[before:]}
 
 
-def apps_of_records(run: Sync) -> set[tuple[str, str]]:
+def apps_of_records(messages: Messages) -> set[tuple[str, str]]:
     return {
         (stream, record["app_name"])
         for stream in ("events", "jobs")
-        for record in run.messages.records(stream)
+        for record in messages.records(stream)
     }
 
 
@@ -45,6 +46,13 @@ RARE: dict[str, Any] = {
 ALL = {(stream, app) for stream in ("events", "jobs") for app in APPS}
 
 
+def state_with_task(app: str, simulator: Simulator, folder: Path) -> Any:
+    """A state that a run for one app wrote while a task was under way."""
+    run, _ = run_for((app,), simulator, folder)
+    states = [message["value"] for message in run.messages.of_type("STATE")]
+    return next(value for value in states if "tasks" in str(value))
+
+
 @pytest.mark.parametrize("known", [None, *APPS])
 @pytest.mark.parametrize("blob_name", ["task_id", "random"])
 def test_two_apps_share_a_container_where_the_names_of_blobs_tell(
@@ -52,11 +60,7 @@ def test_two_apps_share_a_container_where_the_names_of_blobs_tell(
 ) -> None:
     # Given no state, or one that names a task of either app
     simulator = start_simulator(apps=APPS, blob_name=blob_name)
-    state = None
-    if known is not None:
-        first, _ = run_for((known,), simulator, folder)
-        states = [message["value"] for message in first.messages.of_type("STATE")]
-        state = next(value for value in states if "tasks" in str(value))
+    state = None if known is None else state_with_task(known, simulator, folder)
 
     # when both are exported
     run, created = run_for(APPS, simulator, folder, state)
@@ -64,12 +68,28 @@ def test_two_apps_share_a_container_where_the_names_of_blobs_tell(
     # then all is out under its own name; or nothing, before a task of a second app is created.
     if blob_name == "task_id":
         run.checked()
-        assert apps_of_records(run) == ALL
+        assert apps_of_records(run.messages) == ALL
         assert created == {*APPS}
     else:
         assert str(run.failure).count("AMBIGUOUS_BLOBS") == len(ALL)
-        assert apps_of_records(run) == set()
+        assert apps_of_records(run.messages) == set()
         assert created == {known or "shop"}
+
+
+@pytest.mark.parametrize("blob_name", ["task_id", "random"])
+def test_an_app_of_which_the_state_alone_names_a_task_counts_too(
+    start_simulator: StartSimulator, folder: Path, blob_name: str
+) -> None:
+    simulator = start_simulator(apps=APPS, blob_name=blob_name)
+    state = state_with_task("news", simulator, folder)
+
+    run, _ = run_for(("shop",), simulator, folder, state)
+
+    if blob_name == "task_id":
+        assert apps_of_records(run.checked()) == {("events", "shop"), ("jobs", "shop")}
+    else:
+        assert str(run.failure).count("AMBIGUOUS_BLOBS") == 2
+        assert run.messages.records("events") == []
 
 
 @pytest.mark.parametrize("fault", ["task_fails", "task_hangs", "task_vanishes"])
@@ -87,8 +107,8 @@ def test_an_app_whose_tasks_come_to_nothing_keeps_no_other_back(
     assert "events of shop (TASK_" in failed
     assert "jobs of shop (TASK_" in failed
     if blob_name == "task_id":
-        assert apps_of_records(run) == {("events", "news"), ("jobs", "news")}
+        assert apps_of_records(run.messages) == {("events", "news"), ("jobs", "news")}
         assert "of news" not in failed
     else:
-        assert apps_of_records(run) == set()
+        assert apps_of_records(run.messages) == set()
         assert failed.count("of news (AMBIGUOUS_BLOBS)") == 2

@@ -210,9 +210,10 @@ class Archive(Files):
     def _chunks(
         self, file: File, data_type: DataType, part: Part | None
     ) -> Iterator[Iterator[bytes]]:
-        if part is not None and _is_plain_array(file):
+        start = part[0] if part else 0
+        if part is not None and start < file.size and _is_plain_array(file):
             yield read_part(partial(self.open, file), part, data_type)
-        elif part is None or part[0] == 0:
+        elif start == 0:
             with self.open(file) as chunks:
                 yield chunks
         else:

@@ -110,6 +110,7 @@ def test_the_parts_of_any_form_have_its_records(
     with Archive(str(tmp_path)) as archive:
         for file in archive.files("activities"):
             parts = rows_in_parts(archive, file, file.size // 3)
+            assert [*archive.batches(file, part=(file.size, 2 * file.size))] == []
             assert [row for part in parts for row in part] == rows_of(archive, file)
             if form in {"gzip", "zip", "objects in lines", "CSV with commas", "UTF-16"}:
                 assert len(parts) == 1

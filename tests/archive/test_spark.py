@@ -74,6 +74,7 @@ class Job:
         for number in range(40):
             elements = elements_of("jobs" if number % 2 else "tags")
             (self.many / f"{number}.json").write_bytes(array(elements))
+        (self.many / "large.json").write_bytes(array(elements_of("jobs") * 30))
         tokens = elements_of("tokens")
         (self.odd / "a").write_bytes(array(tokens))
         (self.odd / "half.gz").write_bytes(gzipped(b"[1]")[:12])
@@ -95,7 +96,9 @@ class Job:
         size = (self.large / "events.json").stat().st_size
         yield "divided", {**large, "stream": "events", "part_size": str(size // 3)}
         yield "none", {**large, "stream": "tags"}
-        yield "many", {**shop, "url": str(self.many), "stream": "jobs"}
+        size = (self.many / "large.json").stat().st_size
+        many = {**shop, "url": str(self.many), "part_size": str(size // 3)}
+        yield "many", {**many, "stream": "jobs"}
         yield "by the environment", {"stream": "tokens", "pattern": "a"}
         yield "broken", {"stream": "tokens"}
         yield "no stream", {"stream": "event"}

@@ -202,9 +202,9 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
                 _arrivals(archive, PartitionState({"archive": offset})).due
                 for offset in (start, end)
             )
-            for blob in later:
-                if blob.problem is not None:
-                    raise blob.problem
+            for problem in filter(None, (blob.problem for blob in later)):
+                if problem.code is not Code.BLOB_UNRECOGNISED:
+                    raise problem
             read_later = {*later}
             return self._partitions(archive, [blob for blob in due if blob not in read_later])
 

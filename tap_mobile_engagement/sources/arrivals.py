@@ -10,7 +10,7 @@ blobs are read again: rather twice than never.
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -129,7 +129,8 @@ class Arrivals:
         self._exported: set[BlobKey] = set()
         self._next = 0  # in order of arrival, the first blob that is not finished
         # A modification time in the future is no reason to overlook what arrives before it.
-        newest = min(now, self._sound.times[-1]) if blobs and self._sound.times else now
+        past = self._sound.times[: bisect_right(self._sound.times, now)]
+        newest = past[-1] if past else now
         self._near_since = newest - NEAR
         self._reached: datetime | None = None
         late = self._sound.between(self._since(), _END)

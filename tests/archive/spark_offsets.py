@@ -6,6 +6,7 @@ The arguments are a folder for its files, and how many there are at first.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def main(folder: Path, count: int) -> None:
         read: Any = reader.partitions(start, end)
         return sorted(blob.name for partition in read for blob in partition.blobs)
 
+    os.mkfifo(folder / "pipe")  # is no export
     for number in range(count):
         write(f"{number:03}", "t")
     options = {"url": str(folder), "stream": "tokens"}

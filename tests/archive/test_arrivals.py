@@ -216,6 +216,15 @@ class TestSecondRun:
         assert read(shelf, state, at=minutes(61)) == ["new"]
         assert read(shelf, state, at=minutes(62)) == []
 
+    def test_a_time_in_the_future_lets_no_state_change(self) -> None:
+        shelf = Shelf()
+        shelf.put("new", minutes(0))
+        shelf.put("from-the-future", minutes(60 * 24 * 365 * 70))
+        states: list[State] = [{}, {}]
+        for state, at in zip(states, (minutes(1), minutes(99)), strict=True):
+            read(shelf, state, at=at)
+        assert states[0] == states[1]
+
 
 class TestMovedIn:
     """Files that are moved into a folder with all their times as they were."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from tap_mobile_engagement.datatypes import BY_NAME, Kind
 from tap_mobile_engagement.reading.content import Compression
 from tap_mobile_engagement.reading.records import RecordReader
+from tap_mobile_engagement.redaction import redact
 from tap_mobile_engagement.sources.arrivals import arrival_text
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
 
     def fail(self, error: TapError) -> None:
         """Take note of what is wrong with the file."""
-        self.code, self.problem = error.code, as_text(error.what)
+        self.code, self.problem = error.code, redact(as_text(error.what))
 
     def reading(
         self, archive: Archive, file: File, bad_records: BadRecords

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from tap_mobile_engagement.archive import Archive
+from tap_mobile_engagement.commands.findings import Finding
 from tap_mobile_engagement.commands.inspect import main
 from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.errors import Code, DataError
 from tests.archive.forms import array, gzipped, table, zipped
 
 if TYPE_CHECKING:
@@ -183,6 +186,14 @@ def test_no_file_at_all_is_one_line_on_standard_error(archive: Path) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("NO_FILES: no file matches *.csv")
     assert result.stderr.count("\n") == 1
+
+
+def test_no_secret_of_a_server_is_in_a_problem(archive: Path) -> None:
+    with Archive(str(archive)) as files:
+        finding = Finding.of(next(files.files()))
+    error = "the storage answered: https://a/c?sp=rl&sig=c2VjcmV0"
+    finding.fail(DataError(Code.BLOB_UNREADABLE, error))
+    assert finding.problem == "the storage answered: https://a/c?sp=rl&sig=***"
 
 
 @pytest.mark.azurite

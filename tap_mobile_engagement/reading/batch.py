@@ -137,7 +137,7 @@ def _with_unknown(
     """The unknown fields of records as JSON, and what their ids are made of."""
     own, group = columns.unknown, columns.group_unknown
     theirs = None if own is None else _as_json(own)
-    every = theirs if group is None else _as_json(_merged(own, group))
+    every = theirs if group is None else _merged(own, group)
     if theirs is None:
         return every, rows
     pairs = zip(rows, theirs, strict=True)
@@ -163,14 +163,14 @@ def _as_json(values: Column) -> list[bytes]:
     return [*map(_without_newline, lines)]
 
 
-def _merged(own: Column | None, group: Column) -> Column:
-    """Unknown fields of items and of the groups around them; an item's own value wins."""
-    if own is None:
-        return group
-    return [
-        {**_fields(theirs), **_fields(mine)} or None
-        for mine, theirs in zip(own, group, strict=True)
-    ]
+def _merged(own: Column | None, group: Column) -> list[bytes]:
+    """JSON of the unknown fields of items and the groups around; an item's own value wins."""
+    if own is None:  # the items of a group share one text, because it may be large
+        by_group = {id(theirs): theirs for theirs in group}
+        texts = dict(zip(by_group, _as_json([*by_group.values()]), strict=True))
+        return [texts[id(theirs)] for theirs in group]
+    pairs = zip(own, group, strict=True)
+    return _as_json([{**_fields(theirs), **_fields(mine)} or None for mine, theirs in pairs])
 
 
 def _fields(unknown: Any) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
 from tap_mobile_engagement.errors import DataError
+from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.signatures import data_type_of
 from tests.reading.samples import DEVICE, NO_ID, SAMPLES
 from tests.reference.checks import check_file
@@ -157,6 +159,18 @@ def test_fields_that_nobody_named_are_kept_from_item_and_group() -> None:
 
     assert first["unknown_fields"] == {"platform": "android", "source": "item", "severity": 3}
     assert second["unknown_fields"] == {"platform": "android", "source": "group"}
+
+
+def test_the_items_of_a_group_share_the_text_of_its_unknown_fields() -> None:
+    items = [{"name": "n", "timestamp": "2016-05-01"}] * 3
+    groups = [{"deviceId": "d", "page": page, "events": items} for page in "ab"]
+    reader = RecordReader(BY_NAME["events"], Rejected())
+    origin = Origin(BY_NAME["events"], "", None, "")
+
+    (batch,) = reader.batches(origin, [json.dumps(groups).encode()])
+
+    assert batch.unknown == [b'{"page":"a"}'] * 3 + [b'{"page":"b"}'] * 3
+    assert len({id(text) for text in batch.unknown}) == len(groups)
 
 
 def test_unknown_fields_of_nested_objects_keep_their_place() -> None:

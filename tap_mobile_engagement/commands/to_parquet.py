@@ -75,10 +75,16 @@ class Run:
                 due = [blob for blob in archive.blobs if not manifest.is_done(blob)]
                 self.unchanged = len(archive.blobs) - len(due)
                 files: dict[Blob, list[File]] = {}
-                for file in archive.files(blobs=due):
-                    files.setdefault(file.blob, []).append(file)
-                longest_first = sorted(due, key=lambda blob: blob.size, reverse=True)
+                failure: TapError | None = None
+                try:
+                    for file in archive.files(blobs=due):
+                        files.setdefault(file.blob, []).append(file)
+                except TapError as error:  # behind all files that were found
+                    failure = error
+                longest_first = sorted(files, key=lambda blob: blob.size, reverse=True)
                 self._write(archive, [files[blob] for blob in longest_first], manifest)
+                if failure is not None:
+                    raise failure
 
     def _write(
         self, archive: Archive, blobs: Sequence[Sequence[File]], manifest: Manifest

@@ -17,10 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tap_mobile_engagement.archive import Archive
+from tap_mobile_engagement.commands.parquet_files import Plan
+from tap_mobile_engagement.commands.to_parquet import Run
+from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.errors import Code, RetryLaterError
 from tests.archive.forms import FORMS, array, gzipped, zipped
 
 if TYPE_CHECKING:
+    from tap_mobile_engagement.containers import Blob
     from tests.archive.test_forms import ElementsOf
     from tests.support.azurite import Azurite
 
@@ -329,6 +334,43 @@ def test_a_manifest_that_can_not_be_read_is_one_line(
     assert done.returncode == 1
     assert done.stderr.startswith("BAD_STATE: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_storage_that_fails_spares_the_files_found_before(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a container whose second file can't be had for now
+    (tmp_path / "archive").mkdir()
+    for name in "ab":
+        (tmp_path / "archive" / name).write_bytes(LINES)
+    opened = FolderContainer.open
+
+    def fail(container: FolderContainer, blob: Blob, start: int = 0) -> Any:
+        if blob.name == "b":
+            raise RetryLaterError(Code.STORAGE_UNAVAILABLE, "it is busy")
+        return opened(container, blob, start)
+
+    # When the command runs, then it writes the first one
+    monkeypatch.setattr(FolderContainer, "open", fail)
+    plan = Plan(
+        url=str(tmp_path / "archive"),
+        output=output,
+        streams=frozenset(BY_NAME),
+        app_name="",
+        pattern="**",
+        encoding=None,
+        workers=1,
+        bad_files="fail",
+        unrecognised_files="skip",
+        no_files="fail",
+        bad_records="fail",
+        max_bad_records=0,
+        dead_letter_path=None,
+    )
+    with pytest.raises(RetryLaterError, match="STORAGE_UNAVAILABLE"):
+        Run(plan).write()
+    assert len(rows_of(output)["tokens"]) == len(TOKENS)
+    assert [*manifest(output)] == ["a"]
 
 
 def test_two_runs_do_not_write_into_one_folder(folder: Path, output: Path) -> None:

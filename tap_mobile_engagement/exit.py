@@ -28,7 +28,13 @@ _HERE = str(Path(__file__).parent)
 def errors_on_one_line(tell: Callable[[str], object] = log.error) -> Iterator[None]:
     """Turn an error into one line and exit code 1; of wrong settings each is a line."""
     try:
-        yield
+        try:
+            yield
+        except (Exit, SystemExit) as end:  # as an option that prints ends a command
+            if not any(end.args):
+                _flush()
+            raise
+        _flush()
     except (Abort, ClickException, Exit):  # click's own ways to end a command
         raise
     except ConfigValidationError as error:
@@ -38,6 +44,12 @@ def errors_on_one_line(tell: Callable[[str], object] = log.error) -> Iterator[No
     except Exception as error:  # noqa: BLE001  (this is the end of all)
         tell(str(tap_error(error)))
         sys.exit(1)
+
+
+def _flush() -> None:
+    """Write out what was printed: where Python does it at exit, a full disk has no line."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def tap_error(error: Exception) -> TapError:

@@ -120,8 +120,16 @@ def test_the_commands_over_an_archive(
     assert SIGNATURE not in "".join([line, *structured])
 
 
-@pytest.mark.parametrize("arguments", [[], ["--discover"], ["--about"], ["--test"]], ids=str)
-def test_an_output_that_is_full(archive: Archive, tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [[], ["--discover"], ["--about"], ["--version"], ["--test"]], ids=str
+)
+def test_an_output_that_is_full(
+    archive: Archive,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     config = tmp_path / "config.json"
     config.write_text(json.dumps(archive.settings))
     program = [sys.executable, "-m", "tap_mobile_engagement", "--config", str(config)]

@@ -26,8 +26,6 @@ from resource import RUSAGE_SELF, getrusage
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.api.http import Timeouts, Transport
-from tap_mobile_engagement.containers.azure import AzureContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import DataError, TapError
 from tap_mobile_engagement.reading.batch import Origin
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
 _MB = 1 << 20
 _GROUP = b'{"deviceId":"d","events":[%b]}'
 _ITEM = b'{"name":"a","timestamp":"2016-05-01T00:00:00Z","extras":{"a":[%b]}}'
+_SMALL = b'{"name":"a","timestamp":"2016-05-01"}'
 _CSV = b"deviceId,timestamp,crashId,stackTrace\n"
 
 
@@ -91,6 +90,10 @@ def _measured(outcome: str, begin: float) -> dict[str, Any]:
 
 def _ask(kind: str) -> dict[str, Any]:
     """What comes of an answer of the service, or of the storage where it is a listing."""
+    # (imported here, because what they take would count for the files, too)
+    from tap_mobile_engagement.api.http import Timeouts, Transport  # noqa: PLC0415
+    from tap_mobile_engagement.containers.azure import AzureContainer  # noqa: PLC0415
+
     head, pieces, pause = ANSWERS[kind]
     body = [*pieces()] if pause == 0 else pieces()
     server = socket.create_server(("127.0.0.1", 0))
@@ -206,6 +209,8 @@ BOMBS: dict[str, Bomb] = {
         b"x", 100 * _MB, b'[{"timestamp":"2016-05-01","name":"', b'"}]')),
     "group of 100 MB": ("events", lambda: _repeated(
         _ITEM % b"1" + b",", 1_400_000, b'[{"deviceId":"d","events":[', _ITEM % b"2" + b"]}]")),
+    "2,000 items of a group with a key of 400 kB": ("events", lambda: _array(
+        b'{"deviceId":"%b","events":[%b]}' % (b"d" * 400_000, b",".join([_SMALL] * 2_000)), 3)),
     "element without an end": (
         "events", lambda: _repeated(b"x", 300 * _MB, b'[{"name":"')),
     "item of 10 million levels": (

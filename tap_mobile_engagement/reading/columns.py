@@ -21,7 +21,7 @@ from tap_mobile_engagement.reading.elements import NUL, common_float
 from tap_mobile_engagement.reading.values import MAX_DEPTH, READERS, BadValue, check_nested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tap_mobile_engagement.datatypes import DataType, Field
 
@@ -67,6 +67,7 @@ class Columns(NamedTuple):
         is_part: Whether the next block may hold more of the last group.
         elements: How many elements hold the items; 0 where they are counted before.
         repaired: In how many of those characters were replaced.
+        shared: Bytes that an item repeats of its group, at most.
         has_decimals: Whether there may be decimals that no float can hold.
     """
 
@@ -77,7 +78,20 @@ class Columns(NamedTuple):
     is_part: bool = False
     elements: int = 0
     repaired: int = 0
+    shared: int = 0
     has_decimals: bool = False
+
+    def parts(self, count: int) -> Iterator[Columns]:
+        """Columns of so many of the items each."""
+        for at in range(0, len(self.values[0]), count):
+            part = slice(at, at + count)
+            yield self._replace(
+                values=[column[part] for column in self.values],
+                unknown=self.unknown and self.unknown[part],
+                group_unknown=self.group_unknown and self.group_unknown[part],
+                starts=[start - at for start in self.starts or () if at <= start < at + count],
+                is_part=True,
+            )
 
 
 def normalised(
@@ -233,14 +247,14 @@ _NORMALISERS: dict[Kind, Callable[[Column], Column | None]] = {
     Kind.BOOLEAN: _booleans,
     Kind.FLAGS: _flags,
 }
-_encode_lines = msgspec.json.Encoder().encode_lines
+encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def check_depths(column: list[Any]) -> None:
     """Refuse values that are nested too deep, with BadValue."""
     try:
         # What has few bytes can't have many levels.
-        if max(map(len, BytesIO(_encode_lines(column))), default=0) > 2 * MAX_DEPTH:
+        if max(map(len, BytesIO(encode_lines(column))), default=0) > 2 * MAX_DEPTH:
             for value in column:
                 check_nested(value)
     except RecursionError:

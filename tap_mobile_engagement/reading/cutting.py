@@ -242,6 +242,10 @@ class Cutter(Buffered):
             if end:
                 self._is_first = False
                 wanted = len(self._buffer) + 1
+            elif len(self._buffer) > 1 and not self._buffer[1:].strip(WHITE):
+                self._offset += len(self._buffer) - 1
+                self._buffer = self._buffer[:1]
+                wanted = 2
             elif len(self._buffer) > MAX_ELEMENT_SIZE:
                 what = f"a single element has more than {MAX_ELEMENT_SIZE} bytes"
                 raise self._corrupt(what, start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from gc import is_tracked
+from io import BytesIO
 from itertools import accumulate, chain, repeat
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from tap_mobile_engagement.datatypes import Kind
 from tap_mobile_engagement.reading.columns import (
     Columns,
     check_depths,
+    encode_lines,
     filled,
     normalised,
 )
@@ -110,6 +112,7 @@ class ShapedReader:
         types = self._types
         values: list[Column | None] = [None] * len(self._data_type.fields)
         group_unknown = starts = None
+        repeated = 0
         try:
             unknown = types.items.read(items, values)
             if types.group is not None:
@@ -119,6 +122,9 @@ class ShapedReader:
                 starts = [*accumulate(sizes[:-1], initial=0)]
                 shared: list[Column | None] = [None] * len(values)
                 group_unknown = types.group.read(elements, shared)
+                said = [each for each in (*shared, group_unknown) if each is not None]
+                lines = BytesIO(encode_lines([*zip(*said, strict=True)]))
+                repeated = max(map(len, lines), default=0)
                 if group_unknown is not None:
                     alone = (
                         u for u, size in zip(group_unknown, sizes, strict=True) if not size
@@ -134,7 +140,9 @@ class ShapedReader:
             columns = normalised(self._data_type, values, types.items.certain, len(items))
         except BadValue:
             return None
-        return Columns(columns, unknown, group_unknown, starts, elements=len(elements))
+        return Columns(
+            columns, unknown, group_unknown, starts, elements=len(elements), shared=repeated
+        )
 
     def _columns_of_rows(self, rows: Rows) -> Columns | None:
         values: list[Column | None] = [None] * len(self._data_type.fields)

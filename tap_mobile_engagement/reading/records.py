@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MAX_ITEM_VALUES = 200_000
 """Values in objects and lists that an item beyond 512 KiB may have: each takes 100 bytes."""
 
+_MOST_SHARED = 8 << 20  # bytes that the items of a batch repeat of their groups
 _FEW = 4  # elements that are read by themselves, because to try them together costs more
 _AT_ONCE = 500  # elements that were decoded elsewhere, per batch
 
@@ -74,8 +75,11 @@ class RecordReader:
                     for some in self._in_pieces(block) if columns is None else (columns,):
                         self.elements += some.elements
                         self.repaired += some.repaired
-                        if some.values[0]:
-                            yield Batch(origin, some, self._ids)
+                        most = _MOST_SHARED // (some.shared or 1)
+                        is_large = len(some.values[0]) > most
+                        for part in some.parts(most or 1) if is_large else (some,):
+                            if part.values[0]:
+                                yield Batch(origin, part, self._ids)
             except DataError as error:
                 raise error.at(member=content.member or None) from error.__cause__
 
@@ -180,7 +184,8 @@ class RecordReader:
                     columns = self._items.columns([rest | {names[0]: items}])
             if columns is not None:
                 starts = [0] if is_first else []
-                yield columns._replace(starts=starts, is_part=True, elements=0)
+                size = max(columns.shared, len(group.shell))
+                yield columns._replace(starts=starts, is_part=True, elements=0, shared=size)
                 is_first = False
         if is_first and not fault:
             self._items.columns([shell])  # what it holds beside may be items

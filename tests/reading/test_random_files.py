@@ -11,11 +11,13 @@ import os
 from contextlib import redirect_stdout
 from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
 from tap_mobile_engagement.errors import DataError
 from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput
+from tap_mobile_engagement.reading import records as records_module
 from tap_mobile_engagement.reading.records import RecordReader
 from tests.reading.random_files import Maker
 from tests.support.records import Rejected, origin
@@ -44,21 +46,23 @@ def read(
     chunk_size: int = 1 << 16,
     by_item: bool = False,
     as_lines: bool = False,
+    most_shared: int = 8 << 20,
 ) -> Outcome:
     rejected = Rejected()
     reader = RecordReader(data_type, rejected, block_size=block_size)
     if by_item:
         reader._shaped.columns = lambda _: None  # type: ignore[method-assign,assignment]
     chunks = (content[at : at + chunk_size] for at in range(0, len(content), chunk_size))
-    records: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     error = ""
     try:
-        for batch in reader.batches(origin(data_type.name), chunks):
-            records += lines_of(data_type, batch) if as_lines else batch.dictionaries()
+        with patch.object(records_module, "_MOST_SHARED", most_shared):
+            for batch in reader.batches(origin(data_type.name), chunks):
+                found += lines_of(data_type, batch) if as_lines else batch.dictionaries()
     except DataError as failure:
         error = failure.code
     bad = [(reason, repr(item)) for reason, item in rejected.found]
-    return Outcome(records, bad, reader.repaired, error)
+    return Outcome(found, bad, reader.repaired, error)
 
 
 def lines_of(data_type: DataType, batch: Any) -> list[dict[str, Any]]:
@@ -83,7 +87,8 @@ def test_a_file_gives_the_same_however_it_is_read(part: int) -> None:
 
         assert read(data_type, content, block_size=300, chunk_size=77) == usual, seed
         assert read(data_type, content, block_size=5000, chunk_size=1) == usual, seed
-        assert read(data_type, content, by_item=True) == usual, seed
+        assert read(data_type, content, by_item=True, most_shared=500) == usual, seed
+        assert read(data_type, content, most_shared=100) == usual, seed
         as_lines = read(data_type, content, as_lines=True)
         dumped = [json.loads(json.dumps(record, default=float)) for record in usual.records]
         assert as_lines._replace(records=[]) == usual._replace(records=[]), seed

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import jsonschema
 import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
 from tap_mobile_engagement.errors import DataError
+from tap_mobile_engagement.reading import cutting
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.signatures import data_type_of
+from tests.reading.arrays import rechunk
 from tests.reading.samples import DEVICE, NO_ID, SAMPLES
 from tests.reference.checks import check_file
 from tests.reference.files import FILES
-from tests.support.records import Rejected, own_values, read_file
+from tests.support.records import Rejected, origin, own_values, read_file
 from tests.support.records import read_elements as read
 
 if TYPE_CHECKING:
@@ -446,3 +450,34 @@ def test_a_group_without_items_may_have_fields_of_its_own() -> None:
     content = b'[{"deviceId": "d", "page": {"a": [1, []]}, "next": "x", "events": []}]'
 
     assert read_file("events", [content]) == []
+
+
+def test_what_items_repeat_of_their_group_is_not_held_for_all_of_them() -> None:
+    items = ", ".join(f'{{"name": "n{n}", "timestamp": "2016-05-01"}}' for n in range(100))
+    key = "d" * 1_000_000
+    reader = RecordReader(BY_NAME["events"], Rejected())
+    content = f'[{{"deviceId": "{key}", "events": [{items}]}}]'.encode()
+
+    batches = [*reader.batches(origin("events"), [content])]
+
+    assert max(batch.count for batch in batches) <= 8
+    ids = [record["record_id"] for batch in batches for record in batch.dictionaries()]
+    assert len({*ids}) == 100
+
+
+@pytest.mark.parametrize("content", [b"[%b%b]", b"[%b,%b]", b"%b%b"])
+def test_white_space_is_not_kept(content: bytes) -> None:
+    item = b'{"deviceId": "d", "name": "n", "timestamp": "2016-05-01"}'
+    blank = b" \n" * 2_000_000
+    first = item if b"," in content else b""
+    rejected = Rejected()
+    tracemalloc.start()
+
+    with patch.object(cutting, "MAX_ELEMENT_SIZE", 1_000_000):
+        records = read_file("events", rechunk([content % (first, blank + item)], 65_536))
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(records) == bool(first) + 1
+    assert rejected.found == []
+    assert peak < 30_000_000

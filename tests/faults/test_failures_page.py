@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import tap_mobile_engagement
+from benchmarks.bombs import ANSWERS, BOMBS
 from tap_mobile_engagement.errors import Code
 from tests.faults.failures_page import DONE, IMPOSSIBLE, outcomes, sections
 from tests.faults.plans import PLANS, STREAMS
@@ -67,3 +68,15 @@ def test_every_fault_has_a_documented_outcome() -> None:
     assert {fault for fault, _ in outcomes()} == {*PLANS}
     assert {kind for _, kind in outcomes()} == {*STREAMS}
     assert {*outcomes().values()} <= {DONE, IMPOSSIBLE, *Code}
+
+
+def test_every_attack_is_a_kind_of_the_benchmark_or_names_its_test() -> None:
+    (rows,) = (rows for heading, rows in sections() if heading == "Hostile files and answers")
+    tests = Path(__file__).parents[1]
+
+    measured = {attack for attack, *_, shown in rows if shown == "bombs"}
+    assert measured == {kind.strip("`") for kind in (*BOMBS, *ANSWERS)}
+    named = [shown.split("::") for *_, shown in rows if shown != "bombs"]
+    assert len(named) > 10
+    for file, test in named:
+        assert f"def {test}(" in (tests / file).read_text(), test

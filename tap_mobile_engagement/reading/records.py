@@ -75,9 +75,10 @@ class RecordReader:
                     for some in self._in_pieces(block) if columns is None else (columns,):
                         self.elements += some.elements
                         self.repaired += some.repaired
-                        most = _MOST_SHARED // (some.shared or 1)
-                        is_large = len(some.values[0]) > most
-                        for part in some.parts(most or 1) if is_large else (some,):
+                        count = len(some.values[0])
+                        is_large = some.shared * count > _MOST_SHARED
+                        most = max(_MOST_SHARED // (some.shared or 1), 1)
+                        for part in some.parts(most) if is_large else (some,):
                             if part.values[0]:
                                 yield Batch(origin, part, self._ids)
             except DataError as error:
@@ -165,7 +166,7 @@ class RecordReader:
         if not (fault or all(isinstance(shell.get(name), list | None) for name in names)):
             self._items.columns([shell])  # for the reason
             return
-        is_first = True
+        is_first, has_items = True, False
         for block in group.items():
             columns = None
             if block.sound and is_large:
@@ -180,14 +181,15 @@ class RecordReader:
                         items.append(item)
                         repaired = repaired or is_repaired
                 if items:
+                    has_items = True
                     rest = {name: shell[name] for name in shell if name not in names}
                     columns = self._items.columns([rest | {names[0]: items}])
-            if columns is not None:
+            if columns is not None and columns.values[0]:
                 starts = [0] if is_first else []
                 size = max(columns.shared, len(group.shell))
                 yield columns._replace(starts=starts, is_part=True, elements=0, shared=size)
                 is_first = False
-        if is_first and not fault:
+        if is_first and not (has_items or fault):
             self._items.columns([shell])  # what it holds beside may be items
         self.repaired += repaired
 

@@ -481,3 +481,16 @@ def test_white_space_is_not_kept(content: bytes) -> None:
     assert len(records) == bool(first) + 1
     assert rejected.found == []
     assert peak < 30_000_000
+
+
+def test_a_group_whose_first_items_are_bad_records_is_still_a_group_of_its_own() -> None:
+    good = '{"name": "n", "timestamp": "2016-05-01"}'
+    bad = ", ".join(['{"name": 1}'] * 20_000)
+    lists = [f"{good}, {bad}", f"{bad}, {good}"]
+    groups = [f'{{"deviceId": "d", "events": [{items}]}}' for items in lists]
+    rejected = Rejected()
+
+    one, other = read_file("events", [f"[{', '.join(groups)}]".encode()], rejected)
+
+    assert one["record_id"] == other["record_id"]
+    assert len(rejected.found) == 40_000

@@ -119,7 +119,7 @@ def main() -> None:
         output.mkdir()
         runs = interleaved(contenders(folder, output), options.rounds)
     print(f"{options.files} files, {size / 1e6:.0f} MB; {machine()}\n")
-    print("| contender | seconds | MB/s | CPU s | peak memory |")
+    print("| contender | seconds | CPU s | MB/s | peak memory |")
     print("| --- | --- | --- | --- | --- |")
     for name, some in runs.items():
         one = median(some)

@@ -19,6 +19,8 @@ from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from click import Command
+
 log = logging.getLogger("tap-mobile-engagement")
 
 _HERE = str(Path(__file__).parent)
@@ -44,6 +46,12 @@ def errors_on_one_line(tell: Callable[[str], object] = log.error) -> Iterator[No
     except Exception as error:  # noqa: BLE001  (this is the end of all)
         tell(str(tap_error(error)))
         sys.exit(1)
+
+
+def ends_on_one_line(command: Command, tell: Callable[[str], object] = log.error) -> Command:
+    """A command whose own help ends so, too, where it can't be printed."""
+    command.main = errors_on_one_line(tell)(command.main)  # type: ignore[method-assign]
+    return command
 
 
 def _flush() -> None:

@@ -20,7 +20,11 @@ from singer_sdk.plugin_base import _ConfigInput
 from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import SettingsError, TapError
-from tap_mobile_engagement.exit import errors_on_one_line, is_test_by_meltano
+from tap_mobile_engagement.exit import (
+    ends_on_one_line,
+    errors_on_one_line,
+    is_test_by_meltano,
+)
 from tap_mobile_engagement.failures import Failures, report_checks
 from tap_mobile_engagement.inputs import (
     CATALOG,
@@ -253,7 +257,7 @@ class TapMobileEngagement(Tap):
                 option.callback = one_line(option.callback)
         assert command.callback is not None  # noqa: S101  (it is invoke)
         command.callback = one_line(command.callback)
-        return command
+        return ends_on_one_line(command)
 
 
 _READ = {"state": STATE, "catalog": CATALOG}

@@ -121,7 +121,9 @@ def test_the_commands_over_an_archive(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--discover"], ["--about"], ["--version"], ["--test"]], ids=str
+    "arguments",
+    [[], ["--discover"], ["--about"], ["--version"], ["--test"], ["--help"]],
+    ids=str,
 )
 def test_an_output_that_is_full(
     archive: Archive,

@@ -270,7 +270,8 @@ class AccountStorage(TaskStorage):
 
 def _named_after(task_ids: Iterable[str], blobs: Iterable[Blob]) -> list[Blob]:
     plain = [each for each in map(plain_id, task_ids) if len(each) >= _SHORTEST_ID]
-    return [blob for blob in blobs if any(each in plain_id(blob.name) for each in plain)]
+    names = ((blob, plain_id(blob.name)) for blob in blobs)
+    return [blob for blob, name in names if any(each in name for each in plain)]
 
 
 def _parts(container: Container, blobs: Iterable[Blob]) -> tuple[Part, ...]:

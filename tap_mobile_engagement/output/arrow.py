@@ -72,7 +72,7 @@ def record_batches(batches: Iterable[Batch]) -> Iterator[pa.RecordBatch]:
 
 
 def tables(batches: Iterable[Batch], *, rows: int, size: int) -> Iterator[pa.Table]:
-    """The same as tables, each of about so many rows or bytes.
+    """The same as tables, each of about that number of rows or bytes.
 
     The values of a batch are converted at once, because they are still in the cache of the
     processor, and what all rows share is added to the whole table.

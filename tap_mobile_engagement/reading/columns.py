@@ -82,7 +82,7 @@ class Columns(NamedTuple):
     has_decimals: bool = False
 
     def parts(self, count: int) -> Iterator[Columns]:
-        """Columns of so many of the items each."""
+        """The same items in columns of at most ``count`` each."""
         for at in range(0, len(self.values[0]), count):
             part = slice(at, at + count)
             yield self._replace(

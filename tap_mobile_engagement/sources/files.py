@@ -260,7 +260,7 @@ class Files:
             self._close_idle(OPEN_ZIPS)
 
     def _close_idle(self, most: int) -> None:
-        """Close the zip files that nothing reads, the oldest first, until so many are open."""
+        """Close zip files that nothing reads, the oldest first, until ``most`` are open."""
         for blob in [blob for blob in self._zips if not self._readers[blob]]:
             if len(self._zips) > most:
                 self._zips.pop(blob).__exit__(None, None, None)

@@ -86,7 +86,8 @@ def write_file(plan: Plan, archive: Archive, file: File) -> Outcome:
         most=plan.max_bad_records,
         dead_letter_path=plan.dead_letter_path,
     )
-    path = plan.output / path_of(file)
+    place = path_of(file)
+    path = plan.output / place
     failure = None
     try:
         with closing(bad_records), _parquet_file(path, archive.schema(file.stream)) as writer:
@@ -107,7 +108,7 @@ def write_file(plan: Plan, archive: Archive, file: File) -> Outcome:
             next_step="Make room or give rights there, then run again",
         ) from None
     if finding.records:
-        finding.path = path_of(file)
+        finding.path = place
     else:
         path.unlink()
     return Outcome(finding, failure)

@@ -19,6 +19,7 @@ from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 Element = dict[str, Any]
 Elements = list[Element]
@@ -308,3 +309,10 @@ FORMS: dict[str, Form] = {
     "no id is zeros": _elements_form(lambda _, e: unidentified(e, {"id": "0" * 32})),
     "no id is missing": _elements_form(lambda _, e: unidentified(e, {})),
 }
+
+
+def write_every_form(folder: Path, elements_of: Callable[[str], Elements]) -> None:
+    """Write each data type in each form, a file each: ``NUMBER-STREAM``."""
+    for number, form in enumerate(FORMS.values()):
+        for name in BY_NAME:
+            (folder / f"{number}-{name}").write_bytes(form.write(name, elements_of(name)))

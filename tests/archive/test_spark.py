@@ -17,7 +17,7 @@ import pytest
 
 from tap_mobile_engagement.archive import Archive
 from tap_mobile_engagement.datatypes import BY_NAME, Kind
-from tests.archive.forms import FORMS, array, gzipped, zipped
+from tests.archive.forms import FORMS, array, gzipped, write_every_form, zipped
 from tests.support.tools import installed
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ class Job:
         self._later = base / "later"
         for folder in (self.forms, self.large, self.many, self.odd, self.arriving, self._later):
             folder.mkdir()
-        for number, form in enumerate(FORMS.values()):
-            for name in BY_NAME:
-                data = form.write(name, elements_of(name))
-                (self.forms / f"{number}-{name}").write_bytes(data)
+        write_every_form(self.forms, elements_of)
         (self.forms / "photo-tokens").write_bytes(PHOTO)
         (self.large / "events.json").write_bytes(array(elements_of("events") * 9))
         for number in range(40):

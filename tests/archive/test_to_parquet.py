@@ -22,7 +22,7 @@ from tap_mobile_engagement.commands.to_parquet import Run
 from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError
-from tests.archive.forms import FORMS, array, gzipped, zipped
+from tests.archive.forms import FORMS, array, gzipped, write_every_form, zipped
 
 if TYPE_CHECKING:
     from tap_mobile_engagement.containers import Blob
@@ -113,6 +113,21 @@ def test_the_rows_are_those_of_the_library(folder: Path, output: Path, workers: 
     assert {*rows_of(output)} == {*BY_NAME}
     assert "jobs: 2 files, " in done.stdout
     assert_nothing_stray(output)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_rows_of_every_form_are_those_of_the_library(
+    tmp_path: Path, output: Path, elements_of: ElementsOf, workers: str
+) -> None:
+    folder = tmp_path / "forms"
+    folder.mkdir()
+    write_every_form(folder, elements_of)
+
+    done = run(folder, output, "--workers", workers)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows_of(output) == truth(folder)
+    assert len({*output.glob("*/*.parquet")}) >= len(FORMS) * len(BY_NAME)
 
 
 def test_files_are_compressed_and_say_what_their_fields_are(folder: Path, output: Path) -> None:

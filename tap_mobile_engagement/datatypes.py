@@ -63,10 +63,10 @@ def _field(
     return Field(name, kind, not required, description, sources or (_camel_case(name),))
 
 
-def _of_device(part: str, name: str, kind: Kind, description: str, source: str = "") -> Field:
+def _of_device(part: str, name: str, kind: Kind, words: str, source: str = "") -> Field:
     """A field that the devices API gives within ``meta``, ``info`` or ``location``."""
     source = source or _camel_case(name)
-    return _field(name, kind, description, f"{part}.{source}", source)
+    return _field(name, kind, words, f"{part}.{source}", source)
 
 
 def _camel_case(name: str) -> str:
@@ -74,32 +74,21 @@ def _camel_case(name: str) -> str:
     return first + "".join(other.title() for other in others)
 
 
+_APP = "App resource name; empty in an archive without a label."
+_UNTIL = "End of the exported date window, time of the snapshot, or arrival of the blob."
+_UNKNOWN = "Source fields that this schema does not name, as they came."
 LINEAGE = (
-    _field(
-        "app_name",
-        TEXT,
-        "App resource name; empty in an archive without a label.",
-        required=True,
-    ),
+    _field("app_name", TEXT, _APP, required=True),
     _field("blob_name", TEXT, "Blob that held the record; null if no blob did."),
-    _field(
-        "exported_until",
-        TIME,
-        "End of the exported date window, time of the snapshot, or arrival of the blob.",
-        required=True,
-    ),
-    _field(
-        "unknown_fields", OBJECT, "Source fields that this schema does not name, as they came."
-    ),
+    _field("exported_until", TIME, _UNTIL, required=True),
+    _field("unknown_fields", OBJECT, _UNKNOWN),
 )
 """Where a record comes from: on every record, before its own fields."""
 
-RECORD_ID = _field(
-    "record_id",
-    ID,
-    "32 hex digits: a hash over app, data type and the item's own content.",
-    required=True,
-)
+_ID = "32 hex digits: a hash over app, data type and the item's own content."
+RECORD_ID = _field("record_id", ID, _ID, required=True)
+_BY_RECORD_ID = (RECORD_ID.name,)
+_BY_DEVICE = ("app_name", "device_id")
 
 
 @dataclass(frozen=True)
@@ -109,24 +98,34 @@ class DataType:
     Attributes:
         fields: The fields of the item itself, in order, without lineage and record id.
         export_type: ``exportType`` of its export tasks; None where there is no such task.
-        task_path: Last part of the URL that creates an export task, if there is one.
-        historical: Whether an export task covers a date range (otherwise it is a snapshot).
         group_key: Record field that a file gives once per group of items, if it groups them.
-        group_list: Name in the file of the list that holds a group's items.
     """
 
     name: str
     description: str
-    keys: tuple[str, ...]
     fields: tuple[Field, ...]
     export_type: str | None = None
-    task_path: str | None = None
-    historical: bool = False
+    keys: tuple[str, ...] = _BY_RECORD_ID
     group_key: str | None = None
-    group_list: str | None = None
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @property
+    def task_path(self) -> str | None:
+        """Last part of the URL that creates an export task, if there is one."""
+        path = "feedbackByDate" if self.export_type == "Push" else self.name
+        return path if self.export_type else None
+
+    @cached_property
+    def historical(self) -> bool:
+        """Whether an export task covers a date range (otherwise it is a snapshot)."""
+        return bool(self.export_type) and any(field.kind is TIME for field in self.fields)
+
+    @property
+    def group_list(self) -> str | None:
+        """Name in the file of the list that holds a group's items."""
+        return self.name if self.group_key else None
 
     @cached_property
     def alike(self) -> frozenset[str]:
@@ -159,24 +158,19 @@ class DataType:
         }
 
 
-_BY_RECORD_ID = (RECORD_ID.name,)
-
 # What several data types have in common.
 _SESSION = _field("session_id", ID, "Session in which it happened; null outside a session.")
 _INFO = _field("info_id", ID, "Id of the technical data that was current then.")
 _LOCATION = _field("location_id", ID, "Id of the location that was current then.")
 _EXTRAS = _field("extras", OBJECT, "Extra data attached by the application.")
 _STARTED = _field("started_at", TIME, "When it began.", "start", "startedAt")
-_ENDED = _field(
-    "ended_at", TIME, "When it ended; null while it has no known end.", "end", "endedAt"
-)
+_END = "When it ended; null while it has no known end."
+_ENDED = _field("ended_at", TIME, _END, "end", "endedAt")
 _DEVICE = _field("device_id", ID, "Device.", required=True)
-_TAGS = _field(
-    "tags", OBJECT, "Tags (app info) of the device, as keys and values.", "tags", "appInfo"
-)
-_CAMPAIGN_TYPE = _field(
-    "campaign_type", TEXT, "Announcement, DataPush, NativePush or Poll.", required=True
-)
+_TAG = "Tags (app info) of the device, as keys and values."
+_TAGS = _field("tags", OBJECT, _TAG, "tags", "appInfo")
+_TYPE = "Announcement, DataPush, NativePush or Poll."
+_CAMPAIGN_TYPE = _field("campaign_type", TEXT, _TYPE, required=True)
 
 
 def _happened(what: str) -> tuple[Field, ...]:
@@ -192,11 +186,38 @@ def _happened(what: str) -> tuple[Field, ...]:
     )
 
 
+_DEVICE_FIELDS = (
+    _DEVICE,
+    _of_device("meta", "first_seen", TIME, "When it first used the application."),
+    _of_device("meta", "last_seen", TIME, "When it last used the application."),
+    _of_device("meta", "last_info", TIME, "When its technical data arrived."),
+    _of_device("meta", "last_location", TIME, "When its location arrived."),
+    _of_device("meta", "native_push_enabled", BOOLEAN, "Whether native push can reach it."),
+    _TAGS,
+    _of_device("info", "android_api_level", INTEGER, "Android API level.", "androidAPILevel"),
+    _of_device("info", "application_version_code", INTEGER, "Version code of the application."),
+    _of_device("info", "application_version_name", TEXT, "Version name of the application."),
+    _of_device("info", "carrier_country", TEXT, "Country of the carrier."),
+    _of_device("info", "carrier_name", TEXT, "Name of the carrier."),
+    _of_device("info", "firmware_name", TEXT, "Name of the firmware."),
+    _of_device("info", "firmware_version", TEXT, "Version of the firmware."),
+    _of_device("info", "locale", TEXT, "Locale code."),
+    _of_device("info", "network_subtype", TEXT, "Sub-type of the network."),
+    _of_device("info", "network_type", TEXT, "Type of the network."),
+    _of_device("info", "phone_manufacturer", TEXT, "Manufacturer."),
+    _of_device("info", "phone_model", TEXT, "Model."),
+    _of_device("info", "service_version", TEXT, "Version of the SDK."),
+    _of_device("info", "time_zone_offset", INTEGER, "Minutes from UTC, with daylight saving."),
+    _field("country_code", TEXT, "ISO 3166 country.", "location.countrycode", "countryCode"),
+    _of_device("location", "region", TEXT, "Region within the country."),
+    _of_device("location", "locality", TEXT, "Town or city."),
+)
+
+
 DATA_TYPES: tuple[DataType, ...] = (
     DataType(
         "activities",
         "One screen or page that a user visited, within a session.",
-        _BY_RECORD_ID,
         (
             _SESSION,
             _field("name", TEXT, "Name of the activity.", required=True),
@@ -204,26 +225,18 @@ DATA_TYPES: tuple[DataType, ...] = (
             _EXTRAS,
         ),
         "Activity",
-        "activities",
-        historical=True,
         group_key="session_id",
-        group_list="activities",
     ),
     DataType(
         "events",
         "One instant action on a device.",
-        _BY_RECORD_ID,
         _happened("event"),
         "Event",
-        "events",
-        historical=True,
         group_key="device_id",
-        group_list="events",
     ),
     DataType(
         "jobs",
         "One action with a duration, on a device.",
-        ("app_name", "job_id"),
         (
             _field("job_id", ID, "The job.", required=True),
             _field("device_id", ID, "Device that ran the job."),
@@ -234,24 +247,18 @@ DATA_TYPES: tuple[DataType, ...] = (
             _EXTRAS,
         ),
         "Job",
-        "jobs",
-        historical=True,
+        ("app_name", "job_id"),
     ),
     DataType(
         "errors",
         "One problem that the application reported; assumed to be laid out as an event.",
-        _BY_RECORD_ID,
         _happened("error"),
         "Error",
-        "errors",
-        historical=True,
         group_key="device_id",
-        group_list="errors",
     ),
     DataType(
         "sessions",
         "One use of the application, from opening to leaving it.",
-        ("app_name", "session_id"),
         (
             _field("session_id", ID, "The session.", required=True),
             _field("device_id", ID, "Device on which it took place."),
@@ -261,13 +268,11 @@ DATA_TYPES: tuple[DataType, ...] = (
             _LOCATION,
         ),
         "Session",
-        "sessions",
-        historical=True,
+        ("app_name", "session_id"),
     ),
     DataType(
         "crashes",
         "One crash of the application; its layout is inferred, so nearly all is nullable.",
-        _BY_RECORD_ID,
         (
             _field("device_id", ID, "Device on which it crashed."),
             _SESSION,
@@ -280,15 +285,11 @@ DATA_TYPES: tuple[DataType, ...] = (
             _EXTRAS,
         ),
         "Crash",
-        "crashes",
-        historical=True,
         group_key="device_id",
-        group_list="crashes",
     ),
     DataType(
         "push_feedback",
         "What became of one push campaign on one device.",
-        ("app_name", "device_id", "campaign_type", "campaign_id"),
         (
             _DEVICE,
             _field("user_id", TEXT, "User id, where the export names one (an assumption)."),
@@ -297,80 +298,25 @@ DATA_TYPES: tuple[DataType, ...] = (
             _field("status", FLAGS, "All that happened to it, as flags.", required=True),
         ),
         "Push",
-        "feedbackByDate",
+        ("app_name", "device_id", "campaign_type", "campaign_id"),
     ),
-    DataType(
-        "tags",
-        "The tags (app info) of one device.",
-        ("app_name", "device_id"),
-        (_DEVICE, _TAGS),
-        "Tag",
-        "tags",
-    ),
+    DataType("tags", "The tags (app info) of one device.", (_DEVICE, _TAGS), "Tag", _BY_DEVICE),
     DataType(
         "devices",
         "One device, as the devices API answers: last technical data, location and tags.",
-        ("app_name", "device_id"),
-        (
-            _DEVICE,
-            _of_device("meta", "first_seen", TIME, "When it first used the application."),
-            _of_device("meta", "last_seen", TIME, "When it last used the application."),
-            _of_device("meta", "last_info", TIME, "When its technical data arrived."),
-            _of_device("meta", "last_location", TIME, "When its location arrived."),
-            _of_device(
-                "meta",
-                "native_push_enabled",
-                BOOLEAN,
-                "Whether it can be reached by native push.",
-            ),
-            _TAGS,
-            _of_device(
-                "info", "android_api_level", INTEGER, "Android API level.", "androidAPILevel"
-            ),
-            _of_device(
-                "info", "application_version_code", INTEGER, "Version code of the application."
-            ),
-            _of_device(
-                "info", "application_version_name", TEXT, "Version name of the application."
-            ),
-            _of_device("info", "carrier_country", TEXT, "Country of the carrier."),
-            _of_device("info", "carrier_name", TEXT, "Name of the carrier."),
-            _of_device("info", "firmware_name", TEXT, "Name of the firmware."),
-            _of_device("info", "firmware_version", TEXT, "Version of the firmware."),
-            _of_device("info", "locale", TEXT, "Locale code."),
-            _of_device("info", "network_subtype", TEXT, "Sub-type of the network."),
-            _of_device("info", "network_type", TEXT, "Type of the network."),
-            _of_device("info", "phone_manufacturer", TEXT, "Manufacturer."),
-            _of_device("info", "phone_model", TEXT, "Model."),
-            _of_device("info", "service_version", TEXT, "Version of the SDK."),
-            _of_device(
-                "info",
-                "time_zone_offset",
-                INTEGER,
-                "Minutes from UTC, daylight saving included.",
-            ),
-            _field(
-                "country_code",
-                TEXT,
-                "ISO 3166 code of the country.",
-                "location.countrycode",
-                "countryCode",
-            ),
-            _of_device("location", "region", TEXT, "Region within the country."),
-            _of_device("location", "locality", TEXT, "Town or city."),
-        ),
+        _DEVICE_FIELDS,
+        keys=_BY_DEVICE,
     ),
     DataType(
         "tokens",
         "One native push token of a device.",
-        ("app_name", "device_id", "token"),
         (
             _DEVICE,
             _field("token", TEXT, "The push token.", required=True),
             _field("token_type", TEXT, "The push service it belongs to.", "type", "tokenType"),
         ),
         "Token",
-        "tokens",
+        ("app_name", "device_id", "token"),
     ),
 )
 
@@ -378,7 +324,6 @@ LISTED_TYPES: tuple[DataType, ...] = (
     DataType(
         "campaigns",
         "One push campaign, as the campaigns API lists it.",
-        ("app_name", "campaign_type", "campaign_id"),
         (
             _CAMPAIGN_TYPE,
             _field("campaign_id", INTEGER, "Campaign, within its type.", "id", required=True),
@@ -389,29 +334,23 @@ LISTED_TYPES: tuple[DataType, ...] = (
             # Texts: without a time zone they are meant in the zone of each device.
             _field("start_time", TEXT, "When it was to start, as it came."),
             _field("end_time", TEXT, "When it was to end, as it came."),
-            _field(
-                "time_zone",
-                TEXT,
-                "Zone of start and end; null: that of each device.",
-                "timezone",
-            ),
+            _field("time_zone", TEXT, "Zone of both; null: that of each device.", "timezone"),
         ),
+        keys=("app_name", "campaign_type", "campaign_id"),
     ),
     DataType(
         "export_tasks",
         "One export task, as the service lists it.",
-        ("app_name", "task_id"),
         (
             _field("task_id", ID, "The export task.", "id", required=True),
             _field("state", TEXT, "Queued, Started, Succeeded or Failed.", required=True),
             _field("export_type", TEXT, "What it exports."),
             _field("created_at", TIME, "When it was created.", "dateCreated"),
-            _field(
-                "completed_at", TIME, "When it ended; null while it has not.", "dateCompleted"
-            ),
+            _field("completed_at", TIME, "When it ended; null until then.", "dateCompleted"),
             _field("description", TEXT, "What its creator called it."),
             _field("error_details", TEXT, "Why it failed, if it did."),
         ),
+        keys=("app_name", "task_id"),
     ),
 )
 """What the service lists beside its data: no file holds it, its streams are off at first."""

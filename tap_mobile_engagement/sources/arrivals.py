@@ -9,12 +9,11 @@ blobs are read again: rather twice than never.
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, bisect_right
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,14 +29,13 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.state import PartitionState
 
 NEAR = timedelta(minutes=15)
-"""How long before the newest blob a blob may have arrived that the listing missed.
+"""How long before the newest blob one may have arrived that the listing missed.
 
-It covers the time of a listing, in which a blob may appear on a page already read, and
-differences between the clocks of the storage's servers.
+A blob may appear on a page already read, and the clocks of the storage's servers differ.
 """
 
 MAX_NAMES = 100
-"""Blobs that a state names one by one; of more it holds their number and a digest."""
+"""Blobs that a state names one by one; of more it holds a digest."""
 
 PERIODS = 8
 """Into how many periods the arrivals before that are divided, each with a digest."""
@@ -60,10 +58,6 @@ def order(blob: Blob) -> tuple[datetime, str]:
     return blob.written, blob.name
 
 
-def _arrival(blob: Blob) -> tuple[datetime, str]:
-    return blob.arrived, blob.name
-
-
 class _Notes(Struct, omit_defaults=True):
     """What a state holds about finished blobs.
 
@@ -75,7 +69,6 @@ class _Notes(Struct, omit_defaults=True):
         files: Names and ETags of the later finished blobs; None if they are many. Then:
         until: The place of the last of them in the order of reading.
         arrived: When the last of them arrived.
-        count: How many they are.
         digest: A digest of their names and ETags.
     """
 
@@ -86,7 +79,6 @@ class _Notes(Struct, omit_defaults=True):
     files: dict[str, str] | None = None
     until: tuple[datetime, str] | None = None
     arrived: datetime | None = None
-    count: int = 0
     digest: str = ""
 
 
@@ -130,11 +122,12 @@ class Arrivals:
         self._next = 0  # in order of arrival, the first blob that is not finished
         # A modification time in the future is no reason to overlook what arrives before it.
         past = self._sound.times[: bisect_right(self._sound.times, now)]
-        newest = past[-1] if past else now
-        self._near_since = newest - NEAR
+        self._near_since = (past[-1] if past else now) - NEAR
         self._reached: datetime | None = None
-        late = self._sound.between(self._since(), _END)
-        self._near = _Near(blob for blob in late if _key(blob) in self._finished)
+        known = [blob for blob in self._sound.blobs if _key(blob) in self._finished]
+        self._total = sum(map(_number, known))
+        self._until = max(map(order, known), default=None)
+        self._arrived = max((blob.arrived for blob in known), default=None)
 
     def finish(self, blob: Blob, *, exported: bool = False) -> None:
         """Note that a blob is finished, and whether it had records for the stream."""
@@ -145,22 +138,24 @@ class Arrivals:
             self._without.pop(key, None)
         elif key not in self._finished:
             self._finished.add(key)
-            self._near.add(blob)
+            self._total += _number(blob)
+            self._until = max(self._until or order(blob), order(blob))
+            self._arrived = max(self._arrived or blob.arrived, blob.arrived)
 
     def note(self) -> bool:
         """Bring the state up to date; tell whether that changed it."""
         since = self._since()
-        self._near.forget_before(since)
         if self._reached is not None:
             self._state.advance_to(arrival_text(self._reached))
         notes = _Notes(since, self._rules, self._state.bookmark, self._sound.periods(since))
-        if len(self._near) <= MAX_NAMES:
-            notes.files = self._near.names()
+        early = bisect_left(self._sound.times, since)  # all of these are finished
+        count = len(self._finished) - early
+        if count <= MAX_NAMES:
+            later = (_key(blob) for blob in islice(self._sound.blobs, early, None))
+            notes.files = dict(islice((k for k in later if k in self._finished), count))
         else:
-            notes.until = self._near.until
-            notes.arrived = self._near.arrived
-            notes.count = len(self._near)
-            notes.digest = self._near.digest
+            notes.until, notes.arrived = self._until, self._arrived
+            notes.digest = _digest(self._total - self._sound.sums[early])
         before = self._state.archive
         self._state.note_archive(msgspec.to_builtins(notes))
         return bool(self._state.archive != before)
@@ -183,9 +178,9 @@ class _Arrived:
     """Blobs in the order in which they arrived, and digests of those of any period."""
 
     def __init__(self, blobs: Iterable[Blob]) -> None:
-        self.blobs = sorted(blobs, key=_arrival)
+        self.blobs = sorted(blobs, key=lambda blob: (blob.arrived, blob.name))
         self.times = [blob.arrived for blob in self.blobs]
-        self._sums = [*accumulate(map(_number, self.blobs), initial=0)]
+        self.sums = [*accumulate(map(_number, self.blobs), initial=0)]
 
     def between(self, start: datetime, end: datetime) -> Sequence[Blob]:
         """The blobs that arrived from start until before end."""
@@ -198,7 +193,7 @@ class _Arrived:
         ends = [*sorted(end for end in starts if self.times[0] < end), since]
         places = [0, *(bisect_left(self.times, end) for end in ends)]
         return [
-            (end, _digest(self._sums[stop] - self._sums[start]))
+            (end, _digest(self.sums[stop] - self.sums[start]))
             for end, (start, stop) in zip(ends, pairwise(places), strict=True)
         ]
 
@@ -245,44 +240,7 @@ def _known_late(late: Sequence[Blob], notes: _Notes) -> list[Blob]:
     if until is None or arrived is None:
         return []
     found = [blob for blob in late if order(blob) <= until and blob.arrived <= arrived]
-    near = _Near(found)
-    return found if (len(near), near.digest) == (notes.count, notes.digest) else []
-
-
-class _Near:
-    """Finished blobs that arrived near the last ones, each once.
-
-    The digest is a sum, so that blobs can come and go one by one in any order.
-    """
-
-    def __init__(self, blobs: Iterable[Blob]) -> None:
-        self._blobs: list[tuple[datetime, str, str, int]] = []
-        self._sum = 0
-        self.until: tuple[datetime, str] | None = None
-        self.arrived: datetime | None = None
-        for blob in blobs:
-            self.add(blob)
-
-    def __len__(self) -> int:
-        return len(self._blobs)
-
-    def add(self, blob: Blob) -> None:
-        number = _number(blob)
-        heapq.heappush(self._blobs, (blob.arrived, blob.name, blob.etag, number))
-        self._sum += number
-        self.until = max(self.until or order(blob), order(blob))
-        self.arrived = max(self.arrived or blob.arrived, blob.arrived)
-
-    def forget_before(self, since: datetime) -> None:
-        while self._blobs and self._blobs[0][0] < since:
-            self._sum -= heapq.heappop(self._blobs)[-1]
-
-    def names(self) -> dict[str, str]:
-        return {name: etag for _, name, etag, _ in sorted(self._blobs)}
-
-    @property
-    def digest(self) -> str:
-        return _digest(self._sum)
+    return found if _digest(sum(map(_number, found))) == notes.digest else []
 
 
 def _key(blob: Blob) -> BlobKey:

@@ -5,12 +5,10 @@ A blob is a file, or a zip file whose members are files. A small blob is downloa
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,6 @@ from tap_mobile_engagement.reading.recognise import Recognition, recognise
 from tap_mobile_engagement.reading.zips import ZipContent, modified
 from tap_mobile_engagement.sources.arrivals import order
 from tap_mobile_engagement.sources.base import FILE_CODES
-from tap_mobile_engagement.sources.patterns import Rules, why_no_match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.containers import Blob, Container
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.sources.patterns import Rules
 
 WORKERS = 8
 """Blobs of a remote container that are recognised at once."""
@@ -49,7 +47,6 @@ KEPT_SIZE = 16 << 20
 
 _MAGIC_SIZE = 4  # bytes that tell a zip file
 _EMPTY_ZIP = Recognition(Compression.ZIP, Encoding.UTF_8, Format.EMPTY, None)
-_EXAMPLES = 1000  # names that are looked through for what a pattern may have meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +114,10 @@ class Files:
         is_folder = isinstance(container, FolderContainer)
         self._workers = workers or (1 if is_folder else WORKERS)
         self._seen: dict[tuple[str, str], list[File]] = {}
-        self._kept = _KeptBytes(kept_size)
-        self._zips: dict[Blob, ZipContent] = {}
-        self._readers: Counter[Blob] = Counter()
+        self._kept: dict[Blob, bytes] = {}
+        self._room = kept_size
+        self._lock = Lock()  # of the two above: several threads recognise blobs
+        self._zips: dict[Blob, ZipContent] = {}  # open ones that nothing reads
         self.skipped: set[str] = set()
 
     @cached_property
@@ -139,15 +137,14 @@ class Files:
         """Make sure that any file matches; raises SettingsError NO_FILES."""
         if self.blobs:
             return
-        pattern = self.rules.pattern
-        names = (b.name for b in self.container.list() if not skipped_part(b.name))
-        reason = why_no_match(pattern, [*islice(names, _EXAMPLES)])
+        names = (blob.name for blob in self.container.list())
+        example = next((name for name in names if not skipped_part(name)), None)
         skipped = f", and {len(self.skipped)} are skipped for their names"
         raise SettingsError(
             Code.NO_FILES,
-            f"no file matches {pattern}{skipped if self.skipped else ''}",
-            next_step=f"{reason}; correct archive_pattern or container_url, or set no_files: "
-            "accept",
+            f"no file matches {self.rules.pattern}{skipped if self.skipped else ''}",
+            next_step=f"There is {example or 'no file at all'}: correct archive_pattern or "
+            "container_url, or set no_files: accept",
             container=self.container.label,
         )
 
@@ -200,7 +197,8 @@ class Files:
         if file.member is None:
             with self._stored(file.blob, start) as chunks:
                 yield chunks
-            self._kept.drop(file.blob)
+            with self._lock:
+                self._room += len(self._kept.pop(file.blob, b""))
             return
         with self._zip_of(file.blob) as content:
             member = content.members[file.member]
@@ -212,8 +210,7 @@ class Files:
 
     def close(self) -> None:
         """Let go of the zip files that were opened last."""
-        while self._zips:
-            self._zips.popitem()[1].__exit__(None, None, None)
+        self._close_but(0)
 
     def _takes(self, name: str) -> bool:
         """Whether a name is not skipped, and its folder may hold a match."""
@@ -245,25 +242,22 @@ class Files:
 
     @contextmanager
     def _zip_of(self, blob: Blob) -> Iterator[ZipContent]:
-        """A zip file; a few stay open, because their members may be read in turns."""
+        """A zip file; the last ones stay open, because their members may be read in turns."""
         content = self._zips.pop(blob, None)
         if content is None:
-            self._close_idle(OPEN_ZIPS - 1)
             with self._stored(blob) as chunks:
                 content = ZipContent(chunks).__enter__()
-        self._zips[blob] = content
-        self._readers[blob] += 1
         try:
             yield content
         finally:
-            self._readers[blob] -= 1
-            self._close_idle(OPEN_ZIPS)
+            if self._zips.setdefault(blob, content) is not content:
+                content.__exit__(None, None, None)
+            self._close_but(OPEN_ZIPS)
 
-    def _close_idle(self, most: int) -> None:
+    def _close_but(self, most: int) -> None:
         """Close zip files that nothing reads, the oldest first, until ``most`` are open."""
-        for blob in [blob for blob in self._zips if not self._readers[blob]]:
-            if len(self._zips) > most:
-                self._zips.pop(blob).__exit__(None, None, None)
+        while len(self._zips) > most:
+            self._zips.pop(next(iter(self._zips))).__exit__(None, None, None)
 
     def _look_at(self, blob: Blob) -> list[File]:
         if blob.size == 0 and blob.problem is None:
@@ -273,7 +267,10 @@ class Files:
                 chunks = opened
                 if blob.size <= SMALL:
                     data = b"".join(chunks)
-                    self._kept.add(blob, data)
+                    with self._lock:
+                        if len(data) <= self._room:
+                            self._room -= len(data)
+                            self._kept[blob] = data
                     chunks = iter([data] if data else [])
                 head, chunks = peek(chunks, _MAGIC_SIZE)
                 if compression_of(head) is Compression.ZIP:
@@ -341,23 +338,3 @@ class Files:
             found=found,
             member=place,
         )
-
-
-class _KeptBytes:
-    """The bytes of small blobs, as many as fit; added to from several threads."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._bytes: dict[Blob, bytes] = {}
-        self._lock = Lock()
-        self.get = self._bytes.get
-
-    def add(self, blob: Blob, data: bytes) -> None:
-        with self._lock:
-            if len(data) <= self._free:
-                self._free -= len(data)
-                self._bytes[blob] = data
-
-    def drop(self, blob: Blob) -> None:
-        with self._lock:
-            self._free += len(self._bytes.pop(blob, b""))

@@ -76,34 +76,6 @@ def matches(pattern: str, name: str) -> bool:
     return _compiled(pattern).fullmatch(name) is not None
 
 
-def why_no_match(pattern: str, names: Sequence[str]) -> str:
-    """Why a pattern matches none of these names, which may be none, and what would."""
-    folded = pattern.casefold()
-    for name in names:
-        if matches(folded, name.casefold()):
-            return f"Capital letters count: {name} is there"
-        if matches(f"**/{pattern}", name):
-            return f"{name} is there: **/{pattern} matches in every folder"
-    example = f"There is {names[0]}, for example" if names else "There is no file at all"
-    return _what_never_matches(pattern) or example
-
-
-def _what_never_matches(pattern: str) -> str:
-    right = pattern
-    while right.startswith(("/", "./")):
-        right = right.partition("/")[2]
-    if right != pattern:
-        return f"Names do not begin with / or ./ here: write the pattern as {right or '**'}"
-    if "\\" in pattern:
-        right = pattern.replace("\\", "/")
-        return f"Write / between folders: {right}"
-    if pattern.endswith("/"):
-        return f"No name of a file ends with a slash: write {pattern}** for all in that folder"
-    if ".." in pattern.split("/") or "//" in pattern:
-        return "Names hold neither .. nor //: write the pattern without them"
-    return ""
-
-
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
     """The regular expression of a pattern, whose time does not explode with long names.

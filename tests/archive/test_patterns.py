@@ -14,11 +14,7 @@ from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import SettingsError
 from tap_mobile_engagement.settings import ArchiveType
-from tap_mobile_engagement.sources.patterns import (
-    Rules,
-    matches,
-    why_no_match,
-)
+from tap_mobile_engagement.sources.patterns import Rules, matches
 
 Form = Literal["NFC", "NFD"]
 
@@ -170,23 +166,3 @@ def test_no_folder_with_a_match_is_passed_by(pattern: str, name: str) -> None:
     if matches(pattern, name) and not re.search("^/|//|/$", name):
         for at in (found.end() for found in re.finditer("/", name)):
             assert Rules(pattern).enters(name[:at])
-
-
-@pytest.mark.parametrize(
-    ("pattern", "names", "hint"),
-    [
-        ("/2017/**", ["2017/a"], "write the pattern as 2017/**"),
-        ("./2017/**", ["2017/a"], "write the pattern as 2017/**"),
-        ("2017\\*", ["2017/a"], "Write / between folders: 2017/*"),
-        ("2017/", ["2017/a"], "write 2017/** for all"),
-        ("../a", ["a"], "without them"),
-        ("events/*", ["x", "Events/1"], "Capital letters count: Events/1 is there"),
-        ("*.json", ["x", "2017/a.json"], "**/*.json matches in every folder"),
-        ("*.csv", ["a.json"], "There is a.json, for example"),
-        ("**", [], "There is no file at all"),
-    ],
-)
-def test_a_pattern_without_a_match_is_explained(
-    pattern: str, names: list[str], hint: str
-) -> None:
-    assert hint in why_no_match(pattern, names)

@@ -34,9 +34,10 @@ duckdb.sql(
 )
 """
 _SPARK = """
-import sys
+import sys, time
 from pyspark.sql import SparkSession, functions
-folder, output, reader = sys.argv[1:]
+folder, output, reader, writer = sys.argv[1:]
+times = [time.time()]
 spark = (
     SparkSession.builder.master("local[2]")
     .config("spark.ui.enabled", "false")
@@ -45,6 +46,7 @@ spark = (
     .config("spark.sql.parquet.compression.codec", "zstd")
     .getOrCreate()
 )
+times.append(time.time())
 if reader == "json":
     groups = spark.read.option("multiline", True).json(folder)
     frame = groups.select("deviceId", functions.explode("events").alias("event"))
@@ -53,7 +55,11 @@ else:
     spark.dataSource.register(MobileEngagementDataSource)
     frame = spark.read.format("mobile_engagement").option("url", folder)
     frame = frame.option("stream", "events").load()
-frame.write.mode("overwrite").parquet(output)
+times.append(time.time())
+frame.write.format(writer).mode("overwrite").save(output)
+times.append(time.time())
+start, plan, work = (after - before for before, after in zip(times, times[1:]))
+print(f"start {start:.1f} s, plan {plan:.1f} s, run {work:.1f} s")
 """
 
 
@@ -91,10 +97,11 @@ def contenders(folder: Path, output: Path) -> dict[str, Callable[[], Run]]:
         )
     if shutil.which("java"):
         for name, reader in (("this data source", "tap"), ("multiline JSON", "json")):
-            place = output / f"spark-{reader}"
-            found[f"Spark, {name}"] = partial(
-                _afresh, place, [spark, "-c", _SPARK, folder, place, reader]
-            )
+            for end, writer in (("", "parquet"), (", read only", "noop")):
+                place = output / f"spark-{reader}-{writer}"
+                found[f"Spark, {name}{end}"] = partial(
+                    _afresh, place, [spark, "-c", _SPARK, folder, place, reader, writer]
+                )
     else:
         print("SPARK WAS NOT MEASURED: it needs Java 17 or newer", file=sys.stderr)
     return found
@@ -108,8 +115,8 @@ def _afresh(place: Path, command: list[str | Path]) -> Run:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=4)
-    parser.add_argument("--megabytes", type=int, default=60, help="of each file")
+    parser.add_argument("--files", type=int, default=8)
+    parser.add_argument("--megabytes", type=int, default=120, help="of each file")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -126,7 +133,7 @@ def main() -> None:
         # Java is no child that is waited for: what it took is unknown.
         cpu, peak = f"{one.cpu:.1f}", f"{one.peak / 1e6:.0f} MB"
         if name.startswith("Spark"):
-            cpu = peak = ""
+            cpu, peak = one.last.decode().strip(), ""
         print(
             f"| {name} | {one.seconds:.1f} | {cpu} | {size / 1e6 / one.seconds:.0f} | {peak} |"
         )

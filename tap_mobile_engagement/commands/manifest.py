@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Struct
 
 from tap_mobile_engagement.commands.findings import Finding, as_text
-from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
@@ -128,10 +127,10 @@ class Manifest:
         self._saved_at = monotonic()
 
     def _remove_strays(self) -> None:
-        """Remove files of a run that was killed: this command's by name, and in no finding."""
+        """Remove what a killed run left of the streams: files of our names in no finding."""
         every = [finding for findings in self._findings.values() for finding in findings]
         known, output = self._paths(every), self._plan.output
-        for folder in (output, *(output / stream for stream in BY_NAME)):
+        for folder in (output, *(output / stream for stream in self._plan.streams)):
             for path in folder.iterdir() if folder.is_dir() else ():
                 if _OWN_NAME.fullmatch(path.name) and path not in known:
                     path.unlink(missing_ok=True)

@@ -224,6 +224,17 @@ def test_what_a_run_does_not_select_stays(
     assert_nothing_stray(output)
 
 
+def test_without_a_manifest_too_what_a_run_does_not_select_stays(
+    folder: Path, output: Path
+) -> None:
+    run(folder, output)
+    (output / "_manifest.json").unlink()
+
+    assert run(folder, output, "--stream", "jobs").returncode == 0
+
+    assert rows_of(output) == truth(folder)
+
+
 @pytest.mark.parametrize("option", ["fail", "skip"])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_bad_file_spares_the_others(

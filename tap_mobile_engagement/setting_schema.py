@@ -16,40 +16,25 @@ from tap_mobile_engagement.redaction import register_secret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST = 1_000_000_000
-"""The highest number: of anything that is counted. As minutes it still fits a time span."""
-
 _MOST_SHOWN = 200  # characters of a wrong value
 # The SDK reads a fraction as a Decimal; users write 7.5.
 _DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
 # The path of a folder holds no secret, and messages name it.
 _FOLDER = re.compile(r"\s*(file:.*|(?!\w\w+:)[^?=]*)", re.DOTALL)
-_WORDS = {
-    "array": "a list of texts, none of them empty",
-    "boolean": "true or false",
-    "number": f"a number of seconds above zero, at most {MOST}",
-    "string": "a text",
-}
-
-
-class Wrong(Exception):  # noqa: N818  (an outcome of a check; no user sees it as it is)
-    """A value does not fit; the argument completes the sentence "the setting NAME …"."""
 
 
 def described(
     description: str,
     example: Any,
     *,
-    check: Callable[[str], str] = str,  # of a text; it raises Wrong
+    check: Callable[[str], str] = str,  # of a text; it raises ValueError
     secret: bool = False,
     required: bool = False,  # by ``source: api``
-    **limits: Any,
 ) -> Meta:
     """Describe a setting, as the annotation of a Struct's attribute."""
     return Meta(
         description=description,
         examples=[example],
-        **({**limits, "le": MOST} if limits else {}),
         extra_json_schema={"secret": True, "writeOnly": True} if secret else {},
         extra={"check": check, "required": required},
     )
@@ -59,7 +44,7 @@ class Setting:
     """One setting, as users see it; default and examples as a configuration file has them."""
 
     def __init__(self, name: str, hint: Any, default: Any) -> None:
-        extra = hint.__metadata__[0].extra
+        extra = hint.__metadata__[-1].extra
         self.name = name
         self.required: bool = extra["required"]
         is_known = not self.required and not isinstance(default, date)
@@ -88,40 +73,21 @@ class Setting:
         if self.secret and isinstance(value, str) and not _FOLDER.fullmatch(value):
             register_secret(value.strip())
         try:
-            return self._typed(_tidied(value))
-        except Wrong as error:
+            tidied = _tidied(value)
+            if self.schema.get("format") == "date":
+                tidied = _day(tidied)
+            typed = msgspec.convert(tidied, self._type, strict=self.kind != "number")
+            if isinstance(typed, tuple):
+                return tuple(dict.fromkeys(typed))
+            return self._check(typed) if isinstance(typed, str) else typed
+        except (OverflowError, ValueError) as error:  # also msgspec's
             reason = str(error)
-        except (msgspec.ValidationError, OverflowError, ValueError) as error:
-            reason = f"must be {self._words}"
-            if self.kind == "object":
-                reason = f"must be an object: {error}"
+        if "enum" in self.schema:
+            reason = f"expected one of {', '.join(filter(None, self.schema['enum']))}"
         # What is in an object may be secret: credentials of a storage, values for stream maps.
-        is_hidden = self.secret or self.kind == "object"
-        written = _DECIMAL.sub(r"\1", repr(value))[:_MOST_SHOWN]
-        raise self.wrong(reason if is_hidden else f"{reason}, not {written}")
-
-    def _typed(self, value: Any) -> Any:
-        if self.schema.get("format") == "date":
-            value = _day(value)
-        typed = msgspec.convert(value, self._type, strict=self.kind != "number")
-        if isinstance(typed, tuple):
-            if "" in typed or (self.default and not typed):
-                raise ValueError(typed)
-            return tuple(dict.fromkeys(typed))
-        return self._check(typed) if isinstance(typed, str) else typed
-
-    @property
-    def _words(self) -> str:
-        match self.schema:
-            case {"enum": [*choices, None]}:
-                return f"one of {', '.join(choices)}"
-            case {"items": {"enum": choices}}:
-                return f"a list of some of {', '.join(choices)}"
-            case {"items": {"required": names}}:
-                return f"a list of {{{', '.join(names)}}}"
-            case {"minimum": least, "maximum": most}:
-                return f"a whole number from {least} to {most}"
-        return "a date" if "format" in self.schema else _WORDS.get(self.kind, "")
+        if not self.secret and self.kind != "object":
+            reason += ", not " + _DECIMAL.sub(r"\1", repr(value))[:_MOST_SHOWN]
+        raise self.wrong(f"is wrong: {reason}")
 
 
 def _tidied(value: Any) -> Any:
@@ -129,7 +95,7 @@ def _tidied(value: Any) -> Any:
     match value:
         case str():
             if re.search("[\0\ud800-\udfff]", value):
-                raise Wrong("must not hold U+0000 or half of a character")
+                raise ValueError("it holds U+0000 or half of a character")
             return value.strip()
         case list() | tuple():
             return [_tidied(each) for each in value]

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from tap_mobile_engagement.datatypes import BY_NAME, CAMPAIGN_TYPES, CampaignType, ExportFormat
 from tap_mobile_engagement.errors import Code, SettingsError
-from tap_mobile_engagement.setting_schema import Wrong, described, settings_of
+from tap_mobile_engagement.setting_schema import described, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,12 +29,12 @@ def _url(value: str) -> str:
         is_base = parts.scheme in {"http", "https"} and not parts.query + parts.fragment
         if is_base and parts.hostname and parts.port != 0:
             return value.rstrip("/")
-    raise Wrong("must be an http(s) URL without a query")
+    raise ValueError("expected an http(s) URL without a query")
 
 
 def _segment(value: str) -> str:
     if value in {".", ".."}:
-        raise Wrong("must be a name, not a step in a path")
+        raise ValueError("expected a name, not a step in a path")
     return value
 
 
@@ -44,17 +44,27 @@ def _encoding(value: str) -> str:
     except UnicodeError:  # the encoding exists, but these bytes are no text in it
         return value
     except LookupError:
-        raise Wrong("must be an encoding of text that Python knows") from None
+        raise ValueError("expected an encoding of text that Python knows") from None
     return value
+
+
+_Text = Annotated[str, Meta(min_length=1)]
 
 
 class ArchiveType(Struct, frozen=True, forbid_unknown_fields=True):
     """What the files that match a pattern hold, where their content can't tell."""
 
-    pattern: Annotated[str, Meta(min_length=1)]
+    pattern: _Text
     data_type: Annotated[str, Meta(pattern=f"^({'|'.join(BY_NAME)})$")]
 
 
+MOST = 1_000_000_000
+"""The highest number: of anything that is counted. As minutes it still fits a time span."""
+
+_Count = Annotated[int, Meta(ge=1, le=MOST)]
+_CountOrNone = Annotated[int, Meta(ge=0, le=MOST)]
+_Seconds = Annotated[float, Meta(gt=0, le=MOST)]
+_CampaignTypes = Annotated[tuple[CampaignType, ...], Meta(min_length=1)]
 _FailOrSkip = Literal["fail", "skip"]
 _Expressions = dict[str, str | list[str] | None]
 _CONTAINER = "https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=…&sp=rl&se=…&sig=…"
@@ -89,7 +99,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     app_collection: Annotated[str, described(
         "App collection that holds the apps.", "my-collection", check=_segment,
         required=True)] = ""
-    app_names: Annotated[tuple[str, ...], described(
+    app_names: Annotated[tuple[_Text, ...], described(
         "Resource names of the apps; each has a state of its own. For `archive` at most one: "
         "the label for `app_name`, any text.",
         ["shop-android", "shop-ios"], required=True)] = ()
@@ -111,12 +121,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     end_date: Annotated[date, described(
         "First day that is *not* exported (UTC); today if it is not set.", "2016-06-01",
     )] = date.max
-    window_days: Annotated[int, described(
-        "Number of days that one export task covers.", 7, ge=1)] = 7
-    lookback_days: Annotated[int, described(
+    window_days: Annotated[_Count, described(
+        "Number of days that one export task covers.", 7)] = 7
+    lookback_days: Annotated[_CountOrNone, described(
         "Number of days before the bookmark that are exported again, as data arrives late.", 3,
-        ge=0)] = 3
-    campaign_types: Annotated[tuple[CampaignType, ...], described(
+    )] = 3
+    campaign_types: Annotated[_CampaignTypes, described(
         "Campaign types to export push feedback of.", ["Announcement", "Poll"],
     )] = CAMPAIGN_TYPES
     device_details: Annotated[bool, described(
@@ -124,17 +134,15 @@ class Settings(Struct, frozen=True, kw_only=True):
         False)] = True
     export_format: Annotated[ExportFormat, described(
         "The format to ask the service for.", "JsonBlob")] = "JsonBlob"
-    max_concurrent_tasks: Annotated[int, described(
-        "Number of export tasks that may run at once, over all streams and apps.", 4, ge=1,
-    )] = 4
-    task_timeout_minutes: Annotated[int, described(
-        "An export task that is not finished by then has failed.", 1440, ge=1)] = 1440
-    poll_interval_seconds: Annotated[float, described(
+    max_concurrent_tasks: Annotated[_Count, described(
+        "Number of export tasks that may run at once, over all streams and apps.", 4)] = 4
+    task_timeout_minutes: Annotated[_Count, described(
+        "An export task that is not finished by then has failed.", 1440)] = 1440
+    poll_interval_seconds: Annotated[_Seconds, described(
         "Pause before an export task is polled for the first time; it grows from there.", 5,
-        gt=0)] = 5
-    poll_max_interval_seconds: Annotated[float, described(
-        "Longest pause between two polls of an export task; `Retry-After` wins.", 300,
-        gt=0)] = 300
+    )] = 5
+    poll_max_interval_seconds: Annotated[_Seconds, described(
+        "Longest pause between two polls of an export task; `Retry-After` wins.", 300)] = 300
     bad_records: Annotated[_FailOrSkip, described(
         "What a record that can't be read or doesn't fit its schema does: `fail` fails the "
         "stream before its bookmark moves, `skip` continues without the record.", "skip",
@@ -142,9 +150,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     dead_letter_path: Annotated[str | None, described(
         "With `bad_records: skip`: a file (NDJSON) that gets every skipped record.",
         "bad-records.ndjson")] = None
-    max_bad_records: Annotated[int, described(
+    max_bad_records: Annotated[_CountOrNone, described(
         "With `bad_records: skip`: more bad records than this in one stream fail it.", 1000,
-        ge=0)] = 1000
+    )] = 1000
     bad_files: Annotated[_FailOrSkip, described(
         "For `archive`: what a file that is damaged or can't be had does: `fail` reads all "
         "other files, holds the bookmark and fails the stream, `skip` warns and continues.",
@@ -189,8 +197,8 @@ class SdkSettings(Struct, frozen=True, kw_only=True):
         "Whether objects become columns, or JSON text at the greatest depth.", True)] = False
     flattening_max_depth: Annotated[Annotated[int, Meta(ge=0, le=100)] | None, described(
         "Number of levels of objects that become columns.", 1)] = None
-    flattening_max_key_length: Annotated[int, described(
-        "Greatest length of the name of such a column.", 60, ge=1)] = 255
+    flattening_max_key_length: Annotated[_Count, described(
+        "Greatest length of the name of such a column.", 60)] = 255
     flattening_separator: Annotated[str, described(
         "What stands between the parts of such a name.", "_")] = "__"
     batch_config: Annotated[dict[str, Any] | None, described(
@@ -282,13 +290,9 @@ def _contradictions(settings: Settings, given: Mapping[str, Any]) -> Iterator[Se
         longest = ALL_SETTINGS["poll_max_interval_seconds"]
         yield longest.wrong("must not be below poll_interval_seconds")
     start, end = settings.start_date, settings.end_date
-    if start > end and "end_date" in given:
-        yield ALL_SETTINGS["end_date"].wrong(
-            f"must not be before start_date ({start}), not {end}"
-        )
-    elif start > end:
-        reason = f"must not be after end_date, which is today ({end}) unless it is set"
-        yield ALL_SETTINGS["start_date"].wrong(f"{reason}, not {start}")
+    if start > end:
+        blamed = ALL_SETTINGS["end_date" if "end_date" in given else "start_date"]
+        yield blamed.wrong(f"is wrong: start_date ({start}) is after end_date ({end})")
     if given.get("flattening_enabled") and "flattening_max_depth" not in given:
         yield ALL_SETTINGS["flattening_max_depth"].wrong("is required with flattening_enabled")
     name = "faker_config" if given.get("faker_config") else "stream_maps"

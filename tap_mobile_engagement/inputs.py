@@ -124,27 +124,6 @@ def _decoded(name: str, text: str) -> Any:
     return text
 
 
-def check_log_level(prefix: str) -> None:
-    """Check the variable that sets the level of the log; raise ``BAD_SETTING``."""
-    names = (f"{prefix}LOGLEVEL", "LOGLEVEL")
-    name, level = next(((n, os.environ[n]) for n in names if os.environ.get(n)), ("", "INFO"))
-    if level.upper() not in logging.getLevelNamesMapping():
-        raise SettingsError(
-            Code.BAD_SETTING,
-            f"the variable {name} is no level of a log: {level!r}",
-            next_step=f"Write it like this: {name}=WARNING",
-        )
-
-
-def log_config_failed(error: Exception) -> SettingsError:
-    """The error for a file that the SDK can't set up the log from."""
-    return SettingsError(
-        Code.BAD_SETTING,
-        f"the file that SINGER_SDK_LOG_CONFIG names sets up no log: {error}",
-        next_step="Write it as Python's logging takes it, in YAML, or remove the variable",
-    )
-
-
 def warn_of_unknown(names: Iterable[str], known: Collection[str], kind: str) -> None:
     """Warn of each name that is not known, with the nearest one that is."""
     for name in names:
@@ -252,13 +231,9 @@ class _Entry(Struct):
     def __post_init__(self) -> None:
         if self.stream not in {None, self.tap_stream_id}:
             raise ValueError("two names for a stream")
-        fields = _STREAMS[self.tap_stream_id].schema["properties"] if self.is_ours else {}
-        if self.is_ours and not {*(self.key_properties or ())} <= {*fields}:
+        known = _STREAMS.get(self.tap_stream_id)
+        if known and not {*(self.key_properties or ())} <= {*known.schema["properties"]}:
             raise ValueError("key_properties that are no fields of the stream")
-
-    @property
-    def is_ours(self) -> bool:
-        return self.tap_stream_id in _STREAMS
 
 
 class _Catalog(Struct):

@@ -19,7 +19,7 @@ from singer_sdk.plugin_base import _ConfigInput
 
 from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
-from tap_mobile_engagement.errors import SettingsError, TapError
+from tap_mobile_engagement.errors import Code, SettingsError, TapError
 from tap_mobile_engagement.exit import (
     ends_on_one_line,
     errors_on_one_line,
@@ -31,9 +31,7 @@ from tap_mobile_engagement.inputs import (
     CONFIG,
     STATE,
     check_catalog,
-    check_log_level,
     checked_state,
-    log_config_failed,
     read_environment,
     warn_of_unknown,
 )
@@ -227,11 +225,14 @@ class TapMobileEngagement(Tap):
     def cli(cls) -> Command:  # noqa: N805  (the decorator makes it a property of the class)
         """The command, with its log set up."""
         with errors_on_one_line():
-            check_log_level(cls._env_var_prefix)
             try:
                 command: Command = super().cli
             except Exception as error:
-                raise log_config_failed(error) from error
+                raise SettingsError(
+                    Code.BAD_SETTING,
+                    f"the log can't be set up: {error}",
+                    next_step="Correct LOGLEVEL, or the file that SINGER_SDK_LOG_CONFIG names",
+                ) from error
         return command
 
     @classmethod

@@ -173,7 +173,8 @@ def test_a_level_of_the_log_that_is_none_is_refused(
 
     assert end.value.code == 1
     (line,) = caplog.messages
-    assert line.startswith(f"BAD_SETTING: the variable {name} is no level of a log: 'loud'")
+    assert line.startswith("BAD_SETTING: the log can't be set up: Unknown level: 'LOUD'")
+    assert "LOGLEVEL" in line
 
 
 def test_a_level_of_the_log_is_taken(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

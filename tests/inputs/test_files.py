@@ -139,4 +139,5 @@ def test_a_configuration_of_the_log_that_is_none_is_refused(
 
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "BAD_SETTING: the file that SINGER_SDK_LOG_CONFIG names" in line
+    assert "BAD_SETTING: the log can't be set up: " in line
+    assert "the file that SINGER_SDK_LOG_CONFIG names" in line

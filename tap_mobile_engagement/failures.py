@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tap-mobile-engagement")
 
-_NAMED = 20  # failures that the last line names; each has a line of its own above it
-
 
 class Failures:
     """Takes note of failures: of streams as they come, of each file once."""
@@ -52,11 +50,10 @@ class Failures:
         log.error("These failed; all other streams and apps are done:")
         for error in failures:
             log.error("- %s", error)
-        named = [f"{_place(error)} ({error.code})" for error in failures[:_NAMED]]
-        more = ["…"] if len(failures) > _NAMED else []
+        named = (f"{_place(error)} ({error.code})" for error in failures)
         raise TapError(
             Code.STREAMS_FAILED,
-            f"{len(failures)} failed: {', '.join(named + more)}",
+            f"{len(failures)} failed: {', '.join(named)}",
             next_step="The lines above say what to do about each; what was committed stays, "
             "and the next run continues from there",
         )

@@ -29,7 +29,7 @@ from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Record
@@ -110,12 +110,9 @@ class ExportStream(Stream):
 
     def get_batch_config(self, config: Mapping[str, Any]) -> BatchConfig | None:
         """The batch configuration; None where records are emitted, as in every dry run."""
-        if self.ABORT_AT_RECORD_COUNT is not None:
-            return None
-        if self._stream_version is not None:
-            # Rows out of files have no version: ACTIVATE_VERSION would retire them at once.
-            return None
-        return batch_config(config)
+        # Rows out of files have no version: ACTIVATE_VERSION would retire them at once.
+        is_out = self.ABORT_AT_RECORD_COUNT is not None or self._stream_version is not None
+        return None if is_out else batch_config(config)
 
     def _sync_exports(self, context: Context | None, output: Output) -> None:
         """Emit and commit all exports that are due; after a failure the others continue."""
@@ -197,10 +194,15 @@ class ExportStream(Stream):
 
     def _choose_path(self, output: Output) -> LinePath | SdkPath:
         """The SDK's path where more is asked for than a choice of fields."""
-        properties = self.schema["properties"]
+        properties, maps = self.schema["properties"], self.stream_maps
         selected = selected_fields(self.data_type, properties, self.mask)
-        reason = self._needs_sdk(selected)
-        if selected is not None and reason is None:
+        if (
+            selected is not None
+            and self.ABORT_AT_RECORD_COUNT is None
+            and [type(each) for each in maps] == [SameRecordTransform]
+            and not maps[0].flattening_enabled
+            and isinstance(self._tap.message_writer, MessageWriter)
+        ):
             return LinePath(self.data_type, output, selected)
 
         written = count()
@@ -209,22 +211,8 @@ class ExportStream(Stream):
             self._check_max_record_limit(next(written))
             output.write_record(record)
 
-        self.logger.info("Writing records through the SDK: %s", reason)
+        self.logger.info("Writing records through the SDK")
         return SdkPath(write_limited, properties)
-
-    def _needs_sdk(self, selected: Sequence[str] | None) -> str | None:
-        """Why the records of this stream have to go through the SDK, if they have to."""
-        maps = self.stream_maps
-        is_mapped = len(maps) != 1 or type(maps[0]) is not SameRecordTransform
-        is_own_writer = isinstance(self._tap.message_writer, MessageWriter)
-        reasons = {
-            "it is a dry run": self.ABORT_AT_RECORD_COUNT is not None,
-            "its fields are selected in part": selected is None,
-            "there is a stream map": is_mapped,
-            "records are flattened": any(each.flattening_enabled for each in maps),
-            "the tap was given another writer": not is_own_writer,
-        }
-        return next((reason for reason, holds in reasons.items() if holds), None)
 
     def _partitions(self, context: Context | None) -> list[Context]:
         """What to sync: one partition, or all; an empty one is the whole stream."""

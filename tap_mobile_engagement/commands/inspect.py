@@ -66,7 +66,7 @@ def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: 
     TAP_MOBILE_ENGAGEMENT_CONTAINER_URL is taken, which no other user of the machine sees.
     """
     install_log_redaction()
-    with Archive(url, pattern=pattern, encoding=encoding, attend=_Progress()) as archive:
+    with Archive(url, pattern=pattern, encoding=encoding) as archive:
         archive.check()
         findings = (_inspected(archive, file, count=count) for file in archive.files())
         if as_json:
@@ -76,19 +76,6 @@ def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: 
             _print_table([*findings], with_counts=count)
             if archive.skipped:
                 click.echo(f"skipped for their names: {len(archive.skipped)}")
-
-
-class _Progress:
-    """Says on standard error how many files were inspected, if it is a terminal."""
-
-    def __init__(self) -> None:
-        self._is_watched = sys.stderr.isatty()
-        self._number = 0
-
-    def __call__(self) -> None:
-        self._number += 1
-        if self._is_watched and self._number % 10 == 0:
-            click.echo(f"\r{self._number} files …\r", err=True, nl=False)
 
 
 def _print_table(findings: list[Finding], *, with_counts: bool) -> None:

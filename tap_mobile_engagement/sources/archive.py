@@ -86,12 +86,6 @@ class ArchiveSource(ExportSource):
             return (listing,)
         return (listing, Check("the files", self._files.check))
 
-    def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
-        """Nothing: all files exist already."""
-
-    def keep_state(self, save: Callable[[], None]) -> None:
-        """Nothing: no state changes behind the back of a stream."""
-
     def exports(
         self,
         data_type: DataType,

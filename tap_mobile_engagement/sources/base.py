@@ -16,20 +16,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.state import PartitionState, Window
 
-FILE_CODES = frozenset(
-    {
-        Code.BLOB_ARCHIVED,
-        Code.BLOB_CHANGED,
-        Code.BLOB_CORRUPT,
-        Code.BLOB_MISSING,
-        Code.BLOB_TRUNCATED,
-        Code.BLOB_UNREADABLE,
-        Code.BLOB_UNRECOGNISED,
-        Code.NO_TEMPORARY_SPACE,
-    }
-)
+FILE_CODES = {*(c for c in Code if c.startswith("BLOB_")), Code.NO_TEMPORARY_SPACE}
 """Failures that concern one file: the others can be read all the same."""
-
 
 _MAY_HAVE_CHANGED = {Code.BLOB_CHANGED, Code.BLOB_CORRUPT, Code.BLOB_TRUNCATED}
 
@@ -104,13 +92,15 @@ class Export:
         """
         if self.relist is None or (failure and failure.code not in _MAY_HAVE_CHANGED):
             return None
-        now = self.relist()
-        if failure and not {part.blob_name for part in self.parts} <= {
-            p.blob_name for p in now
-        }:
+        read, now = dict(map(_version, self.parts)), self.relist()
+        found = dict(map(_version, now))
+        if found.items() <= read.items() or (failure and not read.keys() <= found.keys()):
             return None
-        versions = {(part.blob_name, part.etag) for part in self.parts}
-        return now if any((part.blob_name, part.etag) not in versions for part in now) else None
+        return now
+
+
+def _version(part: Part) -> tuple[str | None, str]:
+    return part.blob_name, part.etag
 
 
 class ExportSource(Protocol):
@@ -122,10 +112,11 @@ class ExportSource(Protocol):
         return ()
 
     def checks(self) -> Sequence[Check]:
-        """What has to hold before anything is asked of it, in an order that makes sense."""
+        """What has to hold before anything is asked of it, in order."""
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Note that :meth:`exports` will ask for these, after all that were prepared before."""
+        del data_type, app_name, state
 
     def exports(
         self,
@@ -138,6 +129,7 @@ class ExportSource(Protocol):
 
     def keep_state(self, save: Callable[[], None]) -> None:
         """Bring the states up to date while an export is read; calls ``save`` if needed."""
+        del save
 
     def close(self) -> None:
         """End all work in the background; what came of it is left for :meth:`keep_state`."""

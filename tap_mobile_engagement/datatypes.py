@@ -163,9 +163,11 @@ _SESSION = _field("session_id", ID, "Session in which it happened; null outside 
 _INFO = _field("info_id", ID, "Id of the technical data that was current then.")
 _LOCATION = _field("location_id", ID, "Id of the location that was current then.")
 _EXTRAS = _field("extras", OBJECT, "Extra data attached by the application.")
+_CONTEXT = (_INFO, _LOCATION, _EXTRAS)
 _STARTED = _field("started_at", TIME, "When it began.", "start", "startedAt")
 _END = "When it ended; null while it has no known end."
 _ENDED = _field("ended_at", TIME, _END, "end", "endedAt")
+_SPAN = (_STARTED, _ENDED, _INFO)
 _DEVICE = _field("device_id", ID, "Device.", required=True)
 _TAG = "Tags (app info) of the device, as keys and values."
 _TAGS = _field("tags", OBJECT, _TAG, "tags", "appInfo")
@@ -180,9 +182,7 @@ def _happened(what: str) -> tuple[Field, ...]:
         _SESSION,
         _field("name", TEXT, f"Name of the {what}.", required=True),
         _field("timestamp", TIME, "When it happened.", required=True),
-        _INFO,
-        _LOCATION,
-        _EXTRAS,
+        *_CONTEXT,
     )
 
 
@@ -241,9 +241,7 @@ DATA_TYPES: tuple[DataType, ...] = (
             _field("job_id", ID, "The job.", required=True),
             _field("device_id", ID, "Device that ran the job."),
             _field("name", TEXT, "Name of the job.", required=True),
-            _STARTED,
-            _ENDED,
-            _INFO,
+            *_SPAN,
             _EXTRAS,
         ),
         "Job",
@@ -262,9 +260,7 @@ DATA_TYPES: tuple[DataType, ...] = (
         (
             _field("session_id", ID, "The session.", required=True),
             _field("device_id", ID, "Device on which it took place."),
-            _STARTED,
-            _ENDED,
-            _INFO,
+            *_SPAN,
             _LOCATION,
         ),
         "Session",
@@ -280,9 +276,7 @@ DATA_TYPES: tuple[DataType, ...] = (
             _field("timestamp", TIME, "When it crashed.", required=True),
             _field("type", TEXT, "Type of the crash."),
             _field("stack_trace", TEXT, "Stack trace."),
-            _INFO,
-            _LOCATION,
-            _EXTRAS,
+            *_CONTEXT,
         ),
         "Crash",
         group_key="device_id",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.errors import Code, SettingsError, TapError
+from tap_mobile_engagement.errors import Code, TapError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _place(error: TapError) -> str:
 
 
 def report_checks(checks: Sequence[Check]) -> None:
-    """Run all checks and log what came of each; then raise what failed."""
+    """Run all checks and log what came of each; then raise the first failure."""
     failures = []
     for check in checks:
         try:
@@ -77,9 +77,5 @@ def report_checks(checks: Sequence[Check]) -> None:
             log.error("Check of %s: FAILED: %s", check.subject, error)  # noqa: TRY400
         else:
             log.info("Check of %s: passed", check.subject)
-    if len(failures) > 1:
-        first = failures[0]
-        what = f"{len(failures)} of {len(checks)} checks failed; the first: {first.what}"
-        raise SettingsError(first.code, what.rstrip("."), next_step=first.next_step)
     if failures:
         raise failures[0]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 MASK = "***"
 MOST_SHOWN = 10_000
@@ -103,7 +103,7 @@ def redact(text: str) -> str:
         start, end = found.span(found.lastgroup or 0)
         spans.append((starts[start], starts[end]))
     for breaks in (_BLANKS, _BLANKS_OR_TAGS) if _known else ():
-        squeezed, places = _without(breaks, decoded)
+        squeezed, places = _replaced(breaks, lambda _: "", decoded, range(len(starts)))
         for start, end in _known_in(squeezed):
             first, last = starts[places[start]], starts[places[end - 1] + 1]
             is_short = end - start < _MIN_LENGTH_ACROSS_BREAKS
@@ -131,20 +131,30 @@ def _decoded(text: str) -> tuple[str, list[int]]:
         starts = [place for place, units in enumerate(data) for _ in units] + [len(text)]
         text = b"".join(data).decode("latin-1")
     for _ in range(_MOST_ENCODINGS):
-        parts: list[str] = []
-        places: list[int] = []
-        reached = 0
-        for found in _ESCAPE.finditer(text):
-            character = _unescaped(found)
-            parts += text[reached : found.start()], character
-            places += starts[reached : found.start()]
-            places += [starts[found.start()]] * len(character)
-            reached = found.end()
-        if not parts:
+        written = text
+        text, starts = _replaced(_ESCAPE, _unescaped, written, starts)
+        if text == written:
             break
-        text = "".join([*parts, text[reached:]])
-        starts = [*places, *starts[reached:]]
     return text, starts
+
+
+def _replaced(
+    sought: re.Pattern[str],
+    new: Callable[[re.Match[str]], str],
+    text: str,
+    starts: Sequence[int],
+) -> tuple[str, list[int]]:
+    """A text in which something is replaced, and where each character of it begins."""
+    parts: list[str] = []
+    places: list[int] = []
+    reached = 0
+    for found in sought.finditer(text):
+        characters = new(found)
+        parts += text[reached : found.start()], characters
+        places += starts[reached : found.start()]
+        places += [starts[found.start()]] * len(characters)
+        reached = found.end()
+    return "".join([*parts, text[reached:]]), [*places, *starts[reached:]]
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -162,16 +172,6 @@ def _unescaped(found: re.Match[str]) -> str:
         case _:
             return " " if digits else ""
     return character.encode("utf-8", "surrogatepass").decode("latin-1")
-
-
-def _without(breaks: re.Pattern[str], text: str) -> tuple[str, list[int]]:
-    """A text without what may stand within a secret, and where each character was."""
-    places: list[int] = []
-    reached = 0
-    for found in breaks.finditer(text):
-        places += range(reached, found.start())
-        reached = found.end()
-    return breaks.sub("", text), [*places, *range(reached, len(text))]
 
 
 def _known_in(text: str) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ emitted; an export that fails leaves it.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
@@ -242,12 +242,8 @@ class ExportStream(Stream):
 
     @cached_property
     def _reader(self) -> ExportReader:
-        tap = self._tap
-
-        def keep_state() -> None:
-            tap.source.keep_state(self._save_state)
-
-        return ExportReader(self.data_type, tap.settings, tap.timing, keep_state)
+        keep_state = partial(self._tap.source.keep_state, self._save_state)
+        return ExportReader(self.data_type, self._tap.settings, self._tap.timing, keep_state)
 
     def _save_state(self) -> None:
         self.state_manager.is_flushed = False

@@ -1,10 +1,10 @@
 """Which blobs of an archive a stream has finished, known by when they arrived. No I/O.
 
 A bookmark alone can't say it: blobs are read by the time of their content, and may arrive in
-another order, at the same instant, during the listing, or by a move that keeps their times. So
-the state says up to which arrival all blobs are finished, with a few digests of them, and which
-later ones are: by name while they are few, else by a digest. Where a digest does not fit, its
-blobs are read again: rather twice than never.
+another order, at once, during the listing, or by a move that keeps their times. So the state
+says up to which arrival all are finished, with a few digests of them, and which later ones are:
+by name while they are few, else by a digest. Where a digest does not fit, its blobs are read
+again: rather twice than never.
 """
 
 from __future__ import annotations
@@ -40,9 +40,6 @@ MAX_NAMES = 100
 PERIODS = 8
 """Into how many periods the arrivals before that are divided, each with a digest."""
 
-BlobKey = tuple[str, str]
-"""Name and ETag: the same name with another ETag is another content."""
-
 _DIGEST = 8  # bytes
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
@@ -77,18 +74,17 @@ class _Notes(Struct, omit_defaults=True):
     bookmark: str | None = None
     periods: list[tuple[datetime, str]] | None = None
     files: dict[str, str] | None = None
-    until: tuple[datetime, str] | None = None
-    arrived: datetime | None = None
+    until: tuple[datetime, str] = (_BEGINNING, "")
+    arrived: datetime = _BEGINNING
     digest: str = ""
 
 
 class Arrivals:
     """What of a listing is due for one stream, and what is finished.
 
-    ``blobs`` are in the order of reading, listed at ``now``. With ``replacing`` rows, all blobs
-    from the oldest new one on are due, so that the newest row is the last one. A blob that
-    can't be read is always due. Raises DataError BAD_STATE for a bookmark that is not a
-    date-time.
+    ``blobs`` are in the order of reading, listed at ``now``. With ``replacing`` rows, all from
+    the oldest new one on are due, so that the newest row is the last. One that can't be read
+    is always due. Raises DataError BAD_STATE for a bookmark that is not a date-time.
 
     Attributes:
         due: The blobs that are due, in order.
@@ -109,38 +105,36 @@ class Arrivals:
         self._state = state
         self._sound = _Arrived(blob for blob in blobs if blob.problem is None)
         self._finished = _finished(self._sound, rules, state)
-        self.due = [blob for blob in blobs if _key(blob) not in self._finished]
+        self.due = [blob for blob in blobs if blob not in self._finished]
         self.is_rereading = False
         if replacing and self.due:
             oldest = order(self.due[0])
             self.due = [blob for blob in blobs if order(blob) >= oldest]
             before = len(self._finished)
-            self._finished.difference_update(map(_key, self.due))
+            self._finished.difference_update(self.due)
             self.is_rereading = len(self._finished) < before
-        self._without = {_key(b): b.arrived for b in self.due if b.problem is not None}
-        self._exported: set[BlobKey] = set()
+        self._broken = {blob for blob in self.due if blob.problem is not None}
+        self._exported: set[Blob] = set()
         self._next = 0  # in order of arrival, the first blob that is not finished
         # A modification time in the future is no reason to overlook what arrives before it.
         past = self._sound.times[: bisect_right(self._sound.times, now)]
         self._near_since = (past[-1] if past else now) - NEAR
         self._reached: datetime | None = None
-        known = [blob for blob in self._sound.blobs if _key(blob) in self._finished]
-        self._total = sum(map(_number, known))
-        self._until = max(map(order, known), default=None)
-        self._arrived = max((blob.arrived for blob in known), default=None)
+        self._total = sum(map(_number, self._finished))
+        self._until = max(map(order, self._finished), default=(_BEGINNING, ""))
+        self._arrived = max((blob.arrived for blob in self._finished), default=_BEGINNING)
 
     def finish(self, blob: Blob, *, exported: bool = False) -> None:
         """Note that a blob is finished, and whether it had records for the stream."""
-        key = _key(blob)
         if exported:
-            self._exported.add(key)
+            self._exported.add(blob)
         if blob.problem is not None:
-            self._without.pop(key, None)
-        elif key not in self._finished:
-            self._finished.add(key)
+            self._broken.discard(blob)
+        elif blob not in self._finished:
+            self._finished.add(blob)
             self._total += _number(blob)
-            self._until = max(self._until or order(blob), order(blob))
-            self._arrived = max(self._arrived or blob.arrived, blob.arrived)
+            self._until = max(self._until, order(blob))
+            self._arrived = max(self._arrived, blob.arrived)
 
     def note(self) -> bool:
         """Bring the state up to date; tell whether that changed it."""
@@ -151,8 +145,9 @@ class Arrivals:
         early = bisect_left(self._sound.times, since)  # all of these are finished
         count = len(self._finished) - early
         if count <= MAX_NAMES:
-            later = (_key(blob) for blob in islice(self._sound.blobs, early, None))
-            notes.files = dict(islice((k for k in later if k in self._finished), count))
+            later = islice(self._sound.blobs, early, None)
+            finished = islice((blob for blob in later if blob in self._finished), count)
+            notes.files = {blob.name: blob.etag for blob in finished}
         else:
             notes.until, notes.arrived = self._until, self._arrived
             notes.digest = _digest(self._total - self._sound.sums[early])
@@ -162,13 +157,13 @@ class Arrivals:
 
     def _since(self) -> datetime:
         """Up to which arrival all blobs are finished."""
-        held = min(self._without.values(), default=None)
+        held = min((blob.arrived for blob in self._broken), default=None)
         blobs = self._sound.blobs
         while self._next < len(blobs):
             blob = blobs[self._next]
-            if _key(blob) not in self._finished or (held is not None and blob.arrived > held):
+            if blob not in self._finished or (held is not None and blob.arrived > held):
                 return min(self._near_since, blob.arrived, held or blob.arrived)
-            if _key(blob) in self._exported:
+            if blob in self._exported:
                 self._reached = blob.arrived
             self._next += 1
         return min(self._near_since, held or self._near_since)
@@ -198,7 +193,7 @@ class _Arrived:
         ]
 
 
-def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[BlobKey]:
+def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[Blob]:
     bookmark = state.bookmark
     notes: _Notes | None = None
     with suppress(msgspec.ValidationError):  # then no version of the tap wrote them
@@ -207,12 +202,12 @@ def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[BlobK
         # The bookmark was put there by hand, or taken away: it alone counts.
         if bookmark is None:
             return set()
-        return {*map(_key, sound.between(_BEGINNING, instant(bookmark)))}
+        return {*sound.between(_BEGINNING, instant(bookmark))}
     if notes.rules.encoding != rules.encoding:
         return set()
     late = sound.between(notes.since, _END)
     return {
-        _key(blob)
+        blob
         for blob in (*_known_early(sound, rules, notes), *_known_late(late, notes))
         # The settings say of it what they said then: it was read in the same way.
         if notes.rules.looks_at(blob.name)
@@ -236,15 +231,8 @@ def _known_late(late: Sequence[Blob], notes: _Notes) -> list[Blob]:
     """Of the blobs that arrived near the last ones, those that are finished."""
     if notes.files is not None:
         return [blob for blob in late if notes.files.get(blob.name) == blob.etag]
-    until, arrived = notes.until, notes.arrived
-    if until is None or arrived is None:
-        return []
-    found = [blob for blob in late if order(blob) <= until and blob.arrived <= arrived]
+    found = [b for b in late if order(b) <= notes.until and b.arrived <= notes.arrived]
     return found if _digest(sum(map(_number, found))) == notes.digest else []
-
-
-def _key(blob: Blob) -> BlobKey:
-    return blob.name, blob.etag
 
 
 def _number(blob: Blob) -> int:

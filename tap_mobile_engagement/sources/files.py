@@ -93,8 +93,8 @@ class Files:
 
     ``attend`` is called for each name and before the files of each blob are taken; what it
     raises ends the work. ``workers`` blobs are recognised at once, by default one in a folder,
-    several elsewhere. Up to ``kept_size`` bytes of small blobs are kept until they are read.
-    ``skipped`` has the names that :mod:`tap_mobile_engagement.containers.names` skips.
+    several elsewhere. ``skipped`` has the names that
+    :mod:`tap_mobile_engagement.containers.names` skips.
     """
 
     def __init__(
@@ -105,7 +105,6 @@ class Files:
         now: Callable[[], datetime],
         attend: Callable[[], object] = lambda: None,
         workers: int | None = None,
-        kept_size: int = KEPT_SIZE,
     ) -> None:
         self.container = container
         self.rules = rules
@@ -113,9 +112,9 @@ class Files:
         self._attend = attend
         is_folder = isinstance(container, FolderContainer)
         self._workers = workers or (1 if is_folder else WORKERS)
-        self._seen: dict[tuple[str, str], list[File]] = {}
+        self._seen: dict[Blob, list[File]] = {}
         self._kept: dict[Blob, bytes] = {}
-        self._room = kept_size
+        self._room = KEPT_SIZE
         self._lock = Lock()  # of the two above: several threads recognise blobs
         self._zips: dict[Blob, ZipContent] = {}  # open ones that nothing reads
         self.skipped: set[str] = set()
@@ -154,10 +153,9 @@ class Files:
         Raises a TapError that concerns other blobs too. What is wrong with this blob is a
         problem of its file.
         """
-        key = (blob.name, blob.etag)
-        if key not in self._seen:
-            self._seen[key] = self._look_at(blob)
-        return self._seen[key]
+        if blob not in self._seen:
+            self._seen[blob] = self._look_at(blob)
+        return self._seen[blob]
 
     @property
     def seen(self) -> list[File]:
@@ -165,11 +163,10 @@ class Files:
         return [file for files in self._seen.values() for file in files]
 
     def in_order(self, blobs: Sequence[Blob]) -> Iterator[File]:
-        """The files of all blobs, in the order in which they are read.
+        """The files of all blobs, in the order in which they are read; errors as in :meth:`of`.
 
-        All blobs are recognised before the first file is returned, because only their members
-        tell when they were written. If that fails, what was found before comes first. Errors as
-        in :meth:`of`.
+        All blobs are recognised first, because only their members tell when they were written.
+        If that fails, what was found before comes first.
         """
         found: list[File] = []
         failure: TapError | None = None
@@ -186,11 +183,10 @@ class Files:
 
     @contextmanager
     def open(self, file: File, start: int = 0) -> Iterator[Iterator[bytes]]:
-        """The bytes of a file from ``start`` on, in pieces of any size; for one thread.
+        """The bytes of a file from ``start`` (of a blob) on, in pieces; for one thread.
 
-        Only a file that is a blob can start elsewhere than at 0. Raises the container's
-        TapError, DataError for a broken zip file, or the problem of a file that nothing
-        recognises.
+        Raises the container's TapError, DataError for a broken zip file, or the problem of a
+        file that nothing recognises.
         """
         if file.problem is not None and file.stream is None:
             raise copy(file.problem)
@@ -226,7 +222,7 @@ class Files:
         return may_be_folder or self.rules.looks_at(blob.name)
 
     def _of_each(self, blobs: Sequence[Blob]) -> Generator[Sequence[File]]:
-        if self._workers == 1 or all((blob.name, blob.etag) in self._seen for blob in blobs):
+        if self._workers == 1 or all(blob in self._seen for blob in blobs):
             yield from map(self.of, blobs)
         else:
             yield from map_in_order(self.of, blobs, workers=self._workers)
@@ -279,20 +275,15 @@ class Files:
         except TapError as error:
             if error.code not in FILE_CODES:
                 raise
-            return [self._file(blob, self._nothing(blob), problem=error)]
+            return [self._file(blob, error)]
 
     def _said(self, blob: Blob) -> DataType | None:
         """What the settings say that a blob holds."""
-        name = self.rules.data_type(blob.name)
-        return BY_NAME[name] if name else None
+        return BY_NAME.get(self.rules.data_type(blob.name) or "")
 
     def _recognised(self, blob: Blob, chunks: Iterator[bytes]) -> Recognition:
         encoding = self.rules.encoding
         return recognise(chunks, encoding=encoding, data_type=self._said(blob))
-
-    def _nothing(self, blob: Blob) -> Recognition:
-        """What is known of a content that can't be read."""
-        return Recognition(Compression.NONE, Encoding.UTF_8, Format.UNKNOWN, self._said(blob))
 
     def _members(self, blob: Blob, chunks: Iterator[bytes]) -> list[File]:
         """The files in a zip file; what is wrong with one is a problem of that one."""
@@ -300,25 +291,28 @@ class Files:
         with ZipContent(chunks) as content:
             self.skipped |= {f"{blob.name}/{name}" for name in content.skipped}
             for place, entry in enumerate(content.members):
-                problem = None
+                found: Recognition | TapError
                 try:
                     with content.open(entry) as opened:
                         found = self._recognised(blob, opened)
                 except DataError as error:
-                    found, problem = self._nothing(blob), error
-                files.append(self._file(blob, found, place, entry, problem=problem))
+                    found = error
+                files.append(self._file(blob, found, place, entry))
         return files or [self._file(blob, _EMPTY_ZIP)]
 
     def _file(
         self,
         blob: Blob,
-        found: Recognition,
+        found: Recognition | TapError,
         place: int | None = None,
         entry: ZipInfo | None = None,
-        *,
-        problem: TapError | None = None,
     ) -> File:
-        problem = problem or found.problem
+        """A file in which something was found, or that could not be read."""
+        if isinstance(found, Recognition):
+            problem: TapError | None = found.problem
+        else:
+            problem, form = found, (Compression.NONE, Encoding.UTF_8, Format.UNKNOWN)
+            found = Recognition(*form, self._said(blob))
         if problem is None and found.reason:
             problem = DataError(
                 Code.BLOB_UNRECOGNISED,

@@ -17,6 +17,7 @@ from tap_mobile_engagement.clock import RunStopped, StopFlag
 from tap_mobile_engagement.containers import Blob, FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
+from tap_mobile_engagement.sources import files as files_module
 from tap_mobile_engagement.sources.files import SMALL, Files
 from tap_mobile_engagement.sources.patterns import Rules
 from tap_mobile_engagement.state import PartitionState
@@ -391,13 +392,14 @@ class TestFailures:
 
 
 def test_small_blobs_are_kept_only_while_there_is_room(
-    tmp_path: Path, elements_of: ElementsOf
+    tmp_path: Path, elements_of: ElementsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = array(elements_of("jobs"))
+    monkeypatch.setattr(files_module, "KEPT_SIZE", 2 * len(file))
     for number in range(5):
         (tmp_path / f"file-{number}").write_bytes(file)
     counting = CountingContainer(FolderContainer(tmp_path))
-    files = Files(counting, Rules(), now=lambda: datetime.now(UTC), kept_size=2 * len(file))
+    files = Files(counting, Rules(), now=lambda: datetime.now(UTC))
     found = [file for blob in counting.list() for file in files.of(blob)]
     assert len(counting.opened) == 5
     for each in found:

@@ -71,7 +71,9 @@ class ArchiveSource(ExportSource):
         workers: int | None = None,
     ) -> None:
         self._settings = settings
-        self._rules = Rules.of(settings)
+        self._rules = Rules(
+            settings.archive_pattern, settings.archive_types, settings.archive_encoding
+        )
         self._container = container
         self._timing = timing
         self._is_closed = False
@@ -112,14 +114,24 @@ class ArchiveSource(ExportSource):
         )
         if arrivals.is_rereading and arrivals.note():
             save()
-        progress = _Progress(arrivals, self._files.of)
+        is_held = False  # by a file that was not committed
+        last: File | None = None
+
+        def done(file: File, *, exported: bool = False) -> None:
+            nonlocal last
+            if not is_held:
+                last, files = file, self._files.of(file.blob)
+                arrivals.finish(file.blob, exported=exported, of=len(files))
+                if exported:
+                    arrivals.note()
+
         for file in self._files.in_order(arrivals.due):
             if not _concerns(file, data_type):
-                progress.done(file)
+                done(file)
                 continue
             self._timing.check()
-            yield self._export(file, data_type, partial(progress.done, file, exported=True))
-            progress.is_held |= progress.last is not file
+            yield self._export(file, data_type, partial(done, file, exported=True))
+            is_held |= last is not file
         self._files.close()
         if arrivals.due and arrivals.note():
             save()
@@ -164,31 +176,6 @@ class ArchiveSource(ExportSource):
             commit=commit,
             on_failure=_ON_FAILURE[reaction],
         )
-
-
-class _Progress:
-    """How far a stream's files are done; after one that is not (``is_held``), none counts."""
-
-    def __init__(self, arrivals: Arrivals, files_of: Callable[[Blob], Sequence[File]]) -> None:
-        self.is_held = False
-        self.last: File | None = None
-        self._arrivals = arrivals
-        self._files_of = files_of
-        # Of a blob that is done in part, the files left, and whether one had records.
-        self._left: dict[Blob, tuple[int, bool]] = {}
-
-    def done(self, file: File, *, exported: bool = False) -> None:
-        if self.is_held:
-            return
-        self.last, blob = file, file.blob
-        left, has_records = self._left.pop(blob, (len(self._files_of(blob)), False))
-        left, has_records = left - 1, has_records or exported
-        if left:
-            self._left[blob] = left, has_records
-            return
-        self._arrivals.finish(blob, exported=has_records)
-        if exported:
-            self._arrivals.note()
 
 
 def _concerns(file: File, data_type: DataType) -> bool:

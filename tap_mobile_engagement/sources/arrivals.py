@@ -10,6 +10,7 @@ again: rather twice than never.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -114,6 +115,7 @@ class Arrivals:
             self._finished.difference_update(self.due)
             self.is_rereading = len(self._finished) < before
         self._broken = {blob for blob in self.due if blob.problem is not None}
+        self._files: Counter[Blob] = Counter()  # finished ones of each
         self._exported: set[Blob] = set()
         self._next = 0  # in order of arrival, the first blob that is not finished
         # A modification time in the future is no reason to overlook what arrives before it.
@@ -124,10 +126,13 @@ class Arrivals:
         self._until = max(map(order, self._finished), default=(_BEGINNING, ""))
         self._arrived = max((blob.arrived for blob in self._finished), default=_BEGINNING)
 
-    def finish(self, blob: Blob, *, exported: bool = False) -> None:
-        """Note that a blob is finished, and whether it had records for the stream."""
+    def finish(self, blob: Blob, *, exported: bool = False, of: int = 1) -> None:
+        """Note that one ``of`` the files of a blob is finished, and whether it had records."""
+        self._files[blob] += 1
         if exported:
             self._exported.add(blob)
+        if self._files[blob] < of:
+            return
         if blob.problem is not None:
             self._broken.discard(blob)
         elif blob not in self._finished:

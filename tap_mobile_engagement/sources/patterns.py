@@ -15,8 +15,6 @@ from tap_mobile_engagement.settings import ArchiveType  # noqa: TC001  (msgspec 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_mobile_engagement.settings import Settings
-
 _PARTS = re.compile(r"(?<![^/])\*\*/|\*\*|\*|\?|\[(?!!\])[^\]/]+\]|.", re.DOTALL)
 _STARS = {"**/": "(?:.*?/)??", "**": ".*?", "*": "[^/]*?"}
 
@@ -31,11 +29,6 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str = "**"
     types: tuple[ArchiveType, ...] = ()
     encoding: str | None = None
-
-    @classmethod
-    def of(cls, settings: Settings) -> Rules:
-        """The rules in the settings."""
-        return cls(settings.archive_pattern, settings.archive_types, settings.archive_encoding)
 
     def looks_at(self, name: str) -> bool:
         """Whether a file of that name is read."""

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +17,7 @@ from singer_sdk.helpers._util import load_json
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.settings import ALL_SETTINGS
-from tap_mobile_engagement.state import TaskEntry, Window  # noqa: TC001  (msgspec reads them)
+from tap_mobile_engagement.state import TaskEntry, Window, instant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -149,10 +148,7 @@ class _Bookmark(Struct):
 
     def __post_init__(self) -> None:
         if self.replication_key_value is not None:
-            try:
-                datetime.fromisoformat(self.replication_key_value).astimezone(UTC)
-            except (ValueError, OverflowError):
-                raise ValueError("a replication_key_value that is no date-time") from None
+            instant(self.replication_key_value)  # or BAD_STATE
         ranges = self.read_containers or ()
         if any(not 0 < first <= last <= _MOST_CONTAINERS for _, first, last in ranges):
             raise ValueError("read_containers that no run can have made")

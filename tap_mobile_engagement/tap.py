@@ -116,7 +116,7 @@ class TapMobileEngagement(Tap):
                 batch_config(self.config)
         except SettingsError as error:
             errors.append(error)
-        messages = [str(error) for error in errors]
+        messages = [*map(str, errors)]
         if raise_errors:
             warn_of_unknown(self.config, {*REMOVED, *ALL_SETTINGS}, "setting")
             if messages:
@@ -158,14 +158,14 @@ class TapMobileEngagement(Tap):
                         cast("ExportStream", stream).prepare()
                 super().sync_all()
             except RunStopped:
-                self._come_to_rest(source)
+                source.close()
+                source.keep_state(self._write_state)
                 self._write_state()
                 self.logger.warning("The state is written")
                 raise
-            else:
-                self._come_to_rest(source)
             finally:
                 source.close()
+            source.keep_state(self._write_state)  # what the work in the background came to
         self.failures.end()
 
     def _checks(self) -> Sequence[Check]:
@@ -174,11 +174,6 @@ class TapMobileEngagement(Tap):
         if path is None or self.settings.bad_records != "skip":
             return checks
         return Check("the dead letter file", partial(check_dead_letter_path, path)), *checks
-
-    def _come_to_rest(self, source: ExportSource) -> None:
-        """End the work in the background, and note in the state what came of it."""
-        source.close()
-        source.keep_state(self._write_state)
 
     def _write_state(self) -> None:
         self._state_writer.write_state(self.state)
@@ -248,8 +243,7 @@ class TapMobileEngagement(Tap):
     @classmethod
     def get_singer_command(cls) -> Command:
         """The command, with files that the tap reads itself."""
-        command = super().get_singer_command()
-        one_line = errors_on_one_line()
+        command, one_line = super().get_singer_command(), errors_on_one_line()
         for option in command.params:
             if option.name in _READ:
                 option.type = STRING

@@ -1,7 +1,6 @@
 """Exports out of an archive: files that an earlier export left behind, recognised by content.
 
-Each is an export of its own, in the order in which they were written, so that the newest state
-wins. A broken or unrecognised one concerns every stream.
+Each is an export of its own. A broken or unrecognised one concerns every stream.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import logging
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.containers.urls import READ_AND_LIST, check_container_url
@@ -42,18 +40,8 @@ def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
     """The source of existing files; CONTAINER_URL_INVALID, BAD_SETTING or a SAS's code."""
     url = settings.container_url
     assert url is not None  # noqa: S101  (the settings require it)
-    container: Container
-    if settings.storage_connection_string:
-        from tap_mobile_engagement.containers.account import StorageAccount  # noqa: PLC0415
-
-        # The account's key opens the container; its URL, or just its name, says which.
-        name = urlsplit(url).path.rstrip("/").rpartition("/")[2]
-        account = StorageAccount(settings.storage_connection_string, clock=timing)
-        container = account.container(name)
-    else:
-        check_container_url(url, needs=READ_AND_LIST, now=timing.now(), setting="container_url")
-        container = open_container(url, timing)
-    return ArchiveSource(settings, container=container, timing=timing)
+    check_container_url(url, needs=READ_AND_LIST, now=timing.now(), setting="container_url")
+    return ArchiveSource(settings, container=open_container(url, timing), timing=timing)
 
 
 class ArchiveSource(ExportSource):

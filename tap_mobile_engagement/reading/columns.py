@@ -6,6 +6,7 @@ not regular is read value by value.
 
 from __future__ import annotations
 
+from array import array
 from datetime import UTC, datetime
 from gc import is_tracked
 from io import BytesIO
@@ -13,7 +14,6 @@ from secrets import randbits
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET
 
 from tap_mobile_engagement.datatypes import Kind
 from tap_mobile_engagement.reading import values
@@ -21,15 +21,15 @@ from tap_mobile_engagement.reading.elements import NUL, common_float
 from tap_mobile_engagement.reading.values import MAX_DEPTH, READERS, BadValue, check_nested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from tap_mobile_engagement.datatypes import DataType, Field
+    from tap_mobile_engagement.datatypes import DataType
 
     Column = Sequence[Any]
 
 _NONE = type(None)
 _OBJECTS = {dict, _NONE}
-_MAX_INTEGER = (1 << 63) - 1
+_REGULAR = {Kind.INTEGER: int, Kind.BOOLEAN: bool, Kind.FLAGS: list}
 
 # What a time looks like once every digit is a 0; with 0, 3, 6 or 9 fraction digits and a Z it
 # is in its normal form. Others are cut and get an end: the fraction's zeros, and the Z.
@@ -117,13 +117,13 @@ def normalised(
                         normal = [None if v in values.NO_IDS else v for v in column]
                 case Kind.OBJECT:
                     normal = column if {*map(type, column)} <= _OBJECTS else _from_texts(column)
-                    # A dictionary of scalars is not tracked by the garbage collector of most
-                    # versions of Python: the cheapest proof that nothing is nested in it.
+                    # Most versions of Python don't track a dictionary of scalars.
                     nested = [*filter(is_tracked, normal)]
                     if nested:
                         check_depths(nested)
                 case kind:
-                    normal = _NORMALISERS[kind](column) or _one_by_one(kind, column)
+                    regular = _times(column) if kind is Kind.TIME else _regular(kind, column)
+                    normal = regular or _one_by_one(kind, column)
         is_certain = place in certain and normal is column
         if not (field.nullable or is_certain) and None in normal:
             raise BadValue(f"{field.name} is missing")
@@ -136,11 +136,8 @@ def _one_by_one(kind: Kind, column: Column) -> Column:
     return [None if value is None else read(value) for value in column]
 
 
-# Each normalises a regular column; None where it is not one.
-
-
 def _times(column: Column) -> Column | None:
-    """Times in their normal form: checked in bulk, rewritten only where one is not normal."""
+    """Times in their normal form, rewritten only where one is not; None if they are odd."""
     present: Column | None
     present = [value for value in column if value is not None] if None in column else column
     if not present:
@@ -200,22 +197,16 @@ def _written(moments: list[datetime]) -> Column | None:
     return _times(msgspec.json.encode(moments).decode()[2:-2].split('","'))
 
 
-def _integers(column: Column) -> Column | None:
-    kinds = {*map(type, column)}
-    if not kinds <= {int, _NONE}:
+def _regular(kind: Kind, column: Column) -> Column | None:
+    """The column, if all of its values are as a record has them."""
+    if not {*map(type, column)} <= {_REGULAR[kind], _NONE}:
         return None
-    present = column if kinds == {int} else [v for v in column if v is not None]
-    if present and (min(present) < -_MAX_INTEGER - 1 or max(present) > _MAX_INTEGER):
+    try:
+        if kind is Kind.INTEGER:
+            array("q", filter(None, column))
+    except OverflowError:
         return None
     return column
-
-
-def _booleans(column: Column) -> Column | None:
-    return column if {*map(type, column)} <= {bool, _NONE} else None
-
-
-def _flags(column: Column) -> Column | None:
-    return column if {*map(type, column)} <= {list, _NONE} else None
 
 
 _between_texts = randbits(62)
@@ -241,12 +232,6 @@ def _from_texts(column: Column) -> Column:
     return objects
 
 
-_NORMALISERS: dict[Kind, Callable[[Column], Column | None]] = {
-    Kind.TIME: _times,
-    Kind.INTEGER: _integers,
-    Kind.BOOLEAN: _booleans,
-    Kind.FLAGS: _flags,
-}
 encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -267,34 +252,3 @@ def filled(column: Column, other: Column) -> Column:
     if not texts.isdisjoint((*values.NO_IDS, "null")):
         raise BadValue("a text that may stand for null")
     return [theirs if own is None else own for own, theirs in zip(column, other, strict=True)]
-
-
-_PAIR_SEPARATORS = (";", "|", "&", ",")
-
-
-def column_of_cells(field: Field | None, cells: Sequence[str]) -> Column:
-    """Cells of CSV as source values of a field, which is None for an unknown column.
-
-    An empty cell is what ``""`` would be in JSON, or missing where that is allowed. Objects may
-    also be given as ``key=value`` pairs, which is an assumption.
-    """
-    if field is None:
-        return [cell or UNSET for cell in cells]
-    column: Column = cells
-    if field.nullable and "" in cells:
-        column = [cell or None for cell in cells]
-    if field.kind is Kind.OBJECT and not {cell[:1] for cell in cells} <= {"", "{"}:
-        column = [cell and _pairs(cell) for cell in column]
-    return column
-
-
-def _pairs(cell: str) -> object:
-    """An object given as ``key=value`` pairs; any other text as it is."""
-    if "=" not in cell or cell.lstrip().startswith("{"):
-        return cell
-    present = [separator for separator in _PAIR_SEPARATORS if separator in cell]
-    for separator in present or _PAIR_SEPARATORS[:1]:
-        pieces = [piece.partition("=") for piece in cell.split(separator) if piece.strip()]
-        if all(equals for _, equals, _ in pieces):
-            return {key.strip(): value.strip() for key, _, value in pieces}
-    return cell

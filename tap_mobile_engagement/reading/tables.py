@@ -10,13 +10,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import UNSET
 
-from tap_mobile_engagement.reading.columns import column_of_cells
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Buffered
 from tap_mobile_engagement.reading.elements import repaired_text
 from tap_mobile_engagement.reading.names import FIELD_NAMES, field_names, plain
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.columns import Column
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = ",;\t"
 """What may stand between two cells, unless a line ``sep=`` says otherwise."""
 
 MAX_LINES_SIZE = 4 << 20
@@ -37,13 +36,13 @@ _AS_IT_IS = ("utf-8", "surrogateescape")
 _LARGE = 1 << 20  # bytes of rows that are read one by one, to take less memory
 _LINES = 16  # behind an open quote at the end of a table that may tell that it is broken
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n|\Z)")
+_HEADER = re.compile(rb'(?:(?i:sep=)([^\r\n"])(?:\r\n?|\n))?([^\r\n]*+)(\r\n?|\n)?')
 _LEAST_KNOWN = 2  # names of a header; a single one may stand in any file
 _LONGEST_NAME = 30  # characters of a known name; an id has more
 _MARK = "\ufeff"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The column names and form of a table; ``size`` is in bytes, up to the first row."""
 
     names: tuple[str, ...]
@@ -54,30 +53,30 @@ class Header:
 
 def header_of(head: bytes) -> Header | None:
     """The header of a table, from its first bytes as UTF-8; None unless it names two fields."""
-    newline = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
-    line, _, rest = head.partition(newline)
-    size = len(line) + len(newline)
-    delimiters: tuple[str, ...] = DELIMITERS
-    if line[:4].lower() == b"sep=" and len(line.strip()) == len(b"sep=,"):
-        delimiters = (line[4:5].decode("ascii", "replace"),)
-        line, _, _ = rest.partition(newline)
-        size += len(line) + len(newline)
-    text = line.decode("utf-8", "replace")
-    found = []
-    for delimiter in delimiters:
-        try:
-            cells = next(csv.reader([text], delimiter=delimiter, strict=True), [])
-        except (csv.Error, TypeError):
-            continue
-        names = [cell.strip().removeprefix(_MARK) for cell in cells]
-        while names and not names[-1]:
-            names.pop()
-        known = len({plain(name) for name in names} & FIELD_NAMES)
-        found.append((known, delimiter, names))
-    known, delimiter, names = max(found, key=lambda each: each[0], default=(0, "", []))
-    if known < _LEAST_KNOWN:
+    parts = _HEADER.match(head)
+    assert parts  # noqa: S101  (it matches everywhere)
+    text = parts[2].decode("utf-8", "replace")
+    delimiters = parts[1].decode("ascii", "replace") if parts[1] else DELIMITERS
+    tried = [(_names(text, delimiter), delimiter) for delimiter in delimiters]
+    names, delimiter = max(tried, key=lambda each: len({*map(plain, each[0])} & FIELD_NAMES))
+    if len({*map(plain, names)} & FIELD_NAMES) < _LEAST_KNOWN:
         return None
-    return Header(tuple(names), delimiter, newline, min(size, len(head)))
+    return Header(names, delimiter, b"\r" if parts[3] == b"\r" else b"\n", parts.end())
+
+
+def _names(line: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return ()
+    return _without_end([cell.strip() for cell in cells])
+
+
+def _without_end(cells: list[str], most: int = 0) -> tuple[str, ...]:
+    """Cells without the empty ones at the end, which a delimiter behind each row makes."""
+    while len(cells) > most and not cells[-1]:
+        cells.pop()
+    return tuple(cells)
 
 
 @dataclass(slots=True)
@@ -100,12 +99,19 @@ class Rows:
     text: str = ""
 
     def columns(self, data_type: DataType) -> Iterator[tuple[str, int | None, Column]]:
-        """The columns with their names, and the places of their fields."""
+        """The columns with their names, and the places of their fields.
+
+        An empty cell is what ``""`` would be in JSON, or missing where that is allowed.
+        """
         names = field_names(data_type)
         for name, cells in zip(self.names, zip(*self.rows, strict=True), strict=True):
             place = names.index(name)
-            field = None if place is None else data_type.fields[place]
-            yield name, place, column_of_cells(field, cells)
+            column: Column = cells
+            if place is None:
+                column = [cell or UNSET for cell in cells]
+            elif data_type.fields[place].nullable and "" in cells:
+                column = [cell or None for cell in cells]
+            yield name, place, column
 
     def element(self, data_type: DataType) -> dict[str, Any]:
         """The only row as an element of JSON would be."""
@@ -182,8 +188,8 @@ class _TableCutter(Buffered):
         if len({*names}) < len(names) or not all(names):
             what = "a name is missing in the header, or stands there twice"
             raise self._corrupt(f"the content is no sound CSV: {what}")
-        self._header = replace(self._header, names=names)
-        self._names = [plain(name) for name in names]
+        self._header = self._header._replace(names=names)
+        self._names = [*map(plain, names)]
         self._known = FIELD_NAMES.union(self._names)
 
     def _is_header(self, cells: list[str]) -> bool:
@@ -222,17 +228,16 @@ class _TableCutter(Buffered):
             rows = [*csv.reader(lines, delimiter=self._header.delimiter, strict=True)]
         except (UnicodeDecodeError, csv.Error):
             return None
-        if [] in rows:  # an empty line
-            rows, text = [row for row in rows if row], ""
-        if {*map(len, rows)} - {len(self._names)}:
+        blank = [""] * len(self._names)
+        if [] in rows or blank in rows:
+            rows, text = [row for row in rows if any(row)], ""
+        if {*map(len, rows)} - {len(blank)}:
             return None
         longest = max(_LONGEST_NAME, len(self._header.names[0]))
         firsts = {row[0] for row in rows if len(row[0]) <= longest}
         is_possible = any(plain(first.strip()) in self._known for first in firsts)
         if is_possible and any(map(self._is_header, rows)):
             return None
-        if [""] * len(self._names) in rows:
-            rows, text = [row for row in rows if any(row)], ""
         return Rows(self._header.names, rows, self._offset, text=text)
 
     def _one_by_one(self, text: str, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
@@ -242,18 +247,18 @@ class _TableCutter(Buffered):
         while start < len(text):
             row, end = self._row(text, start)
             first_end = _end_of_line(text, start)
-            if not end:
-                if has_more and len(text) - start < MAX_LINES_SIZE - self._block_size:
-                    return
-                if not has_more and not self._has_row(text, first_end):
-                    raise self._truncated("the content ends within a row")
-                text = text[:first_end]  # a quote has no partner: what follows is read anew
-                row, end = None, first_end
-            elif row is not None and self._holds_rows(row, text[first_end:end]):
+            if not end and has_more and len(text) - start < MAX_LINES_SIZE - self._block_size:
+                return
+            is_misfit = end > first_end and row is not None and len(row) != len(self._names)
+            # Quotes without a partner: one line is bad, and what follows is read anew.
+            if (not end and has_more) or (
+                (not end or is_misfit) and self._has_row(text, first_end, end or len(text))
+            ):
+                text = text if end else text[:first_end]
                 row, end = None, first_end
             part = text[start:end]
             is_cut_off = end == len(text) and not has_more and not part.endswith(("\n", "\r"))
-            if row is not None and is_cut_off and len(row) < len(self._names):
+            if not end or (is_cut_off and row is not None and len(row) < len(self._names)):
                 raise self._truncated("the content ends within a row")
             size = len(part if part.isascii() else part.encode(*_AS_IT_IS))
             block = self._block(row, part, offset)
@@ -283,54 +288,33 @@ class _TableCutter(Buffered):
             is_open = "unexpected end" in str(error)
             return None, 0 if is_open else first_end
 
-    def _is_row(self, text: str, start: int) -> bool:
-        row, end = self._row(text, start)
-        return bool(end) and row is not None and len(row) == len(self._names)
-
-    def _has_row(self, text: str, start: int) -> bool:
-        for _ in range(_LINES):
-            if start >= len(text):
-                break
-            if self._is_row(text, start):
+    def _has_row(self, text: str, start: int, end: int) -> bool:
+        """Whether a row begins with one of some lines."""
+        for line in islice(_LINE.finditer(text, start, end), _LINES):
+            row, row_end = self._row(text, line.start())
+            if row_end and row is not None and len(row) == len(self._names):
                 return True
-            start = _end_of_line(text, start)
         return False
-
-    def _holds_rows(self, row: list[str], more: str) -> bool:
-        """Whether two broken quotes make one row of several: it does not fit, but they do."""
-        if not more or len(row) == len(self._names):
-            return False
-        lines = [line[0] for line in _LINE.finditer(more) if line[0]]
-        return len(lines) > 1 and all(self._is_row(line, 0) for line in lines[:-1])
 
     def _block(self, row: list[str] | None, text: str, offset: int) -> Rows | None:
         """A block of one row; None for a blank row and a repeated header."""
         names = self._header.names
-        if row is None:
-            return Rows(names, [[_shown(text)]], offset, sound=False)
-        cells = [*map(repaired_text, row)]
-        repaired = int(cells != row)
-        cells[:1] = [cell.removeprefix(_MARK) for cell in cells[:1]]
-        is_blank = not any(cells) or (len(cells) == 1 and not cells[0].strip())
-        if not is_blank and self._is_header(cells):
-            while not cells[-1]:
-                cells.pop()
-            self._begin_table(tuple(cell.strip() for cell in cells))
-            return None
-        if is_blank:  # or of delimiters
-            return None
-        while len(cells) > len(names) and not cells[-1]:
-            cells.pop()  # a delimiter at the end of each row
-        if len(cells) != len(names):
-            return Rows(names, [[_shown(text)]], offset, sound=False)
-        return Rows(names, [cells], offset, repaired=repaired)
+        if row is not None:
+            cells = [*map(repaired_text, row)]
+            repaired = int(cells != row)
+            cells[:1] = [cell.removeprefix(_MARK) for cell in cells[:1]]
+            if not any(cells) or (len(cells) == 1 and not cells[0].strip()):
+                return None  # or of delimiters
+            if self._is_header(cells):
+                self._begin_table(_without_end([cell.strip() for cell in cells]))
+                return None
+            cells = [*_without_end(cells, len(names))]
+            if len(cells) == len(names):
+                return Rows(names, [cells], offset, repaired=repaired)
+        return Rows(names, [[repaired_text(text.rstrip("\r\n"))]], offset, sound=False)
 
 
 def _end_of_line(text: str, start: int) -> int:
     line = _LINE.match(text, start)
     assert line  # noqa: S101  (it matches everywhere)
     return line.end()
-
-
-def _shown(text: str) -> str:
-    return repaired_text(text.rstrip("\r\n"))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tap_mobile_engagement.datatypes import DATA_TYPES
 from tap_mobile_engagement.errors import Code, DataError
@@ -35,8 +34,7 @@ class Format(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """The layout of one content; ``array_at`` is the byte where a wrapper's array begins."""
 
     format: Format
@@ -66,13 +64,12 @@ def cut(
             )
         case Format.OBJECTS | Format.EMPTY:
             return cut_objects(chunks, decode=decode, offset=offset, block_size=block_size)
-        case _:
-            raise DataError(
-                Code.BLOB_UNRECOGNISED,
-                "the file is neither JSON nor CSV with a header of known fields",
-                next_step="Look at the file: is it an export of Mobile Engagement?",
-                offset=0,
-            )
+    raise DataError(
+        Code.BLOB_UNRECOGNISED,
+        "the file is neither JSON nor CSV with a header of known fields",
+        next_step="Look at the file: is it an export of Mobile Engagement?",
+        offset=0,
+    )
 
 
 def layout_of(head: bytes) -> Layout:
@@ -122,18 +119,14 @@ def _wrapper(head: bytes) -> Layout | None:
         return wrapper if is_empty and not fitting(names) else None
     inner = {plain(name) for name, _ in _members(head, first.end())}
     if inner & ALL_LIST_NAMES or not fitting(names) or fitting(inner):
-        return None if _are_items(plain(name), inner) else wrapper
+        are_items = any(
+            plain(name) in list_names(data_type)
+            and plain(data_type.group_key or _USUAL_GROUP_KEY) not in inner
+            and not inner & list_names(data_type)
+            for data_type in DATA_TYPES
+        )
+        return None if are_items else wrapper
     return None
-
-
-def _are_items(list_name: str, names: set[str]) -> bool:
-    """Whether objects with such names in such a list are the items of a group."""
-    return any(
-        list_name in list_names(data_type)
-        and plain(data_type.group_key or _USUAL_GROUP_KEY) not in names
-        and not names & list_names(data_type)
-        for data_type in DATA_TYPES
-    )
 
 
 def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:

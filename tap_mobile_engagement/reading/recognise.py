@@ -6,8 +6,8 @@ Nothing is taken from a name, because names are not documented.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import DataError, corrupt
@@ -33,29 +33,14 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 20
 """Bytes of content that are read for it; mostly the first block is enough."""
 
-# What files that are no export begin with, for a reason that a person can use.
-_KINDS = (
-    (rb"\x89PNG\r\n", "a PNG image"),
-    (rb"\xff\xd8\xff", "a JPEG image"),
-    (rb"GIF8", "a GIF image"),
-    (rb"%PDF", "a PDF document"),
-    (rb"PAR1", "a Parquet file"),
-    (rb"Obj\x01", "an Avro file"),
-    (rb"ORC", "an ORC file"),
-    (rb"BZh[1-9]", "compressed by bzip2, which is not read: unpack it"),
-    (rb"\x28\xb5\x2f\xfd", "compressed by Zstandard, which is not read: unpack it"),
-    (rb"\xfd7zXZ\x00", "compressed by xz, which is not read: unpack it"),
-    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive, which is not read: unpack it"),
-    (rb"Rar!", "a RAR archive, which is not read: unpack it"),
-    (rb"\x1f\x8b", "packed by gzip more than three times: unpack it"),
-    (rb"PK\x03\x04", "a zip file within a compressed one: unpack it"),
-    (rb"(?s:.{257})ustar", "a tar archive, which is not read: unpack it"),
-    (rb"SQLite format 3", "an SQLite database"),
-    (rb"(?i:<(?:!doctype html|html|head|body))", "an HTML page"),
-    (rb"<", "XML or HTML"),
+# Compressions that are not read, for a reason that a person can use.
+_PACKED = (
+    (rb"BZh[1-9]", "bzip2"),
+    (rb"\x1f\x8b", "gzip more than three times"),
+    (rb"PK\x03\x04", "zip and gzip"),
+    (rb"(?s:.{257})ustar", "tar"),
 )
 _CLOSING = bytes.maketrans(b"{[", b"}]")
-_KIND_OF = [(re.compile(pattern), kind) for pattern, kind in _KINDS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +49,7 @@ class Recognition:
 
     Attributes:
         data_type: None without any element, or where it can't be told.
-        reason: Why it can't be told, for messages; empty where it can, or the file is empty.
+        reason: Why it can't be told; empty where it can, or the file is empty.
         problem: Its damage, as far as it was met; the data type may still be known.
         candidates: The data types that fit equally, where more than one does.
     """
@@ -134,59 +119,46 @@ def _recognised(content: Content, data_type: DataType | None) -> Recognition:
 
 def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
     """Some elements, of the last one maybe a part; and the damage that was met."""
-    first = _First(content)
+    taken = [content.head]
+    size = len(content.head)
+    is_cut = False  # whether there is more of the content than was taken
+
+    def rest() -> Iterator[bytes]:
+        nonlocal size, is_cut
+        for chunk in content.rest:
+            if size >= _MOST_BYTES:
+                is_cut = True
+                return
+            taken.append(chunk)
+            size += len(chunk)
+            yield chunk
+
     found: list[Any] = []
     problem = None
-    broken = b""
+    broken = False
     try:
-        for block in cut(replace(content, rest=first.rest())):
-            is_enough = len(found) >= SAMPLE or (found and len(first.taken) > LARGE)
+        for block in cut(replace(content, rest=rest())):
+            is_enough = len(found) >= SAMPLE or (found and size > LARGE)
             if not isinstance(block, Block) or is_enough:
                 break
             for text in block.elements() if block.sound else [block.data]:
                 found += _decoded(bytes(text))
-            broken = broken if block.sound else block.data
+            broken = broken or not block.sound
     except DataError as error:
-        problem = None if first.is_cut else error
-    if not found and (first.is_cut or problem):
-        found = _part_of_first(first.taken[layout_of(content.head).array_at :])
+        problem = None if is_cut else error
+    if not found and (is_cut or problem):
+        found = _part_of_first(b"".join(taken)[layout_of(content.head).array_at :])
     if not found and broken and problem is None:
         problem = corrupt("an element of it is no JSON", offset=0)
     return [element for element in found if isinstance(element, dict)] or found, problem
 
 
-class _First:
-    """The first bytes of a content, as many as are needed."""
-
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self.taken = content.head
-        self.is_cut = False  # whether there is more of the content than was taken
-
-    def rest(self) -> Iterator[bytes]:
-        for chunk in self._content.rest:
-            if len(self.taken) >= _MOST_BYTES:
-                self.is_cut = True
-                return
-            self.taken += chunk
-            yield chunk
-
-
 def _decoded(element: bytes) -> list[Any]:
-    """An element, also one with odd characters or broken items; none if it tells nothing."""
-    try:
+    """An element; a group without its items if one is broken; none if it tells nothing."""
+    with suppress(ValueError, RecursionError):
         return [decode_element(element).value]
-    except (ValueError, RecursionError):
-        group = split_group(element, ALL_LIST_NAMES)
-    if group is None or group.shell == element:
-        return []
-    shell = _decoded(group.shell)
-    for block in islice(group.items(), 1) if shell else ():
-        texts = block.elements() if block.sound else [block.data]
-        shell[0][group.lists[0][0]] = [
-            item for text in texts[:SAMPLE] for item in _decoded(bytes(text))
-        ]
-    return shell
+    group = split_group(element, ALL_LIST_NAMES)
+    return _decoded(group.shell) if group and group.shell != element else []
 
 
 def _part_of_first(text: bytes) -> list[Any]:
@@ -211,5 +183,7 @@ def _part_of_first(text: bytes) -> list[Any]:
 
 
 def _kind_of(head: bytes) -> str:
-    kinds = (f"it is {kind}" for pattern, kind in _KIND_OF if pattern.match(head))
-    return next(kinds, "it is neither JSON nor CSV with a header of known fields")
+    for pattern, kind in _PACKED:
+        if re.match(pattern, head):
+            return f"it is packed by {kind}, which is not read: unpack it"
+    return "it is neither JSON nor CSV with a header of known fields"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.datatypes import DATA_TYPES, DataType
-from tap_mobile_engagement.reading.names import list_names, names_of, plain
+from tap_mobile_engagement.reading.names import list_names, lists_in, names_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,8 +18,7 @@ _LEAST_KNOWN = 2  # fields; a single one, and be it a device's id, may occur in 
 _SHOWN = 8  # field names in a reason
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """The data type of elements; else the reason, and the ``candidates`` that fit equally."""
 
     data_type: DataType | None
@@ -28,8 +26,7 @@ class Known:
     candidates: tuple[DataType, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Signature:
+class _Signature(NamedTuple):
     """The plain names of a data type's fields, and which of them it can't do without."""
 
     data_type: DataType
@@ -42,17 +39,15 @@ class _Signature:
 def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
     """Tell the data type of decoded elements, as far as the first ones do.
 
-    Elements with a list whose name is that of a data type's items are groups, with the fields
-    of both. A data type fits if it has every required field. Of those that fit, the one that
-    names the most fields wins, then the one with the fewest of its own. A tie is not decided.
+    A data type fits if it has every required field. Of those that fit, the one that names the
+    most fields wins, then the one with the fewest of its own. A tie is not decided.
     """
     names: dict[str, str] = {}  # as they are written, by their plain form
     candidates: Collection[_Signature] = _SIGNATURES
     for element in islice(elements, SAMPLE):
         if not isinstance(element, dict):
             return Known(None, "its elements are no objects")
-        lists = {plain(key) for key, value in element.items() if _may_be_items(value)}
-        groups = [signature for signature in candidates if lists & signature.lists]
+        groups = [each for each in candidates if lists_in(element, each.data_type)]
         candidates = groups or candidates
         names |= _fields(element, frozenset().union(*(each.lists for each in groups)))
     item_fields = {name for s in candidates for name in s.required - {s.group_key}}
@@ -75,10 +70,6 @@ def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
 def fitting(names: Collection[str]) -> bool:
     """Whether an object with such plain names may be an item of some data type."""
     return bool(_best(_SIGNATURES, names))
-
-
-def _may_be_items(value: Any) -> bool:
-    return isinstance(value, list) and (not value or any(isinstance(i, dict) for i in value))
 
 
 def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:

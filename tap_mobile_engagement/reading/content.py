@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import DataError, truncated
@@ -42,7 +42,6 @@ class Encoding(StrEnum):
     UTF_16_BE = "utf-16-be"
 
 
-_UTF_16 = (Encoding.UTF_16_LE, Encoding.UTF_16_BE)
 _MARKS = {
     codecs.BOM_UTF8: Encoding.UTF_8,
     codecs.BOM_UTF16_LE: Encoding.UTF_16_LE,
@@ -87,63 +86,51 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
     ``encoding`` is a codec's name for text that is neither UTF-8 nor UTF-16. Damage of the
     content is raised by ``rest``.
     """
-    head, stored = peek(iter(chunks), _MAGIC_SIZE)
+    head, rest, _ = _first(iter(chunks), _MAGIC_SIZE)
     compression = Compression.NONE
     for _ in range(_MOST_LAYERS):
-        if compression_of(head) is not Compression.GZIP:
-            break
-        compression = Compression.GZIP
-        head, stored = peek(gunzip(stored), _MAGIC_SIZE)
+        if head.startswith(GZIP_MAGIC):
+            compression = Compression.GZIP
+            head, rest, _ = _first(gunzip(chain([head], rest)), _MAGIC_SIZE)
     found, mark = _encoding_of(head)
-    text = _without(stored, mark)
-    if found in _UTF_16:
+    text: Iterator[bytes] = chain([head[mark:]], rest)
+    if found in {Encoding.UTF_16_LE, Encoding.UTF_16_BE}:
         text = _from_utf16(text, found, mark)
     elif encoding and found is None:
         text = _read_as(text, encoding)
     name = found or encoding or Encoding.UTF_8
-    head, rest, offset = _head_of(text)
-    return Content(compression, str(name), head, rest, offset)
+    return Content(compression, str(name), *_first(text, HEAD_SIZE, WHITE))
 
 
 def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
     """At least ``size`` first bytes, if there are as many, and the whole with them."""
+    head, rest, _ = _first(chunks, size)
+    return head, chain([head], rest) if head else rest
+
+
+def _first(
+    chunks: Iterator[bytes], size: int, blank: bytes = b""
+) -> tuple[bytes, Iterator[bytes], int]:
+    """The first bytes behind blank ones, what follows, and how many blank ones there are."""
     taken: list[bytes] = []
-    length = 0
+    length = offset = 0
     rest = chunks
     try:
         while length < size:
-            taken.append(next(chunks))
+            chunk = next(chunks)
+            taken.append(chunk if length else chunk.lstrip(blank))
+            offset += len(chunk) - len(taken[-1])
             length += len(taken[-1])
     except StopIteration:
         pass
     except DataError as error:
         rest = _raising(error)
-    head = b"".join(taken)
-    return head, chain([head], rest) if head else rest
+    return b"".join(taken), rest, offset
 
 
 def _raising(error: DataError) -> Iterator[bytes]:
     yield from ()
     raise error
-
-
-def _head_of(text: Iterator[bytes]) -> tuple[bytes, Iterator[bytes], int]:
-    """The first bytes of a text, what follows, and how much white space stood before it."""
-    taken: list[bytes] = []
-    length = offset = 0
-    rest = text
-    try:
-        while length < HEAD_SIZE:
-            chunk = next(text)
-            kept = chunk if length else chunk.lstrip(WHITE)
-            offset += len(chunk) - len(kept)
-            taken.append(kept)
-            length += len(kept)
-    except StopIteration:
-        pass
-    except DataError as error:
-        rest = _raising(error)
-    return b"".join(taken), rest, offset
 
 
 def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
@@ -155,20 +142,10 @@ def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
             return encoding, len(mark)
-    match [byte == 0 for byte in head[:2]]:
-        case [False, True]:
-            return Encoding.UTF_16_LE, 0
-        case [True, False]:
-            return Encoding.UTF_16_BE, 0
-        case _:
-            return None, 0
-
-
-def _without(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    for chunk in chunks:
-        if len(chunk) > size:
-            yield chunk[size:]
-        size = max(size - len(chunk), 0)
+    zeros = [byte == 0 for byte in head[:2]]
+    if zeros in ([False, True], [True, False]):
+        return Encoding.UTF_16_BE if zeros[0] else Encoding.UTF_16_LE, 0
+    return None, 0
 
 
 def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator[bytes]:
@@ -189,21 +166,14 @@ def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator
 def _read_as(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     """Text in some encoding as UTF-8, from the first chunk on that is no UTF-8."""
     decoder: Any = codecs.getincrementaldecoder("utf-8")()
-    is_utf8 = True
-    for chunk in chunks:
-        pending, _ = decoder.getstate() if is_utf8 else (b"", 0)
+    for chunk, is_last in chain(zip(chunks, repeat(False)), [(b"", True)]):
+        pending, _ = decoder.getstate()
         try:
-            text = decoder.decode(chunk)
+            text = decoder.decode(chunk, is_last)
         except UnicodeDecodeError:
-            decoder, is_utf8 = codecs.getincrementaldecoder(encoding)("replace"), False
-            text = decoder.decode(pending + chunk)
-        if text:
-            yield text.encode()
-    if is_utf8:
-        rest, _ = decoder.getstate()
-        yield rest.decode(encoding, "replace").encode()
-    else:
-        yield decoder.decode(b"", final=True).encode()
+            decoder = codecs.getincrementaldecoder(encoding)("replace")
+            text = decoder.decode(pending + chunk, is_last)
+        yield text.encode()
 
 
 def contents(chunks: Iterable[bytes], encoding: str | None = None) -> Iterator[Content]:

@@ -21,7 +21,6 @@ from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip file begins; the second if it has no members."""
@@ -62,7 +61,6 @@ class ZipContent:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
-        self._size = 0
         self.members: tuple[zipfile.ZipInfo, ...] = ()
         self.skipped: frozenset[str] = frozenset()
 
@@ -70,9 +68,16 @@ class ZipContent:
         self._file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY))
         try:
             for chunk in self._chunks:
-                self._keep(chunk)
-            self._size = self._file.tell()
-            self._zip = self._open()
+                try:
+                    self._file.write(chunk)
+                except OSError as error:
+                    raise RetryLaterError(
+                        Code.NO_TEMPORARY_SPACE,
+                        f"a zip file needs a temporary file: {error.strerror}",
+                        next_step=f"Make room in {tempfile.gettempdir()}, or set TMPDIR to "
+                        "another folder, then run again",
+                    ) from None
+            self._zip = self._open(self._file.tell())
         except BaseException:
             self._file.close()
             raise
@@ -81,38 +86,21 @@ class ZipContent:
         self.skipped = frozenset(skipped_part(file.filename) for file in files) - {""}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._zip.close()
         self._file.close()
 
-    def _keep(self, chunk: bytes) -> None:
-        try:
-            self._file.write(chunk)
-        except OSError as error:
-            raise RetryLaterError(
-                Code.NO_TEMPORARY_SPACE,
-                f"a zip file needs a temporary file, which can't be written: {error.strerror}",
-                next_step=f"Make room in {tempfile.gettempdir()}, or set TMPDIR to another "
-                "folder, then run again",
-            ) from None
-
-    def _open(self) -> zipfile.ZipFile:
+    def _open(self, size: int) -> zipfile.ZipFile:
         try:
             end: Any = zipfile._EndRecData(self._file)  # type: ignore[attr-defined] # noqa: SLF001
             if end is None:
-                what = "the end of the zip file is missing"
-                raise truncated(what, offset=self._size)
+                raise truncated("the end of the zip file is missing", offset=size)
             if end[_TABLE_SIZE] > MAX_TABLE_SIZE:
                 raise corrupt(f"its zip table has more than {MAX_TABLE_SIZE} bytes", offset=0)
             found = zipfile.ZipFile(self._file)
         except _BROKEN as error:
             what = f"its zip table is broken: {error or type(error).__name__}"
-            raise corrupt(what, offset=self._size) from None
+            raise corrupt(what, offset=size) from None
         members = sorted(found.infolist(), key=lambda member: member.header_offset)
         # The library would read the last of two files that were joined, and skip the first.
         if members and members[0].header_offset != 0:
@@ -143,16 +131,11 @@ class ZipContent:
 
 
 def _read(content: IO[bytes], member: zipfile.ZipInfo) -> Iterator[bytes]:
-    length = 0
-    while True:
+    chunk = b" "
+    while chunk:
         with _explained(member):
             chunk = content.read(BLOCK_SIZE)
-        if not chunk:
-            break
-        length += len(chunk)
         yield chunk
-    if length != member.file_size:
-        raise _broken(member, f"has {length} bytes instead of {member.file_size}")
 
 
 @contextmanager
@@ -181,8 +164,10 @@ def modified(member: zipfile.ZipInfo) -> datetime | None:
     The time that every member has is that of a clock in an unknown zone, taken as UTC. Most
     programs add one in UTC, which counts first.
     """
+    time = member.date_time
     try:
-        return _exact_time(member.extra) or _clock_time(member.date_time)
+        exact = _exact_time(member.extra)
+        return exact or (None if time[0] <= _NO_YEAR else datetime(*time, tzinfo=UTC))
     except (struct.error, ValueError, OverflowError):
         return None
 
@@ -197,7 +182,3 @@ def _exact_time(extra: bytes) -> datetime | None:
             (ticks,) = struct.unpack_from("<Q", data, 8)  # of 100 nanoseconds
             return _NTFS_EPOCH + timedelta(microseconds=ticks // 10)
     return None
-
-
-def _clock_time(time: tuple[int, int, int, int, int, int]) -> datetime | None:
-    return None if time[0] <= _NO_YEAR else datetime(*time, tzinfo=UTC)

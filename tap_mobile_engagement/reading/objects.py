@@ -100,7 +100,7 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
     except msgspec.DecodeError as error:
         place = _PLACE.search(str(error))
         if place and place[1]:
-            return _end_by_brackets(buffer, start), True
+            return end_by_brackets(buffer, start), True
         broken = start + int(place[2]) if place else len(buffer)
     else:
         return len(buffer.rstrip(WHITE)), True
@@ -108,7 +108,7 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
         return 0, False
     lines = _LINE_OF_AN_OBJECT.finditer(buffer, max(start, broken - len(_MARK) - 1))
     line = next((line.start() for line in lines if line.end() >= max(broken, start + 1)), 0)
-    end = _end_by_brackets(buffer, start, line or len(buffer))
+    end = end_by_brackets(buffer, start, line or len(buffer))
     if end or line:
         return end or line, False
     if has_more and len(buffer) - start > _LONG_OBJECT:
@@ -117,7 +117,7 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
     return 0, False
 
 
-def _end_by_brackets(buffer: bytes, start: int, limit: int = sys.maxsize) -> int:
+def end_by_brackets(buffer: bytes, start: int, limit: int = sys.maxsize) -> int:
     """Where the object ends by its strings and brackets; 0 if it is cut off."""
     ends = (token.end() for token, _, depth in tokens(buffer, start, limit) if depth == 0)
     return next(ends, 0)

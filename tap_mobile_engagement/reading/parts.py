@@ -8,16 +8,15 @@ then a part ends there, is no array, and reading it raises an error.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.reading.batch import Origin
-from tap_mobile_engagement.reading.cutting import MAX_ITEM_SIZE
-from tap_mobile_engagement.reading.names import list_names, plain
-from tap_mobile_engagement.reading.records import RecordReader
-from tap_mobile_engagement.reading.rejects import BadRecords
+from tap_mobile_engagement.reading.cutting import MAX_ITEM_SIZE, Buffered
+from tap_mobile_engagement.reading.elements import decode_element
+from tap_mobile_engagement.reading.items import ItemReader
+from tap_mobile_engagement.reading.names import lists_in
+from tap_mobile_engagement.reading.objects import end_by_brackets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +31,6 @@ _FIRST = re.compile(rb'(?:\xef\xbb\xbf)?\s*+\[\s*+(?=\{\s*+("(?:[^"\\]|\\.){1,64
 _LONGEST = 512  # bytes of a comma, brace, key and colon, with the blanks between them
 _STEP = 1 << 20  # bytes of content to search at a time
 
-_decode = json.JSONDecoder(strict=False).raw_decode
-
 
 def read_part(
     open_at: Callable[[int], AbstractContextManager[Iterator[bytes]]],
@@ -47,98 +44,90 @@ def read_part(
     """
     start, stop = part
     with open_at(0) as chunks:
-        text = _Text(chunks, 0, data_type)
-        text.fill(_STEP)
-        first = _FIRST.match(text.data)
-        if first is not None and not text.has_element_at(first.end()):
-            first = None
-    if first is None:
+        key = _Text(chunks, 0, data_type).first_key()
+    if key is None:
         if start == 0:
             with open_at(0) as chunks:
                 yield from chunks
         return
-    border = re.compile(rb",(?=\s{0,64}\{\s{0,64}%b\s{0,64}:)" % re.escape(first[1]))
+    border = re.compile(rb",(?=\s{0,64}\{\s{0,64}%b\s{0,64}:)" % re.escape(key))
     with open_at(start) as chunks:
         text = _Text(chunks, start, data_type)
         if start:
             for _ in text.before(border, stop):
                 pass
-            if not text.data or text.start >= stop:
+            if text.at_end() or text.start >= stop:
                 return
             yield b"[" + text.take(1)[1:]
-        while text.start < stop and (text.data or text.fill(_STEP)):
-            yield text.take(stop - text.start)
+        while text.start < stop and not text.at_end():
+            yield text.take(min(stop - text.start, _STEP))
         yield from text.before(border)
-        if text.data:
+        if not text.at_end():
             yield b"]"
 
 
-class _Text:
-    """The bytes of a content from ``start`` on that were inspected, but not taken."""
+class _Text(Buffered):
+    """The bytes of a content that were inspected, but not taken."""
 
     def __init__(self, chunks: Iterator[bytes], start: int, data_type: DataType) -> None:
-        self._chunks = chunks
+        super().__init__(chunks, start, _STEP)
         self._data_type = data_type
-        self.data = b""
-        self.start = start
+        self._items = ItemReader(data_type, lambda *_: None)
 
-    def fill(self, size: int) -> bool:
-        """Inspect at least that many bytes more; False if there are no more."""
-        parts = []
-        for chunk in self._chunks:
-            parts.append(chunk)
-            size -= len(chunk)
-            if size <= 0:
-                break
-        self.data += b"".join(parts)
-        return bool(parts)
+    @property
+    def start(self) -> int:
+        return self._offset
+
+    def at_end(self) -> bool:
+        return not self._fill(1)
 
     def take(self, size: int) -> bytes:
-        taken, self.data = self.data[:size], self.data[size:]
-        self.start += len(taken)
+        taken = self._buffer[:size]
+        self._forget(size)
         return taken
 
-    def before(self, border: re.Pattern[bytes], stop: int | None = None) -> Iterator[bytes]:
+    def first_key(self) -> bytes | None:
+        """The first key of the first element, with its quotes; None if that begins no part."""
+        self._fill(_STEP)
+        first = _FIRST.match(self._buffer)
+        return first[1] if first and self._has_element_at(first.end()) else None
+
+    def before(self, border: re.Pattern[bytes], stop: int = sys.maxsize) -> Iterator[bytes]:
         """The bytes up to a border that begins before ``stop``; all if there is none."""
         at = 0
-        while stop is None or self.start + at < stop:
-            found = border.search(self.data, at)
+        while self._offset + at < stop:
+            found = border.search(self._buffer, at)
             if found is None:
-                yield self.take(max(len(self.data) - _LONGEST, at))
+                yield self.take(max(len(self._buffer) - _LONGEST, at))
                 at = 0
-                if not self.fill(_STEP):
-                    yield self.take(len(self.data))
+                if not self._has_more(_STEP):
+                    yield self.take(len(self._buffer))
                     return
-            elif self.has_element_at(found.end()):
+            elif self._has_element_at(found.end()):
                 yield self.take(found.start())
                 return
             else:
                 at = found.end()
         yield self.take(at)
 
-    def has_element_at(self, at: int) -> bool:
+    def _has_more(self, size: int) -> bool:
+        before = len(self._buffer)
+        self._fill(before + size)
+        return len(self._buffer) > before
+
+    def _has_element_at(self, at: int) -> bool:
         """Whether a part may begin with what begins there: an object that has records.
 
         Where ids number identical rows as they follow each other, it is a group as well.
         """
-        value = self._value(at)
-        if not isinstance(value, dict):
+        while not (end := end_by_brackets(self._buffer, at, at + MAX_ITEM_SIZE)):
+            size = len(self._buffer) - at
+            if size > MAX_ITEM_SIZE or not self._has_more(max(size, _STEP)):
+                return False
+        try:
+            value = decode_element(self._buffer[at:end]).value
+        except (ValueError, RecursionError):
             return False
-        lists = [plain(name) for name, items in value.items() if isinstance(items, list)]
-        if self._data_type.has_record_id and list_names(self._data_type).isdisjoint(lists):
+        if self._data_type.has_record_id and not lists_in(value, self._data_type):
             return False
-        reader = RecordReader(self._data_type, BadRecords("", skip=True, most=sys.maxsize))
-        origin = Origin(self._data_type, "", None, "")
-        return any(reader.batches_of_elements(origin, [value]))
-
-    def _value(self, at: int) -> Any:
-        """The JSON value that begins there; None if none does, or it is too large."""
-        while True:
-            text = self.data[at : at + MAX_ITEM_SIZE]
-            try:
-                return _decode(text.decode("utf-8", "replace").lstrip())[0]
-            except RecursionError:
-                return None
-            except ValueError:
-                if len(text) == MAX_ITEM_SIZE or not self.fill(max(len(text), _STEP)):
-                    return None
+        return bool(self._items.columns([value]).values[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from gc import is_tracked
 from io import BytesIO
 from itertools import accumulate, chain, repeat
@@ -10,7 +10,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import NODEFAULT, UNSET, Struct
 from msgspec.structs import astuple
 
 from tap_mobile_engagement.datatypes import Kind
@@ -173,7 +173,7 @@ class _Types:
     def __init__(self, shape: Shape) -> None:
         data_type = shape.data_type
         self.made: list[Struct] = []
-        in_group = {place for _, place in shape.group.fields} if shape.group else set[int]()
+        in_group = {place for place, _, _ in shape.group or ()}
         self.items = _Level(shape.items, data_type, in_group, made=self.made)
         self.group: _Level | None = None
         element = self.items.struct
@@ -182,10 +182,9 @@ class _Types:
             list_of_items = (shape.list_name, element)
             self.group = _Level(shape.group, data_type, every, items=list_of_items)
             element = self.group.struct
-        elements = msgspec.json.Decoder(list[element], float_hook=common_float)  # type: ignore[valid-type]
-        self.decode: Callable[[bytes], list[Any]] = elements.decode
-        objects = msgspec.json.Decoder(element, float_hook=common_float)
-        self.decode_objects: Callable[[bytes], list[Any]] = objects.decode_lines
+        of = partial(msgspec.json.Decoder, float_hook=common_float)
+        self.decode: Callable[[bytes], list[Any]] = of(list[element]).decode  # type: ignore[valid-type]
+        self.decode_objects: Callable[[bytes], list[Any]] = of(element).decode_lines
 
 
 @lru_cache(maxsize=64)
@@ -205,38 +204,32 @@ class _Level:
         *,
         made: list[Struct] | None = None,
         items: tuple[str, type[Struct]] | None = None,
+        around: str = "",
     ) -> None:
-        self.struct: type[Struct]
-        self._places = [place for _, place in names.fields]
+        here = [(place, name) for place, parent, name in names if parent == around]
+        known = [(place, name) for place, name in here if place >= 0]
+        self._places = [place for place, _ in known]
+        inner = {parent for _, parent, _ in names} - {around, ""} if not around else ()
         self._parents = [
-            (name, _Level(inner, data_type, optional)) for name, inner in names.parents
+            (parent, _Level(names, data_type, optional, around=parent))
+            for parent in sorted(inner)
         ]
-        self._unknown = names.unknown
-        self.certain = {
-            place
-            for place in self._places
-            if place not in optional and not data_type.fields[place].nullable
-        }
-        fields: list[Any] = []
-        rename = {}
-
-        def add(attribute: str, name: str, *type_and_default: Any) -> None:
-            fields.append((attribute, *type_and_default))
-            rename[attribute] = name
-
-        for name, place in names.fields:
-            of_kind = _TYPES[data_type.fields[place].kind]
-            if place in self.certain:
-                add(f"f{place}", name, of_kind)
-            else:
-                add(f"f{place}", name, of_kind | None, None)
-        for number, (name, level) in enumerate(self._parents):
-            add(f"p{number}", name, level.struct | None, None)
-        for number, name in enumerate(names.unknown):
-            add(f"u{number}", name, Any, UNSET)
+        self._unknown = [name for place, name in here if place < 0]
+        nullable = {place for place, f in enumerate(data_type.fields) if f.nullable}
+        self.certain = {*self._places} - nullable - optional
+        named: list[tuple[str, Any, Any]] = []  # type and default
+        for place, name in known:
+            kind = _TYPES[data_type.fields[place].kind]
+            is_certain = place in self.certain
+            named.append((name, kind, NODEFAULT) if is_certain else (name, kind | None, None))
+        named += [(name, level.struct | None, None) for name, level in self._parents]
+        named += [(name, Any, UNSET) for name in self._unknown]
+        fields = [(f"f{n}", kind, default) for n, (_, kind, default) in enumerate(named)]
+        rename = {f"f{n}": name for n, (name, _, _) in enumerate(named)}
         if items:
-            add("items", items[0], list[items[1]] | None)  # type: ignore[valid-type]
-        self.struct = msgspec.defstruct(
+            fields.append(("items", list[items[1]] | None, NODEFAULT))  # type: ignore[valid-type]
+            rename["items"] = items[0]
+        self.struct: type[Struct] = msgspec.defstruct(
             "Level",
             fields,
             rename=rename,

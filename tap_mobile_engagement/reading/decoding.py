@@ -6,7 +6,6 @@ from functools import lru_cache, partial
 from gc import is_tracked
 from io import BytesIO
 from itertools import accumulate, chain, repeat
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,9 +59,26 @@ class ShapedReader:
 
     def __init__(self, data_type: DataType) -> None:
         self._data_type = data_type
-        self._shape = Shape.documented(data_type)
-        self._types = _types_for(self._shape, get_ident())
         self._lessons = 0
+        # All items that were decoded. A group's list that stands twice is decoded twice, though
+        # the group keeps the last: so its items are not lost unseen.
+        self._made: list[Struct] = []
+        self._use(Shape.documented(data_type))
+
+    def _use(self, shape: Shape) -> None:
+        self._shape = shape
+        in_group = {place for place, _, _ in shape.group or ()}
+        self._items = _Level(shape.items, self._data_type, in_group, made=self._made)
+        self._group: _Level | None = None
+        element = self._items.struct
+        if shape.group is not None:
+            every = {*range(len(self._data_type.fields))}
+            list_of_items = (shape.list_name, element)
+            self._group = _Level(shape.group, self._data_type, every, items=list_of_items)
+            element = self._group.struct
+        of = partial(msgspec.json.Decoder, float_hook=common_float)
+        self._decode: Callable[[bytes], list[Any]] = of(list[element]).decode  # type: ignore[valid-type]
+        self._decode_objects: Callable[[bytes], list[Any]] = of(element).decode_lines
 
     def begin(self) -> None:
         """Begin with another content, whose elements may have another shape."""
@@ -82,24 +98,22 @@ class ShapedReader:
         shape = before.taught(elements).completed()
         if shape == self._shape:
             return False
-        self._shape = shape
-        self._types = _types_for(shape, get_ident())
+        self._use(shape)
         return True
 
     def decode(self, data: bytes) -> Decoded | None:
         """The elements of a block; None if it is not valid, too large, or of another shape."""
-        types = self._types
-        types.made.clear()
+        self._made.clear()
         if len(data) > LARGE:
             return None
-        decode = types.decode if data.startswith(b"[") else types.decode_objects
+        decode = self._decode if data.startswith(b"[") else self._decode_objects
         try:
             elements = decode(data)
         except (msgspec.DecodeError, ValueError, RecursionError):
             return None
         if b"\\" in data and NUL in data:
             return None
-        return elements, types.made.copy()
+        return elements, self._made.copy()
 
     def columns(self, block: Block | Rows) -> Columns | None:
         """The values of a block's items; None if an item has to be read by itself."""
@@ -109,19 +123,18 @@ class ShapedReader:
         if not decoded:
             return None
         elements, items = decoded
-        types = self._types
         values: list[Column | None] = [None] * len(self._data_type.fields)
         group_unknown = starts = None
         repeated = 0
         try:
-            unknown = types.items.read(items, values)
-            if types.group is not None:
+            unknown = self._items.read(items, values)
+            if self._group is not None:
                 sizes = [len(group.items or ()) for group in elements]
                 if sum(sizes) != len(items):
                     return None  # a group has its list twice
                 starts = [*accumulate(sizes[:-1], initial=0)]
                 shared: list[Column | None] = [None] * len(values)
-                group_unknown = types.group.read(elements, shared)
+                group_unknown = self._group.read(elements, shared)
                 said = [each for each in (*shared, group_unknown) if each is not None]
                 lines = BytesIO(encode_lines([*zip(*said, strict=True)]))
                 repeated = max(map(len, lines), default=0)
@@ -137,7 +150,7 @@ class ShapedReader:
                         said = [*chain.from_iterable(map(repeat, column, sizes))]
                         own = values[place]
                         values[place] = said if own is None else filled(own, said)
-            columns = normalised(self._data_type, values, types.items.certain, len(items))
+            columns = normalised(self._data_type, values, self._items.certain, len(items))
         except BadValue:
             return None
         return Columns(
@@ -161,36 +174,6 @@ class ShapedReader:
             return None
         more = unknown_column(unknown) if unknown else None
         return Columns(columns, more, elements=count, repaired=rows.repaired)
-
-
-class _Types:
-    """The types for one shape; for one thread.
-
-    ``made`` has all items that were decoded. A group's list that stands twice is decoded twice,
-    though the group keeps the last: so its items are not lost unseen.
-    """
-
-    def __init__(self, shape: Shape) -> None:
-        data_type = shape.data_type
-        self.made: list[Struct] = []
-        in_group = {place for place, _, _ in shape.group or ()}
-        self.items = _Level(shape.items, data_type, in_group, made=self.made)
-        self.group: _Level | None = None
-        element = self.items.struct
-        if shape.group is not None:
-            every = {*range(len(data_type.fields))}
-            list_of_items = (shape.list_name, element)
-            self.group = _Level(shape.group, data_type, every, items=list_of_items)
-            element = self.group.struct
-        of = partial(msgspec.json.Decoder, float_hook=common_float)
-        self.decode: Callable[[bytes], list[Any]] = of(list[element]).decode  # type: ignore[valid-type]
-        self.decode_objects: Callable[[bytes], list[Any]] = of(element).decode_lines
-
-
-@lru_cache(maxsize=64)
-def _types_for(shape: Shape, thread: int) -> _Types:
-    del thread  # each has its own
-    return _Types(shape)
 
 
 class _Level:

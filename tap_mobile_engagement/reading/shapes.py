@@ -6,7 +6,6 @@ are made for it (:mod:`.decoding`). What does not fit is read by itself (:mod:`.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.reading.names import field_names, lists_in, plain
@@ -60,7 +59,6 @@ class Shape(NamedTuple):
     list_name: str = ""
 
     @classmethod
-    @lru_cache(maxsize=64)
     def documented(cls, data_type: DataType) -> Shape:
         """The shape that the service documents, as far as it does."""
         group = None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from binascii import hexlify
 from dataclasses import dataclass
-from decimal import Decimal
 from io import BytesIO
 from itertools import chain, repeat
 from operator import itemgetter
@@ -64,15 +63,20 @@ class Batch:
         self.count = len(columns.values[0])
         # One call encodes all records, and what reads lines takes them apart: it looks for the
         # ends with `memchr`, where `bytes.split` goes byte by byte.
-        records = [*map(_STRUCTS[origin.data_type.name], *columns.values)]
-        lines = BytesIO(_canonical.encode_lines(records)).readlines()
+        struct = _STRUCTS[origin.data_type.name]
+        lines = BytesIO(_canonical.encode_lines([*map(struct, *columns.values)])).readlines()
         self.rows = [*map(_between_brace_and_newline, lines)]
-        self.unknown: list[bytes] | None = None
+        own = self.unknown = _as_json(columns.unknown) if columns.unknown else None
+        if columns.group_unknown:
+            self.unknown = _merged(columns.unknown, columns.group_unknown)
         contents = self.rows
-        if columns.unknown or columns.group_unknown:
-            self.unknown, contents = _with_unknown(columns, self.rows)
-        if columns.has_decimals:
-            contents = _contents_by_floats(origin.data_type, columns)
+        if columns.has_decimals:  # floats for long ones keep the ids of earlier versions
+            decode = msgspec.json.Decoder(struct).decode
+            contents = [_canonical.encode(decode(b"{" + row))[1:] for row in contents]
+            own = own and [_canonical.encode(msgspec.json.decode(more)) for more in own]
+        if own:
+            pairs = zip(contents, own, strict=True)
+            contents = [row if more == b"null" else row + more for row, more in pairs]
         self.ids = None if ids is None else ids.of(contents, columns)
 
     def dictionaries(self) -> Iterator[dict[str, Any]]:
@@ -107,55 +111,25 @@ class RecordIds:
         self._key_at = next(
             (i for i, f in enumerate(data_type.fields) if f.name == data_type.group_key), 0
         )
-        self._occurrences = Occurrences()
-        self._begins = False  # whether the next items are of another group
+        self._occurrences: Occurrences | None = None
 
     def begin(self) -> None:
         """Begin with the rows of another file."""
-        self._begins = True
+        self._occurrences = None
 
     def of(self, contents: list[bytes], columns: Columns) -> list[bytes]:
         """The ids of some items, as 32 hex digits each."""
         digests = [*map(xxhash.xxh3_128_digest, contents, repeat(self._seed))]
         is_apart = columns.starts is not None and not columns.is_part
         if is_apart and len({*digests}) == len(digests):
-            self._begins = True
+            self._occurrences = None
         else:
-            if self._begins:
-                self._occurrences.begin()
-                self._begins = False
+            self._occurrences = self._occurrences or Occurrences()
             keys = columns.values[self._key_at]
             for place, count in [*self._occurrences.of(digests, keys, columns.starts)]:
                 content = b"%b#%d" % (contents[place], count)
                 digests[place] = xxhash.xxh3_128_digest(content, self._seed)
         return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
-
-
-def _with_unknown(
-    columns: Columns, rows: list[bytes]
-) -> tuple[list[bytes] | None, list[bytes]]:
-    """The unknown fields of records as JSON, and what their ids are made of."""
-    own, group = columns.unknown, columns.group_unknown
-    theirs = None if own is None else _as_json(own)
-    every = theirs if group is None else _merged(own, group)
-    if theirs is None:
-        return every, rows
-    pairs = zip(rows, theirs, strict=True)
-    return every, [row if more == b"null" else row + more for row, more in pairs]
-
-
-def _contents_by_floats(data_type: DataType, columns: Columns) -> list[bytes]:
-    """What ids are made of; floats for long decimals keep the ids of earlier versions."""
-    values = ([*map(_floats, column)] for column in columns.values)
-    records = map(_STRUCTS[data_type.name], *values)
-    rows = [_canonical.encode(record)[1:] for record in records]
-    if columns.unknown is None:
-        return rows
-    unknown = map(_floats, columns.unknown)
-    return [
-        row + (_canonical.encode(more) if more else b"")
-        for row, more in zip(rows, unknown, strict=True)
-    ]
 
 
 def _as_json(values: Column) -> list[bytes]:
@@ -178,14 +152,3 @@ def _fields(unknown: Any) -> dict[str, Any]:
         return unknown or {}
     pairs = zip(unknown.__struct_encode_fields__, msgspec.structs.astuple(unknown), strict=True)
     return {name: value for name, value in pairs if value is not msgspec.UNSET}
-
-
-def _floats(value: Any) -> Any:
-    """The same with floats for decimals that no float can hold: ids were always made so."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {key: _floats(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_floats(item) for item in value]
-    return value

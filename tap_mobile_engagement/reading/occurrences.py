@@ -21,12 +21,9 @@ class Occurrences:
     """
 
     def __init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        """Let the next item be the first of its group."""
         self._key: object = self  # equal to no key
-        self._seen = _Seen()
+        self._counts: dict[bytes, int] = {}
+        self._file: sqlite3.Connection | None = None
 
     def of(
         self, digests: Sequence[bytes], keys: Sequence[object], starts: Sequence[int] | None
@@ -39,36 +36,23 @@ class Occurrences:
         else:
             self._key = self
         continued = digests[: starts[0]] if starts else digests
-        if len({*digests}) == len(digests) and self._seen.has_none_of(continued):
+        is_new = self._file is None and self._counts.keys().isdisjoint(continued)
+        if is_new and len({*digests}) == len(digests):
             if starts:
-                self._seen = _Seen()
-            self._seen.add(digests[starts[-1] :] if starts else digests)
+                self._counts.clear()
+            self._counts.update(zip(digests[starts[-1] :] if starts else digests, repeat(1)))
+            self._spill()
             return
         for number, (start, end) in enumerate(pairwise([0, *starts, len(digests)])):
             if number:  # before the first start the last group continues
-                self._seen = _Seen()
+                self._counts.clear()
+                self._file = None
             for place in range(start, end):
-                before = self._seen.count(digests[place])
+                before = self._count(digests[place])
                 if before:
                     yield place, before
 
-
-class _Seen:
-    """Digests of the items of one group and their counts, beyond some number in a file."""
-
-    def __init__(self) -> None:
-        self._counts: dict[bytes, int] = {}
-        self._file: sqlite3.Connection | None = None
-
-    def has_none_of(self, digests: Sequence[bytes]) -> bool:
-        """Whether none of them was seen; False also where only counting tells."""
-        return self._file is None and self._counts.keys().isdisjoint(digests)
-
-    def add(self, digests: Sequence[bytes]) -> None:
-        self._counts.update(zip(digests, repeat(1)))
-        self._spill()
-
-    def count(self, digest: bytes) -> int:
+    def _count(self, digest: bytes) -> int:
         """Note a digest, and return how often it was seen before."""
         before = self._counts.get(digest, 0)
         if not before and self._file is not None:
@@ -85,12 +69,10 @@ class _Seen:
             # The empty name is a file of SQLite's own, which it deletes with the connection.
             self._file = sqlite3.connect("", isolation_level=None)
             self._file.execute("PRAGMA journal_mode = OFF")
-            self._file.execute(
-                "CREATE TABLE seen (digest BLOB PRIMARY KEY, n INTEGER) WITHOUT ROWID"
-            )
+            table = "seen (digest BLOB PRIMARY KEY, n INTEGER) WITHOUT ROWID"
+            self._file.execute(f"CREATE TABLE {table}")
         with self._file:
             self._file.execute("BEGIN")
-            self._file.executemany(
-                "INSERT OR REPLACE INTO seen VALUES (?, ?)", sorted(self._counts.items())
-            )
+            rows = sorted(self._counts.items())
+            self._file.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
         self._counts.clear()

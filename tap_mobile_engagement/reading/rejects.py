@@ -7,7 +7,7 @@ import stat
 from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -49,47 +49,36 @@ class BadRecords:
         BAD_RECORD if bad records fail the stream, or TOO_MANY_BAD_RECORDS; SettingsError
         BAD_SETTING if the dead letter file can't be written.
         """
-        if not self._skip:
-            self._fail(reason, blob, offset)
-        self.count += 1
-        if self._path:
-            self._write(reason, item, blob, offset)
-        if self.count > self._most:
-            raise DataError(
-                Code.TOO_MANY_BAD_RECORDS,
-                f"{self.count} records could not be read; the last one: {reason}",
-                next_step="Look at the files, or raise max_bad_records",
-                stream=self._stream,
-                blob=blob,
-                offset=offset,
-            )
+        if self._skip:
+            self.count += 1
+            if self._path:
+                self._write(self._path, {"reason": reason, "data": item}, blob, offset)
+            if self.count <= self._most:
+                return
+            code = Code.TOO_MANY_BAD_RECORDS
+            what = f"{self.count} records could not be read; the last one: {reason}"
+            next_step = "Look at the files, or raise max_bad_records"
+        else:
+            code = Code.BAD_RECORD
+            what = f"a record can't be read: {reason}"
+            next_step = "Look at the file, or set bad_records: skip with a dead_letter_path"
+        where = {"stream": self._stream, "blob": blob, "offset": offset}
+        raise DataError(code, what, next_step=next_step, **where)
 
-    def _fail(self, reason: str, blob: str | None, offset: int) -> NoReturn:
-        raise DataError(
-            Code.BAD_RECORD,
-            f"a record can't be read: {reason}",
-            next_step="Look at the file, or set bad_records: skip with a dead_letter_path",
-            stream=self._stream,
-            blob=blob,
-            offset=offset,
-        )
-
-    def _write(self, reason: str, item: Any, blob: str | None, offset: int) -> None:
-        letter = {"stream": self._stream, "blob": blob, "offset": offset, "reason": reason}
+    def _write(self, path: Path, bad: dict[str, Any], blob: str | None, offset: int) -> None:
+        letter = {"stream": self._stream, "blob": blob, "offset": offset, **bad}
         try:
-            check_nested(item, _SHOWN_DEPTH, numbers=False)
-            line = msgspec.json.encode({**letter, "data": item}, enc_hook=repr)
+            check_nested(letter["data"], _SHOWN_DEPTH, numbers=False)
+            line = msgspec.json.encode(letter, enc_hook=repr)
         except BadValue:
             line = msgspec.json.encode({**letter, "data": "(nested too deep to be shown)"})
         except (TypeError, ValueError):
-            line = msgspec.json.encode({**letter, "data": ascii(item)[:_EXCERPT]})
+            line = msgspec.json.encode({**letter, "data": ascii(bad["data"])[:_EXCERPT]})
         try:
-            if self._file is None:
-                assert self._path is not None  # noqa: S101  (for the type checker)
-                self._file = _opened(self._path)
+            self._file = self._file or _opened(path)
             _write_all(self._file, line + b"\n")
         except OSError as error:
-            raise _not_writable(str(self._path), error).at(stream=self._stream) from None
+            raise _not_writable(path, error).at(stream=self._stream) from None
 
     def close(self) -> None:
         """Close the dead letter file."""
@@ -113,7 +102,7 @@ def check_dead_letter_path(path: str) -> None:
         raise _not_writable(path, error) from None
 
 
-def _not_writable(path: str, error: OSError) -> TapError:
+def _not_writable(path: str | Path, error: OSError) -> TapError:
     return SettingsError(
         Code.BAD_SETTING,
         f"the dead letter file {path} can't be written: {error.strerror}",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -97,11 +98,7 @@ class Block:
         """The elements of a sound block, each a block of its own."""
         elements = self.elements()
         is_array = self.data.startswith(b"[")
-        if (
-            is_array
-            and len(elements) == 1
-            and len(memoryview(elements[0])) == len(self.data) - 2
-        ):
+        if is_array and [len(memoryview(each)) + 2 for each in elements] == [len(self.data)]:
             return [self]  # a copy of a large one would take as much memory again
         blocks = []
         position = 0
@@ -154,11 +151,9 @@ def is_sound(data: bytes) -> bool:
 
 def is_value(text: bytes) -> bool:
     """Whether a text is one JSON value, by its syntax."""
-    try:
-        _raw.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+    with suppress(msgspec.DecodeError, RecursionError):
+        return bool(_raw.decode(text))
+    return False
 
 
 class Buffered:
@@ -242,7 +237,7 @@ class Cutter(Buffered):
             if end:
                 self._is_first = False
                 wanted = len(self._buffer) + 1
-            elif len(self._buffer) > 1 and not self._buffer[1:].strip(WHITE):
+            elif not self._buffer[1:].strip(WHITE):
                 self._offset += len(self._buffer) - 1
                 self._buffer = self._buffer[:1]
                 wanted = 2
@@ -279,13 +274,12 @@ class Cutter(Buffered):
         for sound, run in groupby(spans, key=lambda span: span.is_sound):
             some = [*run]
             together = self._block(some[0].start, some[-1].end) if sound else None
-            if together is not None:
-                yield together
-                continue
-            for start, end, _ in some:
-                block = self._block(start, end) if sound else None
+            for start, end, _ in () if together else some:
                 text = self._buffer[start:end]
+                block = self._block(start, end) if sound else None
                 yield block or Block(text, self._offset + start, sound=False)
+            if together:
+                yield together
 
     # What arrays and objects one after another do each in their own way.
 

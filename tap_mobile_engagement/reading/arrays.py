@@ -60,12 +60,18 @@ class _ArrayCutter(Cutter):
     wrapper = b""
 
     def _begin(self) -> None:
-        while not self._buffer:
-            if not self._fill(1):
-                raise corrupt("the content is empty", offset=0)
-            self._forget(len(self._buffer) - len(self._buffer.lstrip(WHITE)))
+        if not self._skip_white():
+            raise corrupt("the content is empty", offset=0)
         if not self._buffer.startswith(b"["):
             raise self._corrupt("the content is no JSON array")
+
+    def _skip_white(self) -> bool:
+        """Forget white space; False where nothing follows."""
+        while self._buffer or self._fill(1):
+            self._forget(len(self._buffer) - len(self._buffer.lstrip(WHITE)))
+            if self._buffer:
+                return True
+        return False
 
     def _last(self) -> Iterator[int]:
         end = 0 if self.wrapper else len(self._buffer.rstrip(WHITE)) - 1
@@ -74,13 +80,11 @@ class _ArrayCutter(Cutter):
         ):
             yield end
 
-    def _spans(self, buffer: bytes, *, has_more: bool) -> tuple[list[Span], int]:
-        del has_more
+    def _spans(self, buffer: bytes) -> tuple[list[Span], int]:
         ends, closed = _element_ends(buffer)
-        starts = [1, *(end + 1 for end in ends)]
         if closed and self._is_first and len(ends) == 1 and not buffer[1:closed].strip(WHITE):
             return [], closed  # an empty array
-        pairs = zip(starts, ends, strict=False)
+        pairs = zip([1, *(end + 1 for end in ends)], ends, strict=False)
         return [Span(a, b, is_value(buffer[a:b])) for a, b in pairs], closed
 
     def _learn(self, spans: list[Span]) -> None:
@@ -104,10 +108,8 @@ class _ArrayCutter(Cutter):
         self._forget(1)
         if self.wrapper:
             self._forget(self._end_of_wrapper())
-        while self._buffer or self._fill(1):
-            self._forget(len(self._buffer) - len(self._buffer.lstrip(WHITE)))
-            if self._buffer:
-                raise self._corrupt("something follows the end of the array")
+        if self._skip_white():
+            raise self._corrupt("something follows the end of the array")
 
     def _end_of_wrapper(self) -> int:
         """Where the object around the array ends in the buffer, which begins behind the array.

@@ -207,6 +207,7 @@ class Cutter(Buffered):
         self._decode = decode
         self._between = b""  # the text between two elements, as it was last seen
         self._to_end = 0  # bytes of it that belong to the first one
+        self._has_more = True  # content than the buffer
         self._is_first = True  # whether the buffer begins where the content does
 
     def blocks(self) -> Iterator[Block]:
@@ -214,7 +215,7 @@ class Cutter(Buffered):
         self._begin()
         wanted = len(self._buffer) + 1
         while True:
-            has_more = self._fill(wanted)
+            has_more = self._has_more = self._fill(wanted)
             start = len(self._brackets[0])
             for end in self._guesses() if has_more else self._last():
                 block = self._block(start, end)
@@ -226,7 +227,7 @@ class Cutter(Buffered):
                         return
                     break
             else:
-                spans, closed = self._spans(self._buffer, has_more=has_more)
+                spans, closed = self._spans(self._buffer)
                 self._learn(spans)
                 yield from self._judged(spans)
                 if closed or not (has_more or spans):
@@ -251,7 +252,7 @@ class Cutter(Buffered):
     def _guesses(self) -> Iterator[int]:
         """Where the last whole element may end."""
         if not self._between and self._is_first:
-            self._learn(self._spans(self._buffer[:FIRST_LOOK], has_more=True)[0])
+            self._learn(self._spans(self._buffer[:FIRST_LOOK])[0])
         at = len(self._buffer)
         for _ in range(_GUESSES if self._between else 0):
             at = self._buffer.rfind(self._between, 1, at)
@@ -290,7 +291,7 @@ class Cutter(Buffered):
         """Where the last element ends, if all that is left ends as it should."""
         raise NotImplementedError
 
-    def _spans(self, buffer: bytes, *, has_more: bool) -> tuple[list[Span], int]:
+    def _spans(self, buffer: bytes) -> tuple[list[Span], int]:
         """The whole elements of a buffer, and where they are closed: 0 if they are not."""
         raise NotImplementedError
 

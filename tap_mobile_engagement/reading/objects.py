@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.reading.cutting import Decode
 
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, as joined files have it between their parts
-_LONG_OBJECT = 8 << 20  # bytes; a broken one that has no end by then ends with its line
 
 _BETWEEN_OBJECTS = re.compile(rb"(?:[ \t\r\n]|%b)*+" % _MARK)
 _LINE_OF_AN_OBJECT = re.compile(rb"[\r\n](?:%b)?(?=\{)" % _MARK)
@@ -55,7 +54,7 @@ class _ObjectsCutter(Cutter):
         if self._buffer.lstrip(WHITE).startswith(b"{"):
             yield len(self._buffer)
 
-    def _spans(self, buffer: bytes, *, has_more: bool) -> tuple[list[Span], int]:
+    def _spans(self, buffer: bytes) -> tuple[list[Span], int]:
         spans: list[Span] = []
         end = 0
         while True:
@@ -66,10 +65,10 @@ class _ObjectsCutter(Cutter):
                 break
             is_whole = False
             if buffer.startswith(b"{", start):
-                end, is_whole = _object_end(buffer, start, has_more=has_more)
+                end, is_whole = _object_end(buffer, start, has_more=self._has_more)
             else:
                 is_line = _LINE_BREAK.search(between[0]) or (self._is_first and not spans)
-                end = _noise_end(buffer, start, is_line=bool(is_line), has_more=has_more)
+                end = _noise_end(buffer, start, is_line=bool(is_line), has_more=self._has_more)
             if not end:
                 break
             spans.append(Span(start, end, is_whole))
@@ -92,11 +91,10 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
 
     A broken one ends where its brackets do, or before the next line that begins with a brace.
     """
-    broken = start
     try:
         _decode_raw(memoryview(buffer)[start:])
     except RecursionError:
-        pass
+        broken = start
     except msgspec.DecodeError as error:
         place = _PLACE.search(str(error))
         if place and place[1]:
@@ -108,13 +106,7 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
         return 0, False
     lines = _LINE_OF_AN_OBJECT.finditer(buffer, max(start, broken - len(_MARK) - 1))
     line = next((line.start() for line in lines if line.end() >= max(broken, start + 1)), 0)
-    end = end_by_brackets(buffer, start, line or len(buffer))
-    if end or line:
-        return end or line, False
-    if has_more and len(buffer) - start > _LONG_OBJECT:
-        first_break = _LINE_BREAK.search(buffer, start)
-        return first_break.start() if first_break else 0, False
-    return 0, False
+    return end_by_brackets(buffer, start, line or len(buffer)) or line, False
 
 
 def end_by_brackets(buffer: bytes, start: int, limit: int = sys.maxsize) -> int:

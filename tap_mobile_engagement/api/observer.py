@@ -1,23 +1,21 @@
-"""What happens to export tasks: the one place of log, progress, warnings and timeline."""
+"""What happens to export tasks: the one place of log, progress and timeline."""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.progress import SasExpiry, new_progress
+from tap_mobile_engagement.api.progress import Summary, new_progress
 from tap_mobile_engagement.api.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
 
-    from tap_mobile_engagement.api.progress import Summary
     from tap_mobile_engagement.api.tasks import PendingExport
 
 log = logging.getLogger(__name__)
@@ -45,24 +43,18 @@ class What(Enum):
 
 
 class Observer:
-    """Shows what happens, and when each SAS ends; threads may share it."""
+    """Shows what happens; threads may share it."""
 
     def __init__(
-        self,
-        now: Callable[[], datetime],
-        *,
-        sas_ends: Mapping[str, datetime | None] | None = None,
-        timeline_path: str | None = None,
+        self, now: Callable[[], datetime], *, timeline_path: str | None = None
     ) -> None:
         self._now = now
         self._began_at = now()
         self._lock = threading.Lock()
         self._progress = new_progress()
-        self._sas_expiry = SasExpiry(sas_ends or {})
         self._timeline = Timeline()
         self._timeline_path = timeline_path
         self._read = 0
-        self._bytes_read = 0
 
     def happened(self, what: What, export: PendingExport, detail: object = "") -> None:
         """Something happened to the latest task of an export."""
@@ -71,28 +63,18 @@ class Observer:
         data_type, app = export.key
         words = line.format(app=app, task=task_id, data_type=data_type, detail=detail)
         with self._lock:
+            self._read += what is What.READ
             if words:
                 log.log(level, "%s", words)
             if phase and task_id:
                 self._timeline.begins(phase, task_id, f"{app}: {export}", self._now())
 
-    def read(self, export: PendingExport, size: int) -> None:
-        """All records of an export are out, whose files had that many bytes."""
-        self._read += 1
-        self._bytes_read += size
-        self.happened(What.READ, export)
-
-    def progressed(self, summary: Summary) -> None:
-        """The tasks have come so far."""
-        now = self._now()
-        elapsed = max(now - self._began_at, timedelta())
-        summary = replace(
-            summary, read=self._read, bytes_read=self._bytes_read, elapsed=elapsed
-        )
+    def progressed(self, *, running: int, unread: int) -> None:
+        """So many tasks are at work, and so many exports are still to be read."""
+        elapsed = max(self._now() - self._began_at, timedelta())
         with self._lock:
-            self._progress.show(summary)
-            for warning in self._sas_expiry.warnings(summary, now):
-                log.warning("%s", warning)
+            read = self._read
+            self._progress.show(Summary(running, read, read + unread, elapsed))
 
     def close(self) -> None:
         """The run is over. No picture is worth a failed run."""

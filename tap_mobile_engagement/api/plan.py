@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from tap_mobile_engagement.api.policy import Intake, has_succeeded
-from tap_mobile_engagement.api.progress import Summary
 from tap_mobile_engagement.api.tasks import (
     AT_WORK,
     TO_BE_DONE,
@@ -86,18 +85,15 @@ class Plan:
     _reading: PendingExport | None = None
     _intake: Intake = field(default_factory=Intake)
     _put_off: Counter[Key] = field(default_factory=Counter)  # refused with nothing under way
-    _done: int = 0  # tasks of this run that have succeeded
-    _time_of_done: timedelta = timedelta()  # how long they took, all together
 
     def add(self, exports: Iterable[PendingExport]) -> None:
         """Put exports at the end of the plan: what is added first is wanted first."""
         self._exports += exports
 
-    def summary(self) -> Summary:
-        """How far the tasks have come."""
-        phases = Counter(export.phase for export in self._exports)
-        usual = self._time_of_done / self._done if self._done else None
-        return Summary(phases, usual, self.timeout, self.limit)
+    def counts(self) -> tuple[int, int]:
+        """How many tasks are at work, and how many exports are not read yet."""
+        running = sum(export.phase in AT_WORK for export in self._exports)
+        return running, len(self._exports)
 
     def next_action(self, now: datetime) -> PendingExport | datetime | None:
         """The export with the most urgent action: create, poll or find blobs, by its phase.
@@ -248,9 +244,6 @@ class Plan:
             export.due_at = deadline
         if has_succeeded(export, answer, now, self.timeout):
             export.phase, export.due_at, export.written_at = Phase.WRITTEN, None, now
-            if export.asked_at is not None:
-                self._done += 1
-                self._time_of_done += now - export.asked_at
 
     def searched(self, export: PendingExport, parts: Sequence[Part], now: datetime) -> bool:
         """Blobs were looked for: True when that is over, False to look again for a while."""

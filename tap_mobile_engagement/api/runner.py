@@ -155,8 +155,8 @@ class TaskRunner:
                     self._plan.one_at_a_time = self._storage.one_at_a_time
                     self._plan.one_app = self._storage.one_app
                     action = self._plan.next_action(self._clock.now())
-                    summary = self._plan.summary()
-                self._observer.progressed(summary)
+                    running, unread = self._plan.counts()
+                self._observer.progressed(running=running, unread=unread)
                 if action is None:
                     return
                 if isinstance(action, PendingExport):

@@ -128,10 +128,7 @@ class ApiSource:
             ),
             timeout=timedelta(minutes=settings.task_timeout_minutes),
         )
-        ends = {name: sas_expiry(url) for name, (url, _) in self._urls.items()}
-        self._observer = Observer(
-            clock.now, sas_ends=ends, timeline_path=settings.timeline_path
-        )
+        self._observer = Observer(clock.now, timeline_path=settings.timeline_path)
         self._runner = TaskRunner(
             self._plan,
             client=client,
@@ -161,7 +158,17 @@ class ApiSource:
 
     def _check_sas(self, setting: str) -> None:
         url, rights = self._urls[setting]
-        check_container_url(url, needs=rights, now=self._clock.now(), setting=setting)
+        now = self._clock.now()
+        check_container_url(url, needs=rights, now=now, setting=setting)
+        end, minutes = sas_expiry(url), self._settings.task_timeout_minutes
+        if end is not None and end - now < timedelta(minutes=minutes):
+            log.warning(
+                "The SAS in the setting %s ends at %s, and an export task may take %d minutes "
+                "(task_timeout_minutes): put one that lasts longer into the settings",
+                setting,
+                _rfc3339(end),
+                minutes,
+            )
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Plan the exports of a data type and app; what is prepared first is wanted first."""
@@ -312,7 +319,7 @@ class ApiSource:
                 state.remember_task(msgspec.structs.replace(task, empty=True))
             if window is not None:
                 state.advance(window)
-            self._observer.read(pending, sum(part.size for part in parts))
+            self._observer.happened(What.READ, pending)
 
         return Export(
             data_type=data_type,

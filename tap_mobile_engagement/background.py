@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
+from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, TypeVar
 
 from tap_mobile_engagement.clock import RunStopped
@@ -25,10 +26,9 @@ Result = TypeVar("Result")
 AHEAD = 4
 """Results held ready per worker, so that one slow request does not idle the others."""
 
-BUDGET = 32 * 1024 * 1024
-"""Bytes of one file that may be fetched ahead of its reader."""
+MOST_CHUNKS = 128
+"""Chunks of one file that may be fetched ahead of its reader."""
 
-_FIRST_BYTES = 256 * 1024  # fetched before the reader has taken any: it may want the head alone
 _SLICE = 0.1  # seconds; how long a stop may go unnoticed
 
 
@@ -42,19 +42,17 @@ def interruptible(
     """
     clock.check()
     outcome: Future[Result] = Future()
-    done = threading.Event()
 
     def run() -> None:
         try:
             outcome.set_result(call())
         except BaseException as error:  # noqa: BLE001  (raised again where it is waited for)
             outcome.set_exception(error)
-        done.set()
 
     threading.Thread(target=run, name="request", daemon=True).start()
     began = time.monotonic()
     stopped_at: float | None = None
-    while not done.wait(_SLICE):
+    while not wait([outcome], _SLICE).done:
         now = time.monotonic()
         if clock.stop.is_set():
             stopped_at = stopped_at or now
@@ -89,76 +87,53 @@ def map_in_order(
 
 @contextmanager
 def fetched_ahead(
-    fetch: Callable[[], Generator[bytes]], clock: Clock, *, budget: int = BUDGET
+    fetch: Callable[[], Generator[bytes]], clock: Clock, *, most: int = MOST_CHUNKS
 ) -> Iterator[Iterator[bytes]]:
-    """Chunks that a thread fetches while the reader works.
+    """Chunks that a thread fetches while the reader works; at most so many wait for it.
 
-    At most ``budget`` bytes wait for the reader, and at least one chunk. ``fetch`` begins the
-    download; it is closed in the thread that reads it.
+    Before the reader has taken any, it is one: the reader may want the head alone. ``fetch``
+    begins the download; it is closed in the thread that reads it.
     """
-    queue = _ChunkQueue(clock, budget)
+    queue: Queue[bytes | BaseException | None] = Queue(1)
+    is_over = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not is_over.is_set():
+            with suppress(Full):
+                queue.put(item, timeout=_SLICE)
+                return True
+        return False
 
     def run() -> None:
-        error: BaseException | None = None
+        end: BaseException | None = None
         try:
             with closing(fetch()) as chunks:
                 for chunk in chunks:
-                    if not queue.put(chunk):
+                    if not put(chunk):
                         return
-        except BaseException as raised:  # noqa: BLE001  (raised again where it is read)
-            error = raised
-        queue.end(error)
+        except BaseException as error:  # noqa: BLE001  (raised again where it is read)
+            end = error
+        put(end)
 
     threading.Thread(target=run, name="download", daemon=True).start()
     try:
-        yield queue.taken()
+        yield _taken(queue, clock, most)
     finally:
-        queue.end()
+        is_over.set()
 
 
-class _ChunkQueue:
-    """Passes chunks from the thread that fetches them to the one that reads them."""
-
-    def __init__(self, clock: Clock, budget: int) -> None:
-        self._clock = clock
-        self._budget = budget
-        self._changed = threading.Condition()
-        self._chunks: deque[bytes] = deque()
-        self._size = 0  # of the chunks that wait
-        self._taken = 0  # bytes that the reader has had
-        self._is_over = False  # all is fetched, or the reader wants no more
-        self._error: BaseException | None = None
-
-    def put(self, chunk: bytes) -> bool:
-        """Wait for room and add a chunk; False if the reader wants no more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_over or self._has_room(len(chunk)))
-            self._chunks.append(chunk)
-            self._size += len(chunk)
-            self._changed.notify_all()
-            return not self._is_over
-
-    def _has_room(self, size: int) -> bool:
-        room = min(self._budget, _FIRST_BYTES + 4 * self._taken)
-        return not self._size or self._size + size <= room
-
-    def end(self, error: BaseException | None = None) -> None:
-        with self._changed:
-            self._is_over, self._error = True, error
-            self._changed.notify_all()
-
-    def taken(self) -> Iterator[bytes]:
-        while True:
-            with self._changed:
-                while not self._chunks and not self._is_over:
-                    self._changed.wait(_SLICE)
-                    self._clock.check()
-                if not self._chunks:
-                    if self._error is not None:
-                        raise self._error
-                    return
-                chunk = self._chunks.popleft()
-                self._size -= len(chunk)
-                self._taken += len(chunk)
-                self._changed.notify_all()
-            yield chunk
+def _taken(
+    queue: Queue[bytes | BaseException | None], clock: Clock, most: int
+) -> Iterator[bytes]:
+    while True:
+        try:
+            item = queue.get(timeout=_SLICE)
+        except Empty:
+            clock.check()
+            continue
+        if not isinstance(item, bytes):
+            if item is not None:
+                raise item
+            return
+        queue.maxsize = min(2 * queue.maxsize, most)
+        yield item

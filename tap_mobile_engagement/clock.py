@@ -26,7 +26,7 @@ class Stoppable(Protocol):
         """Whether the run has been asked to stop."""
 
     def wait(self, timeout: float, /) -> bool:
-        """Sleep for that many seconds, or until a stop; return whether there was one."""
+        """Sleep for that many seconds, or until a stop; tell whether there was one."""
 
 
 class StopFlag:
@@ -45,7 +45,7 @@ class StopFlag:
         self._asked.append(None)
 
     def wait(self, timeout: float, /) -> bool:
-        """Sleep for that many seconds, or until a stop; return whether there was one."""
+        """As :meth:`Stoppable.wait`."""
         until = time.monotonic() + timeout
         while not self._asked and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE))

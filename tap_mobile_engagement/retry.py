@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from backoff.types import Details
 
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.errors import TapError
@@ -43,10 +41,6 @@ class Schedule:
     largest: float
     growth: float = 1.2
 
-    def __post_init__(self) -> None:
-        if not 0 < self.first <= self.largest or self.growth < 1:
-            raise ValueError(f"no schedule: {self.first} to {self.largest} by {self.growth}")
-
     def pause(self, step: int, *, retry_after: float | None = None) -> float:
         """Seconds of the pause with that number, or what the service asked for."""
         if retry_after is not None:
@@ -72,17 +66,11 @@ class Retry:
 
         Raises the TapError of the last attempt, or RunStopped, which also ends a pause.
         """
-        tries = 0
 
-        def counted() -> Result:
-            nonlocal tries
-            tries += 1
-            return attempt()
-
-        def pause(details: Details) -> None:
+        def pause(details: Any) -> None:
             passing = details["exception"]
-            assert isinstance(passing, PassingError)  # noqa: S101  (nothing else is retried)
-            seconds = self.schedule.pause(tries - 1, retry_after=passing.retry_after)
+            step = details["tries"] - 1
+            seconds = self.schedule.pause(step, retry_after=passing.retry_after)
             log.warning("%s: %s; trying again in %.3g s", name, passing.reason, seconds)
             clock.pause(seconds)
 
@@ -95,13 +83,14 @@ class Retry:
             max_tries=self.tries,
             giveup=lambda passing: (passing.retry_after or 0) > self.patience,
             on_backoff=pause,
+            on_giveup=lambda details: details["exception"].error.at(tries=details["tries"]),
             logger=None,
-        )(counted)
+        )(attempt)
         try:
             return retried()
         except PassingError as passing:
             # Without its cause: messages of the network's libraries hold URLs.
-            raise passing.error.at(tries=tries) from None
+            raise passing.error from None
 
 
 RETRY = Retry()

@@ -94,15 +94,6 @@ class TestSchedule:
     def test_retry_after_can_not_make_the_tap_spin(self, asked: float) -> None:
         assert SCHEDULE.pause(9, retry_after=asked) == SCHEDULE.first
 
-    @pytest.mark.parametrize(
-        ("first", "largest", "growth"), [(0, 1, 2), (-1, 1, 2), (2, 1, 2), (1, 2, 0.5)]
-    )
-    def test_a_senseless_schedule_is_refused(
-        self, first: float, largest: float, growth: float
-    ) -> None:
-        with pytest.raises(ValueError, match="no schedule"):
-            Schedule(first=first, largest=largest, growth=growth)
-
     @given(
         first=st.floats(0.001, 100),
         more=st.floats(0, 1e6),

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 
 _TASK = "app {app}: export task {task}"
+_STATE = f"{_TASK} ({{data_type}}) is {{detail}}"
 _UNKNOWN = "is in state {detail!r}, which is unknown; it is watched until its time is up"
 _EMPTY = "succeeded, but there is no content of it: {detail}"
 
@@ -31,10 +32,10 @@ class What(Enum):
 
     CREATED = (logging.INFO, f"{_TASK} created: {{detail}}", "queued")
     RESUMED = (logging.INFO, "app {app}: taking up export task {task} ({data_type})", "queued")
-    STATE = (logging.INFO, f"{_TASK} ({{data_type}}) is {{detail}}", None)
+    STATE = (logging.INFO, _STATE, None)
     UNKNOWN_STATE = (logging.WARNING, f"{_TASK} ({{data_type}}) {_UNKNOWN}", None)
-    STARTED = (logging.INFO, "", "running")
-    SUCCEEDED = (logging.INFO, "", "waiting")
+    STARTED = (logging.INFO, _STATE, "running")
+    SUCCEEDED = (logging.INFO, _STATE, "waiting")
     FAILED = (logging.WARNING, "{detail}", "failed")
     EMPTY = (logging.WARNING, f"{_TASK} ({{data_type}}) {_EMPTY}", None)
     REFUSED = (logging.INFO, "{detail}", None)

@@ -1,7 +1,7 @@
 """Which export task is next, and what follows from what was seen. No I/O, no clock.
 
-The runner asks the :class:`Plan` for the next action, does it, and reports the outcome. A
-report about an export that is no longer in the plan changes nothing.
+The runner asks the :class:`Plan` for the next action, does it, and reports the outcome. Reports
+about an export that is no longer in the plan change nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from tap_mobile_engagement.api.policy import Intake, has_succeeded
+from tap_mobile_engagement.api.policy import REFUSAL_LIMIT, has_succeeded, task_lost
 from tap_mobile_engagement.api.tasks import (
     AT_WORK,
-    TO_BE_DONE,
     Key,
     Note,
     PendingExport,
@@ -28,7 +27,7 @@ from tap_mobile_engagement.errors import Code, RetryLaterError
 from tap_mobile_engagement.retry import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tap_mobile_engagement.api.client import TaskRefusedError
     from tap_mobile_engagement.api.tasks import ExportTask
@@ -83,8 +82,10 @@ class Plan:
     _task_ids: set[str] = field(default_factory=set)  # of all tasks of the run
     _turn: str | None = None  # the app whose tasks are created while it is one at a time
     _reading: PendingExport | None = None
-    _intake: Intake = field(default_factory=Intake)
-    _put_off: Counter[Key] = field(default_factory=Counter)  # refused with nothing under way
+    _refusals: int = 0  # in a row
+    _closed_until: datetime | None = None  # the service is asked for no task before
+    _idle_since: datetime | None = None  # it refuses though no task of ours is under way
+    _put_off: Counter[Key] = field(default_factory=Counter)  # refused meanwhile
 
     def add(self, exports: Iterable[PendingExport]) -> None:
         """Put exports at the end of the plan: what is added first is wanted first."""
@@ -102,55 +103,45 @@ class Plan:
         overdue one first, so that a slow service puts off neither a new task nor a poll for
         ever. Without an action it is the time to ask again; None for not before a report.
         """
-        polls = []
-        wakes = []
-        for export in self._exports:
-            if export.phase not in {Phase.RUNNING, Phase.WRITTEN}:
-                continue
-            if export.due_at and export.due_at > now:
-                wakes.append(export.due_at)
-            elif export.phase is Phase.WRITTEN:
-                return export
-            else:
-                polls.append(export)
+        at_work = [e for e in self._exports if e.phase in {Phase.RUNNING, Phase.WRITTEN}]
+        due = [e for e in at_work if e.due_at is None or e.due_at <= now]
+        if written := next((e for e in due if e.phase is Phase.WRITTEN), None):
+            return written
         candidate = self._next_to_create(now)
         if isinstance(candidate, PendingExport):
             candidate.phase = Phase.CREATING
             return candidate
-        if polls:
-            return min(polls, key=lambda each: each.due_at or now)
-        return min([*wakes, candidate] if candidate else wakes, default=None)
+        if due:
+            return min(due, key=lambda each: each.due_at or now)
+        return _first_of([candidate, *(each.due_at for each in at_work)])
 
     def _next_to_create(self, now: datetime) -> PendingExport | datetime | None:
         """The first export that may have its task created now; or when one may."""
         running = sum(e.phase in {Phase.CREATING, Phase.RUNNING} for e in self._exports)
         if running >= self.limit:
             return None
-        opens_at = self._intake.opens_at(running)
-        if opens_at and now < opens_at:
-            return opens_at
+        if self._closed_until and now < self._closed_until:
+            return self._closed_until
+        candidates = [*self._candidates()]
+        due = [each for each in candidates if each.due_at is None or each.due_at <= now]
+        if due:
+            # One export that alone is refused, again and again, must not keep the others back.
+            return min(due, key=lambda each: self._put_off[each.key])
+        return _first_of(each.due_at for each in candidates)
+
+    def _candidates(self) -> Iterator[PendingExport]:
+        """Exports whose tasks could be mixed up with none that is at work, nor each other."""
         busy = {e.key.data_type for e in self._exports if self._is_in_the_way(e)}
         if self._reading:
             busy |= {self._reading.key.data_type} & self.read_first
         app = self._app_in_turn() if self.one_app else None
-        candidates = []
-        wakes = []
         for export in self._exports:
             data_type = export.key.data_type
-            if export.phase is not Phase.DUE or app not in {None, export.key.app}:
-                continue
-            if self._may_mix(data_type, busy):
-                continue
-            if export.due_at is None or export.due_at <= now:
-                candidates.append(export)
-            else:
-                wakes.append(export.due_at)
-            if data_type in self.one_at_a_time:
-                busy.add(data_type)  # this is the first of them
-        if candidates:
-            # One export that alone is refused, again and again, must not keep the others back.
-            return min(candidates, key=lambda each: self._put_off[each.key])
-        return min(wakes, default=None)
+            is_due = export.phase is Phase.DUE and app in {None, export.key.app}
+            if is_due and not self._may_mix(data_type, busy):
+                yield export
+                if data_type in self.one_at_a_time:
+                    busy.add(data_type)
 
     def _is_in_the_way(self, export: PendingExport) -> bool:
         is_unread = export.phase is Phase.READY and export.key.data_type in self.read_first
@@ -158,7 +149,8 @@ class Plan:
 
     def _app_in_turn(self) -> str | None:
         """The app that had the first task, until it has nothing more to be done."""
-        apps = [export.key.app for export in self._exports if export.phase in TO_BE_DONE]
+        to_be_done = AT_WORK | {Phase.DUE}
+        apps = [export.key.app for export in self._exports if export.phase in to_be_done]
         if self._turn not in apps:
             self._turn = next(iter(apps), None)
         return self._turn
@@ -206,7 +198,7 @@ class Plan:
         export.task, export.asked_at = task, now
         self.notes.append(Note(export.key, task, is_over=False))
         self.resume(export, now, retry_after=retry_after)
-        self._intake = Intake()
+        self._refusals, self._closed_until, self._idle_since = 0, None, None
         self._put_off.clear()
 
     def refused(
@@ -214,20 +206,23 @@ class Plan:
     ) -> timedelta | None:
         """Fewer tasks at a time, after a pause, which is returned; None if all is given up."""
         export.phase = Phase.DUE
-        running = sum(e.phase is Phase.RUNNING for e in self._exports)
-        self._intake = intake = self._intake.refused(
-            now, running=running, schedule=self.schedule, retry_after=refusal.retry_after
+        seconds = self.schedule.pause(self._refusals, retry_after=refusal.retry_after)
+        pause = timedelta(seconds=seconds)
+        self._refusals += 1
+        self._closed_until = now + pause
+        if any(each.phase is Phase.RUNNING for each in self._exports):
+            self._idle_since = None
+            return pause
+        self._put_off[export.key] += 1
+        self._idle_since = self._idle_since or now
+        if self._closed_until - self._idle_since <= REFUSAL_LIMIT:
+            return pause
+        step = (
+            "No task of this run is under way that could be why: find out what else "
+            "exports, or run again later"
         )
-        if not running:
-            self._put_off[export.key] += 1
-        if intake.is_hopeless or intake.closed_until is None:
-            step = (
-                "No task of this run is under way that could be why: find out what else "
-                "exports, or run again later"
-            )
-            self._create_no_more(RetryLaterError(refusal.code, refusal.what, next_step=step))
-            return None
-        return intake.closed_until - now
+        self._create_no_more(RetryLaterError(refusal.code, refusal.what, next_step=step))
+        return None
 
     def polled(self, export: PendingExport, answer: ExportTask | None, now: datetime) -> None:
         """A task was asked about (None: a 404): set its phase and the time of the next poll."""
@@ -244,14 +239,24 @@ class Plan:
             export.due_at = deadline
         if has_succeeded(export, answer, now, self.timeout):
             export.phase, export.due_at, export.written_at = Phase.WRITTEN, None, now
+            self._closed_until = None  # another may be taken in its place
 
     def searched(self, export: PendingExport, parts: Sequence[Part], now: datetime) -> bool:
-        """Blobs were looked for: True when that is over, False to look again for a while."""
-        if not parts and self.looks_again(export, now):
+        """Blobs were looked for: True when that is over, False to look again for a while.
+
+        Raises TASK_LOST for a task of an earlier run without any: its blobs may have been
+        removed since it wrote them, so that it can't count as empty.
+        """
+        assert export.written_at is not None  # noqa: S101  (its phase is WRITTEN)
+        until = export.written_at + LOOK_AGAIN_FOR
+        if not parts and now < until:
             pause = timedelta(seconds=_BLOB_PAUSES.pause(export.searches))
             export.searches += 1
-            export.due_at = min(now + pause, _looked_for_until(export))
+            export.due_at = min(now + pause, until)
             return False
+        if not parts and export.asked_at is None and not export.is_second_look:
+            what = "an export task of an earlier run succeeded, but none of its blobs exists"
+            raise task_lost(what)
         if self._is_written_over(export, parts):
             return True
         if parts or not export.is_second_look:
@@ -275,10 +280,6 @@ class Plan:
             self._forget_task(each)
             each.phase, each.due_at = Phase.DUE, None
         return True
-
-    def looks_again(self, export: PendingExport, now: datetime) -> bool:
-        """Whether the blobs of a task may still turn up, so that they are looked for again."""
-        return now < _looked_for_until(export)
 
     def failed(self, export: PendingExport, error: TapError, now: datetime) -> None:
         """A task failed, or there is none: try again, halve the range, or give up.
@@ -351,6 +352,5 @@ class Plan:
             self._exports.remove(export)
 
 
-def _looked_for_until(export: PendingExport) -> datetime:
-    assert export.written_at is not None  # noqa: S101  (its phase is WRITTEN)
-    return export.written_at + LOOK_AGAIN_FOR
+def _first_of(moments: Iterable[datetime | None]) -> datetime | None:
+    return min((each for each in moments if each), default=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -11,8 +10,6 @@ from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from tap_mobile_engagement.retry import Schedule
 
 VISIBLE_WITHIN = timedelta(minutes=2)
 """How long after its creation a task may still be unknown to the service (an assumption)."""
@@ -72,59 +69,6 @@ def has_succeeded(
 def task_lost(what: str) -> RetryLaterError:
     """The error for a task that is gone, or whose blobs are: its range is exported again."""
     return RetryLaterError(Code.TASK_LOST, what, next_step=_AGAIN)
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """Whether the service takes new tasks, by its answers so far.
-
-    Attributes:
-        room: How many tasks it seems to allow at once; 0 where no bound is known.
-        refusals: How often in a row it refused one though none of ours was under way.
-        closed_until: Until then it is asked for none; None if it may be asked at any time.
-        full_until: Until then it is asked for none beyond ``room``.
-        idle_since: Since when it refuses though no task of ours runs, which would explain it.
-    """
-
-    room: int = 0
-    refusals: int = 0
-    closed_until: datetime | None = None
-    full_until: datetime | None = None
-    idle_since: datetime | None = None
-
-    @property
-    def is_hopeless(self) -> bool:
-        """Whether its time is up: it is not asked again."""
-        if self.closed_until is None or self.idle_since is None:
-            return False
-        return self.closed_until - self.idle_since > REFUSAL_LIMIT
-
-    def opens_at(self, running: int) -> datetime | None:
-        """When it may be asked for a task beside those that run; None for at any time."""
-        return self.full_until if running >= self.room else self.closed_until
-
-    def refused(
-        self,
-        now: datetime,
-        *,
-        running: int,
-        schedule: Schedule,
-        retry_after: float | None = None,
-    ) -> Intake:
-        """After a refusal: none for a moment, and for a while not more than now run.
-
-        When a task of ours ends, another may be taken, so pauses only grow while none runs.
-        """
-        refusals = 0 if running else self.refusals
-        pause = schedule.pause(refusals, retry_after=retry_after)
-        longest = max(pause, schedule.largest) if running else pause
-        return Intake(
-            room=running,
-            refusals=refusals + 1,
-            closed_until=now + timedelta(seconds=pause),
-            full_until=now + timedelta(seconds=longest),
-            idle_since=None if running else self.idle_since or now,
-        )
 
 
 def find_orphan(

@@ -17,7 +17,7 @@ from uuid import uuid4
 from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.http import creation_uncertain
 from tap_mobile_engagement.api.observer import What
-from tap_mobile_engagement.api.policy import find_orphan, task_lost
+from tap_mobile_engagement.api.policy import find_orphan
 from tap_mobile_engagement.api.tasks import (
     Key,
     PendingExport,
@@ -54,6 +54,8 @@ _EMPTY = {
     True: "its range counts as empty, and the next run looks once more",
     False: "the snapshot counts as empty, and retires no row",
 }
+
+_SEEN = {TaskState.STARTED: What.STARTED, TaskState.SUCCEEDED: What.SUCCEEDED}
 
 log = logging.getLogger(__name__)
 
@@ -268,29 +270,18 @@ class TaskRunner:
     def _report_state(self, export: PendingExport, before: str) -> None:
         state = known_state(export.state)
         if state is not None:
-            self._observer.happened(What.STATE, export, state)
+            self._observer.happened(_SEEN.get(state, What.STATE), export, state)
         elif not before or known_state(before) is not None:
             self._observer.happened(What.UNKNOWN_STATE, export, export.state)
-        if state is TaskState.STARTED:
-            self._observer.happened(What.STARTED, export)
-        elif state is TaskState.SUCCEEDED:
-            self._observer.happened(What.SUCCEEDED, export)
 
     def _find_blobs(self, export: PendingExport) -> None:
         parts = self._storage.find(export)
         # A blob without a byte may be one that is still being written.
         found = parts if any(part.size for part in parts) else ()
         is_second_look = export.is_second_look
-        now = self._clock.now()
-        is_earlier = export.asked_at is None and not is_second_look
-        if not found and is_earlier and not self._plan.looks_again(export, now):
-            # Its blobs may have been removed since it wrote them: never take that as empty.
-            raise task_lost(
-                "an export task of an earlier run succeeded, but none of its blobs exists"
-            )
         with self._changed:
             self._plan.one_at_a_time = self._storage.one_at_a_time
-            is_over = self._plan.searched(export, found, now)
+            is_over = self._plan.searched(export, found, self._clock.now())
             self._changed.notify_all()
         if is_over and not found and not is_second_look:
             is_range = BY_NAME[export.key.data_type].historical

@@ -43,9 +43,6 @@ class Phase(Enum):
 AT_WORK = frozenset({Phase.CREATING, Phase.RUNNING, Phase.WRITTEN})
 """The service works on the task, or has just finished it."""
 
-TO_BE_DONE = AT_WORK | {Phase.DUE}
-"""The task has not ended, or has not been created yet."""
-
 
 class TaskState(StrEnum):
     """The documented states of an export task (``exportState`` of the REST description)."""

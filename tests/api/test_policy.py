@@ -11,7 +11,6 @@ from tap_mobile_engagement.api.plan import TASK_IS_OVER, TRIES_PER_WINDOW, Plan
 from tap_mobile_engagement.api.policy import (
     MISSES_UNTIL_LOST,
     VISIBLE_WITHIN,
-    Intake,
     find_orphan,
     has_succeeded,
 )
@@ -191,31 +190,46 @@ class TestPolling:
         assert export.due_at == NOON + timedelta(seconds=7.5)
 
 
-class TestIntake:
+class TestRefusals:
     """What follows from refusals, up to the end of patience."""
 
-    def refused(self, *retry_after: float | None, running: int, before: Intake) -> Intake:
-        """After refusals in a row, each of them when the service may be asked again."""
-        intake = before
+    def refused(self, *retry_after: float | None, running: int = 0) -> list[float | None]:
+        """The pauses after refusals in a row, each when the service may be asked again."""
+        plan = Plan(limit=9, schedule=SCHEDULE)
+        exports = [PendingExport(Key("events", "shop"), WEEK) for _ in range(running + 1)]
+        plan.add(exports)
+        now = NOON
+        for _ in range(running):
+            taken = plan.next_action(now)
+            assert isinstance(taken, PendingExport)
+            plan.created(taken, entry_created(now), now)
+            taken.due_at = now + 99 * DAY
+        pauses: list[float | None] = []
         for seconds in retry_after:
-            now = intake.closed_until or NOON
-            intake = intake.refused(
-                now, running=running, schedule=SCHEDULE, retry_after=seconds
-            )
-        return intake
+            assert plan.next_action(now) is exports[-1]
+            pause = plan.refused(exports[-1], TaskRefusedError("busy", seconds), now)
+            pauses.append(None if pause is None else pause.total_seconds())
+            if pause is not None:
+                assert plan.next_action(now) == now + pause
+                now += pause
+        return pauses
 
     def test_pauses_grow_and_the_service_may_set_them(self) -> None:
-        intake = self.refused(None, None, 33, running=0, before=Intake())
+        assert self.refused(None, None, 33) == [5, 7.5, 33]
 
-        assert intake.closed_until == NOON + timedelta(seconds=5 + 7.5 + 33)
-        assert intake.opens_at(0) == intake.closed_until
+    def test_after_a_task_that_has_ended_the_next_is_asked_for_at_once(self) -> None:
+        plan = Plan(limit=9, schedule=SCHEDULE)
+        first, second = (PendingExport(Key("events", "shop"), WEEK) for _ in range(2))
+        plan.add([first, second])
+        assert plan.next_action(NOON) is first
+        plan.created(first, entry_created(NOON), NOON)
+        assert plan.next_action(NOON) is second
+        plan.refused(second, TaskRefusedError("busy", 600), NOON)
 
-    def test_it_is_not_asked_for_more_than_it_allowed_for_a_while(self) -> None:
-        intake = self.refused(None, None, running=2, before=Intake())
+        plan.polled(first, in_state("Succeeded"), NOON)
+        plan.searched(first, (), NOON)
 
-        moments = {running: intake.opens_at(running) for running in (1, 2, 3)}
-        full_until = NOON + timedelta(seconds=5 + SCHEDULE.largest)
-        assert moments == {1: NOON + timedelta(seconds=10), 2: full_until, 3: full_until}
+        assert plan.next_action(NOON) is second
 
     def test_after_a_task_that_was_taken_the_next_is_asked_for_at_once(self) -> None:
         plan = Plan(limit=9, schedule=SCHEDULE)
@@ -236,21 +250,25 @@ class TestIntake:
     def test_an_hour_of_refusals_without_a_task_of_ours_ends_it(
         self, times: int, *, hopeless: bool
     ) -> None:
-        intake = self.refused(*[600] * times, running=0, before=Intake())
-
-        assert intake.is_hopeless is hopeless
+        assert (self.refused(*[600] * times)[-1] is None) is hopeless
 
     def test_a_task_of_ours_may_be_why(self) -> None:
-        assert not self.refused(*[600] * 99, running=1, before=Intake()).is_hopeless
+        assert None not in self.refused(*[600] * 99, running=1)
 
     def test_the_hour_begins_anew_with_each_task(self) -> None:
-        almost = self.refused(*[600] * 6, running=0, before=Intake())
+        plan = Plan(limit=9, schedule=SCHEDULE)
+        first, second = (PendingExport(Key("events", "shop"), WEEK) for _ in range(2))
+        plan.add([first, second])
+        for _ in range(6):
+            assert plan.refused(first, TaskRefusedError("busy", 600), NOON)
+        plan.created(first, entry_created(NOON), NOON)
+        plan.polled(first, in_state("Succeeded"), NOON)
 
-        with_one_running = self.refused(600, running=1, before=almost)
-        assert not self.refused(*[600] * 6, running=0, before=with_one_running).is_hopeless
+        later = NOON + timedelta(hours=2)
+        assert plan.refused(second, TaskRefusedError("busy", 600), later)
 
     def test_a_pause_longer_than_that_is_not_waited_for(self) -> None:
-        assert self.refused(3601, running=0, before=Intake()).is_hopeless
+        assert self.refused(3601) == [None]
 
 
 def after_failures(code: Code, window: Window | None, failures: int = 1) -> object:

@@ -1,4 +1,4 @@
-"""The clock, and pauses that a stop ends at once; whatever waits has them as parameters."""
+"""The clock, times as text, and pauses that a stop ends; what waits has them as parameters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable  # noqa: TC003  (in an annotation of a class)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Protocol
 
@@ -55,6 +56,26 @@ class StopFlag:
 def utc_now() -> datetime:
     """The current time, aware, in UTC."""
     return datetime.now(UTC)
+
+
+def read_time(text: str) -> datetime:
+    """A time in ISO 8601, in UTC, which is its zone if it has none; raises ValueError."""
+    try:
+        return _in_utc(datetime.fromisoformat(text))
+    except (TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+
+
+def read_http_date(text: str | None) -> datetime | None:
+    """A date of an HTTP header, in UTC; None where it is none."""
+    try:
+        return _in_utc(parsedate_to_datetime(text)) if text else None
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+
+
+def _in_utc(time_: datetime) -> datetime:
+    return time_.astimezone(UTC) if time_.tzinfo else time_.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
+from tap_mobile_engagement.clock import read_time
 from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
@@ -231,9 +232,8 @@ def apps_with_tasks(state: Mapping[str, Any], since: datetime) -> set[str]:
 def instant(bookmark: str) -> datetime:
     """Read a bookmark, which people may edit, in UTC; DataError BAD_STATE if it is none."""
     try:
-        moment = datetime.fromisoformat(bookmark)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
+        return read_time(bookmark)
+    except ValueError:
         raise DataError(
             Code.BAD_STATE,
             f"the bookmark {bookmark!r} in the state is no date-time",

@@ -7,11 +7,10 @@ import re
 from codecs import BOM_UTF8
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
+from tap_mobile_engagement.clock import read_http_date
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.elements import decode_lenient
 from tap_mobile_engagement.reading.records import check_cost
@@ -20,6 +19,7 @@ from tap_mobile_engagement.redaction import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 EXTRACT_LENGTH = 300
 """Characters of an answer's text that go into an error message."""
@@ -27,14 +27,12 @@ EXTRACT_LENGTH = 300
 LONGEST_PAUSE = 86_400.0
 """Seconds; a longer ``Retry-After`` counts as a day."""
 
-_MOST_TEXT = 65_536  # bytes that are searched for words
+_MOST_TEXT = 16_384  # bytes that are searched for words: more would take seconds
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_TAG = re.compile(r"<[^<>]*>")
-# What begins and ends a part of a page that people do not see.
-_HIDDEN = [
-    (re.compile(rf"(?i)<{tag}\b"), re.compile(rf"(?i)</{tag}[^<>]*>"))
-    for tag in ("script", "style", "head")
-] + [(re.compile("<!--"), re.compile("-->"))]
+# Tags, and what people do not see of a page.
+_NO_WORDS = re.compile(
+    r"(?is)<(script|style|head)\b.*?</\1[^<>]*>|<!--.*?-->|<[^<>]*>",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +91,15 @@ class Answer:
         value = self.headers.get("Retry-After", "").strip()
         if _SECONDS.fullmatch(value):
             return min(float(value), LONGEST_PAUSE)
-        until = _http_date(value)
+        until = read_http_date(value)
         if until is None:
             return None
-        since = _http_date(self.headers.get("Date", "")) or now
+        since = read_http_date(self.headers.get("Date")) or now
         return min(max((until - since).total_seconds(), 0.0), LONGEST_PAUSE)
 
 
 def _words(page: str) -> str:
-    for begin, end in _HIDDEN:
-        first, *rest = begin.split(page)
-        page = " ".join([first, *(end.split(each, maxsplit=1)[-1] for each in rest)])
-    text = _TAG.sub(" ", page)
+    text = _NO_WORDS.sub(" ", page)
     with suppress(ValueError):  # a character reference of more digits than Python takes
         text = unescape(text)
     return text
@@ -113,21 +108,11 @@ def _words(page: str) -> str:
 def _json_error(text: str) -> str | None:
     try:
         answer = json.loads(text)
-    except (ValueError, RecursionError):
+        error = answer.get("error")
+    except (ValueError, RecursionError, AttributeError):
         return None
-    if not isinstance(answer, dict):
-        return None
-    error = answer.get("error")
     if isinstance(error, dict):
         parts = (error.get("code"), error.get("message"))
     else:
         parts = (error, answer.get("error_description"))
     return ": ".join(part for part in parts if isinstance(part, str) and part) or None
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, IndexError, TypeError, OverflowError):
-        return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date

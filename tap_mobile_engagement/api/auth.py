@@ -32,22 +32,22 @@ log = logging.getLogger(__name__)
 class TokenProvider:
     """Gets tokens by the client credentials grant; threads may share it.
 
-    The protocol is version 1 of Azure Active Directory: a form posted to
-    ``{authority_url}/{tenant_id}/oauth2/token``. The secret and every token are registered, so
-    that no log or error shows them.
+    The protocol is version 1 of Azure Active Directory. The secret and every token are
+    registered, so that no log or error shows them.
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         register_secret(settings.client_secret)
         tenant = quote(settings.tenant_id, safe="")
         self._url = f"{settings.authority_url}/{tenant}/oauth2/token"
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": settings.client_id,
-            "client_secret": settings.client_secret,
-            "resource": RESOURCE,
-        }
-        self._form = urlencode(form).encode("ascii")
+        self._form = urlencode(
+            {
+                "grant_type": "client_credentials",
+                "client_id": settings.client_id,
+                "client_secret": settings.client_secret,
+                "resource": RESOURCE,
+            }
+        ).encode("ascii")
         self._transport = transport
         self._lock = threading.Lock()
         self._token = ""
@@ -90,25 +90,15 @@ class TokenProvider:
                 **answer.where,
             )
         register_secret(value)
-        life = _life(content, asked_at)
+        life = _life(content)
         log.debug("got an access token, good for %.0f s", life.total_seconds())
         self._token, self._renew_at = value, asked_at + life - min(RENEW_AHEAD, life / 2)
 
 
-def _life(content: dict[str, Any], asked_at: datetime) -> timedelta:
-    """How long a token lives, counted from the request.
-
-    ``expires_in`` is preferred, because it does not depend on our clock. Azure Active Directory
-    writes strings, other authorities numbers.
-    """
-    life = _UNKNOWN_LIFE
-    for name in ("expires_on", "expires_in"):
-        try:
-            seconds = float(content[name])
-            if name == "expires_in":
-                life = timedelta(seconds=seconds)
-            else:
-                life = datetime.fromtimestamp(seconds, UTC) - asked_at
-        except (KeyError, TypeError, ValueError, OverflowError, OSError):
-            continue
+def _life(answer: dict[str, Any]) -> timedelta:
+    """How long a token lives; Azure Active Directory writes a string, others a number."""
+    try:
+        life = timedelta(seconds=float(answer["expires_in"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        life = _UNKNOWN_LIFE
     return min(max(life, timedelta()), _LONGEST_LIFE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
+from tap_mobile_engagement.clock import read_time
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.state import TASK_ID, TaskEntry, bookmark_at
@@ -112,11 +113,9 @@ def _no_task(reason: str) -> DataError:
 
 
 def _time(text: str) -> datetime | None:
-    """Read a time of the service, leniently: RFC 3339, no zone meaning UTC."""
     try:
-        time = datetime.fromisoformat(text.strip())
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
+        return read_time(text.strip())
+    except ValueError:
         return None
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError, HttpResponseError
 from urllib3.exceptions import HTTPError
 
+from tap_mobile_engagement.clock import read_http_date
 from tap_mobile_engagement.containers.base import blob_changed, blob_missing
 from tap_mobile_engagement.errors import (
     Code,
@@ -68,7 +67,7 @@ class Fault:
             status=response.status_code,
             reason=headers.get("x-ms-error-code") or response.reason or "unknown",
             request_id=headers.get("x-ms-request-id"),
-            server_time=_read_date(headers.get("Date")),
+            server_time=read_http_date(headers.get("Date")),
         )
 
     @property
@@ -170,10 +169,3 @@ def blob_archived(**where: object) -> DataError:
         "hours, then run again",
         **where,
     )
-
-
-def _read_date(text: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text).astimezone(UTC) if text else None
-    except (ValueError, OverflowError):
-        return None

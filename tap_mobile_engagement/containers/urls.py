@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 from urllib.request import url2pathname
 
+from tap_mobile_engagement.clock import read_time
 from tap_mobile_engagement.errors import Code, SettingsError
 
 if TYPE_CHECKING:
@@ -275,7 +276,6 @@ def _read_time(query: Mapping[str, str], name: str, setting: str) -> datetime | 
     if not text:
         return None
     try:
-        time = datetime.fromisoformat(text)
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        return read_time(text)
+    except ValueError:
         _refuse(setting, f"has a SAS whose {name}= is no time")

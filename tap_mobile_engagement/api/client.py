@@ -78,9 +78,8 @@ class ServiceClient:
     """Speaks to the apps of one app collection; threads may share it.
 
     Every request may raise SettingsError AUTH_FAILED (a renewed token is refused too),
-    ACCESS_DENIED, BAD_SETTING (the service can't be addressed like this) or APP_NOT_FOUND;
-    RetryLaterError SERVICE_UNAVAILABLE after all tries; DataError BAD_ANSWER for what the API's
-    description does not allow.
+    ACCESS_DENIED, BAD_SETTING or APP_NOT_FOUND; RetryLaterError SERVICE_UNAVAILABLE after all
+    tries; DataError BAD_ANSWER for what the API's description does not allow.
     """
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
@@ -120,11 +119,9 @@ class ServiceClient:
 
     def get_task(self, app: str, task_id: str) -> ExportTask | None:
         """Ask for a task; None if the service does not know it: not yet, or not any more."""
-        answer = self._send("GET", self._url(app, f"{_TASKS}/{path_segment(task_id)}"))
-        if answer.status == HTTPStatus.NOT_FOUND:
+        answer = self._find(app, _TASKS, task_id, task=task_id)
+        if answer is None:
             return None
-        if not answer.ok:
-            raise _refused(answer).at(app=app, task=task_id)
         task = self._task(answer)
         if plain_id(task.id) != plain_id(task_id):
             what = f"the service was asked for an export task, and answered about {task.id}"
@@ -141,12 +138,8 @@ class ServiceClient:
 
     def get_device(self, app: str, device_id: str) -> dict[str, Any] | None:
         """A device with its technical data and location; None where it does not exist."""
-        answer = self._send("GET", self._url(app, f"devices/{path_segment(device_id)}"))
-        if answer.status == HTTPStatus.NOT_FOUND:
-            return None
-        if not answer.ok:
-            raise _refused(answer).at(app=app, device=device_id)
-        return _object(answer)
+        answer = self._find(app, "devices", device_id, device=device_id)
+        return None if answer is None else _object(answer)
 
     def list_devices_with_details(
         self, app: str, *, workers: int = DETAIL_REQUESTS
@@ -203,11 +196,20 @@ class ServiceClient:
             if not pages & (pages - 1):
                 marked = url  # a circle comes back to it before there are thrice as many pages
 
-    def _get(self, app: str, url: str) -> Answer:
+    def _get(self, app: str, url: str, **where: object) -> Answer:
         answer = self._send("GET", url)
         if answer.ok:
             return answer
-        raise _refused(answer).at(app=app)
+        raise _refused(answer).at(app=app, **where)
+
+    def _find(self, app: str, path: str, name: str, **where: object) -> Answer | None:
+        """The answer about one thing of an app; None if that does not exist."""
+        try:
+            return self._get(app, self._url(app, f"{path}/{path_segment(name)}"), **where)
+        except SettingsError as error:
+            if error.code is Code.APP_NOT_FOUND:  # a 404
+                return None
+            raise
 
     def _send(self, method: str, url: str, *, body: bytes | None = None) -> Answer:
         """Send with a token; once more with another if it is rejected, which did nothing."""
@@ -227,15 +229,13 @@ class ServiceClient:
         return answer
 
     def _task(self, answer: Answer) -> ExportTask:
-        return ExportTask.from_answer(answer.json(), retry_after=self._retry_after(answer))
-
-    def _retry_after(self, answer: Answer) -> float | None:
-        return answer.retry_after(self._transport.timing.now())
+        pause = answer.retry_after(self._transport.timing.now())
+        return ExportTask.from_answer(answer.json(), retry_after=pause)
 
     def _creation_failed(self, answer: Answer) -> TapError:
         if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}:
             # Limits, or a conflict that passes: nothing was created.
-            retry_after = self._retry_after(answer)
+            retry_after = answer.retry_after(self._transport.timing.now())
             return TaskRefusedError(answer.extract(), retry_after, **answer.where)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == _TIMED_OUT:
             # What broke down may have done so behind the creation.
@@ -297,48 +297,41 @@ def _object(answer: Answer) -> dict[str, Any]:
     return content
 
 
-_REFUSALS = {
-    HTTPStatus.UNAUTHORIZED: (
-        Code.AUTH_FAILED,
-        "the service rejects the access token",
-        "Check tenant_id and client_id, and the rights of the service principal",
-    ),
-    HTTPStatus.FORBIDDEN: (
-        Code.ACCESS_DENIED,
-        "the service denies access",
-        "Give the service principal a role on the app, and check that the app is not disabled",
-    ),
-    HTTPStatus.NOT_FOUND: (
-        Code.APP_NOT_FOUND,
-        "the service does not know the app",
-        "Check app_names (resource names), app_collection, resource_group and subscription_id",
-    ),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
-        Code.TASK_TOO_LARGE,
-        "the service won't export so much at once",
-        "Set a smaller window_days",
-    ),
-}
-
-
 def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
     """The error for an answer that is not ``ok``; a bad request has the code ``rejected``."""
     kind: type[TapError] = SettingsError
     said, where = answer.extract(), answer.where
-    if answer.status in _REFUSALS:
-        code, what, step = _REFUSALS[HTTPStatus(answer.status)]
-    elif answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        kind, code, what = RetryLaterError, Code.SERVICE_UNAVAILABLE, "the service failed"
-        step = "Run again later; the state tells where to continue"
-    elif answer.status >= HTTPStatus.BAD_REQUEST:
-        code, what = rejected, "the service does not accept the request"
-        step = (
-            "Check the settings that name the app, its collection and subscription, the dates "
-            "and the container URL"
-        )
-    else:
-        kind, code, said = DataError, Code.BAD_ANSWER, "no access token is sent there"
-        what = "the service redirects to another address"
-        step = "Check that api_url points to the service itself"
-        where["location"] = answer.headers.get("Location")
+    match answer.status:
+        case HTTPStatus.UNAUTHORIZED:
+            code, what = Code.AUTH_FAILED, "the service rejects the access token"
+            step = "Check tenant_id and client_id, and the rights of the service principal"
+        case HTTPStatus.FORBIDDEN:
+            code, what = Code.ACCESS_DENIED, "the service denies access"
+            step = (
+                "Give the service principal a role on the app, and check that the app is not "
+                "disabled"
+            )
+        case HTTPStatus.NOT_FOUND:
+            code, what = Code.APP_NOT_FOUND, "the service does not know the app"
+            step = (
+                "Check app_names (resource names), app_collection, resource_group and "
+                "subscription_id"
+            )
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            code, what = Code.TASK_TOO_LARGE, "the service won't export so much at once"
+            step = "Set a smaller window_days"
+        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            kind, code, what = RetryLaterError, Code.SERVICE_UNAVAILABLE, "the service failed"
+            step = "Run again later; the state tells where to continue"
+        case status if status >= HTTPStatus.BAD_REQUEST:
+            code, what = rejected, "the service does not accept the request"
+            step = (
+                "Check the settings that name the app, its collection and subscription, the "
+                "dates and the container URL"
+            )
+        case _:
+            kind, code, said = DataError, Code.BAD_ANSWER, "no access token is sent there"
+            what = "the service redirects to another address"
+            step = "Check that api_url points to the service itself"
+            where["location"] = answer.headers.get("Location")
     return kind(code, f"{what}: {said}", next_step=step, **where)

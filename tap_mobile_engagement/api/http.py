@@ -75,7 +75,7 @@ def new_session() -> requests.Session:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """Sends requests and reads their answers; safe to share between threads."""
+    """Sends requests and reads their answers; threads may share it."""
 
     session: requests.Session = field(default_factory=new_session)
     timing: Clock = field(default_factory=Clock)
@@ -127,11 +127,7 @@ class Transport:
         return self.retry.call(attempt, clock=self.timing, name=_host(url))
 
     def _once(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None,
-        headers: Mapping[str, str] | None,
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None
     ) -> Answer:
         with self.session.request(
             method,
@@ -208,9 +204,8 @@ def _reason(error: BaseException) -> object:
 
 def _never_left(error: BaseException) -> bool:
     """Whether there was not even a connection to send the request over."""
-    if isinstance(error, requests.ConnectTimeout):
-        return True
-    return isinstance(_reason(error), NewConnectionError | ConnectTimeoutError)
+    no_connection = NewConnectionError | ConnectTimeoutError | requests.ConnectTimeout
+    return isinstance(error, no_connection) or isinstance(_reason(error), no_connection)
 
 
 def _unusable(url: str, error: Exception) -> SettingsError:

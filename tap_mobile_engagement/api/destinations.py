@@ -226,10 +226,7 @@ class AccountStorage(TaskStorage):
         self._lifetime = task_timeout + _SAS_LIFETIME_BEYOND_TASK
         self._tokens: dict[Key, str] = {}
         self._numbers: Counter[Key] = Counter()
-        self.check = Check("the storage account", self._list_containers)
-
-    def _list_containers(self) -> None:
-        next(iter(self._account.list_containers(CONTAINER_PREFIX)), None)
+        self.check = Check("the storage account", partial(account.check, CONTAINER_PREFIX))
 
     def choose(self, export: PendingExport) -> None:
         """A new container with a SAS; a refused task keeps its own.

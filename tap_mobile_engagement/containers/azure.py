@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+import textwrap
 from contextlib import contextmanager
 from copy import copy
-from datetime import UTC, timedelta
+from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from azure.core import PipelineClient
+from azure.core.exceptions import ClientAuthenticationError, ServiceResponseError
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     HeadersPolicy,
     UserAgentPolicy,
 )
-from azure.storage.blob import BlobSasPermissions, ContainerClient, generate_blob_sas
+from azure.storage.blob import ContainerClient
 
 from tap_mobile_engagement.background import fetched_ahead
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers.base import Blob, blob_missing
 from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
 from tap_mobile_engagement.containers.faults import blob_archived
-from tap_mobile_engagement.containers.identity import SCOPE, Identity
 from tap_mobile_engagement.containers.storage import (
     USER_AGENT,
     Storage,
     client_options,
     new_transport,
 )
-from tap_mobile_engagement.containers.urls import ContainerUrl
-from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
+from tap_mobile_engagement.containers.urls import RIGHT_FORM, ContainerUrl
+from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError, TapError
 from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
 from tap_mobile_engagement.retry import RETRY, RETRY_ONCE, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from azure.core.credentials import TokenCredential
+    from azure.core.credentials import AccessToken, TokenCredential
     from azure.core.pipeline.transport import RequestsTransport
     from azure.core.rest import HttpRequest, HttpResponse
-    from azure.storage.blob import BlobClient, BlobProperties, BlobServiceClient
+    from azure.storage.blob import BlobProperties
 
-# Long enough for a request that is read slowly, and for clocks that differ.
-_READ_RIGHT = timedelta(hours=1)
+_SCOPE = "https://storage.azure.com/.default"  # of a token: any account of Azure Storage
+_REASON_CHARACTERS = 300
 
 
 class AzureContainer:
@@ -56,12 +58,12 @@ class AzureContainer:
         request_bytes: int = REQUEST_BYTES,
     ) -> None:
         self._client = client
-        self._key = account_key(client)
         self._storage = storage
         self._request_bytes = request_bytes
         self._downloads: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
             client.url, transport=transport, policies=_policies(client)
         )
+        self.label = storage.label
 
     @classmethod
     def from_url(
@@ -77,7 +79,7 @@ class AzureContainer:
         register_secret(parsed.signature)
         if parsed.sas:
             warn_of_plain_http(parsed.text)
-        identity = None if parsed.sas else Identity(credential, parsed.label)
+        identity = None if parsed.sas else _Identity(credential, parsed.label)
         transport = new_transport()
         options = client_options(transport)
         return cls(
@@ -86,11 +88,6 @@ class AzureContainer:
             Storage(parsed.label, parsed.sas, clock or Clock(), is_identity=bool(identity)),
             request_bytes=request_bytes,
         )
-
-    @property
-    def label(self) -> str:
-        """Its URL without the SAS."""
-        return self._storage.label
 
     def list(
         self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
@@ -113,19 +110,29 @@ class AzureContainer:
 
     def _listing(self, prefix: str, retry: Retry = RETRY, **options: Any) -> Iterator[Blob]:
         listing = self._client.list_blobs(name_starts_with=prefix or None, **options)
-        return self._storage.listing(listing.by_page, _blob_of, retry=retry)
+        failed = "the container could not be listed"
+        token: str | None = None
+        known: set[str | None] = set()
+        while True:
+            # Each try begins a new listing at the page's token: an iterator of the SDK that
+            # stumbled over an answer may take itself for finished.
+            ask = partial(_page, listing.by_page, token, known)
+            page, token = self._storage.call(ask, failed, "l", retry)
+            yield from page
+            if not token:
+                return
+            known.add(token)
 
     def _first(self, prefix: str) -> Blob | None:
         return next(self._listing(prefix, RETRY_ONCE, results_per_page=1), None)
 
     def _read(self, blob: Blob, start: int) -> Generator[bytes]:
-        client = self._client.get_blob_client(blob.name)
         try:
             yield from Download(
                 blob,
                 storage=self._storage,
                 client=self._downloads,
-                url=lambda: self._with_right_to_read(client),
+                url=self._client.get_blob_client(blob.name).url,
                 request_bytes=self._request_bytes,
                 start=start,
             )
@@ -143,33 +150,65 @@ class AzureContainer:
             return False
         return first is None or first.name != blob.name
 
-    def _with_right_to_read(self, client: BlobClient) -> str:
-        """The blob's URL, with the container's SAS or one made with the account key."""
-        if self._key is None:
-            return client.url
-        sas = generate_blob_sas(
-            str(client.account_name),
-            client.container_name,
-            client.blob_name,
-            account_key=self._key,
-            permission=BlobSasPermissions(read=True),
-            expiry=self._storage.clock.now() + _READ_RIGHT,
-        )
-        return f"{client.url}?{sas}"
+
+class _Identity:
+    """A credential whose tokens are kept secret and whose failure is one line."""
+
+    def __init__(self, credential: TokenCredential | None, container: str) -> None:
+        self._credential = credential or _of_environment(container)
+        self._container = container
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """A token, as Azure's credentials give it; raises SettingsError AUTH_FAILED."""
+        try:
+            token = self._credential.get_token(*scopes, **options)
+        except ClientAuthenticationError as error:
+            # Without its cause: a traceback would show what the authority answered.
+            reason = textwrap.shorten(error.message, _REASON_CHARACTERS, placeholder=" …")
+            raise SettingsError(
+                Code.AUTH_FAILED,
+                f"the identity of the environment gives no token for the storage: {reason}",
+                next_step="Sign in (az login) or set the variables of an identity "
+                "(AZURE_CLIENT_ID and its companions), or use the container's URL with a SAS",
+                container=self._container,
+            ) from None
+        register_secret(token.token)
+        return token
 
 
-def account_key(client: BlobServiceClient | ContainerClient) -> str | None:
-    """The account key that a client of the SDK was given; None if it was a SAS."""
-    return getattr(client.credential, "account_key", None)
+def _of_environment(container: str) -> TokenCredential:
+    try:
+        from azure.identity import DefaultAzureCredential  # noqa: PLC0415  (an extra)
+    except ImportError:
+        raise SettingsError(
+            Code.CONTAINER_URL_INVALID,
+            "the container URL carries no SAS, and azure-identity is not installed",
+            next_step=f"Use the URL with its SAS, {RIGHT_FORM}, or install the extra, "
+            "pip install 'tap-mobile-engagement[identity]', to read as the identity of the "
+            "environment",
+            container=container,
+        ) from None
+    return DefaultAzureCredential()
 
 
 def _policies(client: ContainerClient) -> list[Any]:
     policies: list[Any] = [UserAgentPolicy(USER_AGENT)]
-    if isinstance(client.credential, Identity):
+    if isinstance(client.credential, _Identity):
         # Azure takes tokens of requests that name a version only; a SAS has one in it.
         policies.append(HeadersPolicy({"x-ms-version": client.api_version}))
-        policies.append(BearerTokenCredentialPolicy(client.credential, SCOPE))
+        policies.append(BearerTokenCredentialPolicy(client.credential, _SCOPE))
     return policies
+
+
+def _page(
+    by_page: Callable[[str | None], Any], token: str | None, known: set[str | None]
+) -> tuple[list[Blob], str | None]:
+    """One page of a listing, and the token of the next, if there is one."""
+    pages = by_page(token)
+    page = [_blob_of(found) for found in next(pages)]
+    if pages.continuation_token and pages.continuation_token in known:
+        raise ServiceResponseError("the listing leads back to one of its own pages")
+    return page, pages.continuation_token
 
 
 def _blob_of(found: BlobProperties) -> Blob:

@@ -17,7 +17,7 @@ from tap_mobile_engagement.containers.base import blob_changed
 from tap_mobile_engagement.errors import Code, DataError, TapError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from azure.core import PipelineClient
     from azure.core.rest import HttpResponse
@@ -42,8 +42,7 @@ class Download:
 
     Each request names the version (``If-Match``), and each answer is checked against it. The
     iterator ends after exactly ``blob.size`` bytes; every other end is an error. The client
-    sends requests without retries of its own; ``url`` gives the blob's URL with the right to
-    read it, for each request anew.
+    sends requests without retries of its own.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Download:
         *,
         storage: Storage,
         client: PipelineClient[HttpRequest, HttpResponse],
-        url: Callable[[], str],
+        url: str,
         request_bytes: int = REQUEST_BYTES,
         start: int = 0,
     ) -> None:
@@ -97,7 +96,7 @@ class Download:
         headers = {"If-Match": f'"{self._blob.etag}"'}
         if end > start:  # an empty blob has no range, but it still may be gone or changed
             headers["Range"] = f"bytes={start}-{end - 1}"
-        request = HttpRequest("GET", self._url(), headers=headers)
+        request = HttpRequest("GET", self._url, headers=headers)
         with self._client.send_request(request, stream=True) as response:
             if response.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 raise HttpResponseError(response=response)

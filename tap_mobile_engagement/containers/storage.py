@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 
 from tap_mobile_engagement.background import interruptible
@@ -22,7 +20,7 @@ from tap_mobile_engagement.redaction import redact
 from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable
 
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers.urls import Sas
@@ -42,7 +40,6 @@ _PIECE = 1024  # bytes of an answer after which the time is checked
 
 log = logging.getLogger(__name__)
 
-ByPage = Callable[[str | None], Any]  # gives an iterator of pages with a continuation_token
 _T = TypeVar("_T")
 
 
@@ -95,8 +92,7 @@ def client_options(transport: RequestsTransport) -> dict[str, Any]:
 class Storage:
     """How requests to one container or account are made, retried and explained.
 
-    The label is its URL without any secret, for messages. Without a SAS the right to ask is an
-    identity's or an account key's.
+    Without a SAS the right to ask is an identity's or an account key's.
     """
 
     label: str
@@ -109,33 +105,11 @@ class Storage:
     ) -> _T:
         """What a request returns; it is made again while its failure may pass.
 
-        ``failed`` is the message of a failure, such as "the blob could not be read";
-        ``permission`` the letter of the SAS permission that it takes. Raises TapError, or
-        RunStopped if the run is stopped.
+        ``failed`` is the message of a failure, ``permission`` the letter of the SAS permission
+        that it takes. Raises TapError, or RunStopped if the run is stopped.
         """
         interrupted = partial(interruptible, request, self.clock)
         return self.tried(interrupted, failed, permission, retry)
-
-    def listing(
-        self,
-        by_page: ByPage,
-        convert: Callable[[Any], _T],
-        failed: str = "the container could not be listed",
-        *,
-        retry: Retry = RETRY,
-    ) -> Iterator[_T]:
-        """All that a listing has, page by page, by the method of the SDK's listing."""
-        token: str | None = None
-        known = {token}
-        while True:
-            # Each try begins a new listing at the page's token: an iterator of the SDK that
-            # stumbled over an answer may take itself for finished.
-            ask = partial(_page, by_page, convert, token, known)
-            page, token = self.call(ask, failed, "l", retry)
-            yield from page
-            if not token:
-                return
-            known.add(token)
 
     def tried(
         self,
@@ -172,17 +146,3 @@ class Storage:
                 raise failure from None
 
         return retry.call(attempt, clock=self.clock, name=self.label)
-
-
-def _page(
-    by_page: ByPage,
-    convert: Callable[[Any], _T],
-    token: str | None,
-    known: Container[str | None],
-) -> tuple[list[_T], str | None]:
-    """One page of a listing, and the token of the next; None after the last."""
-    pages = by_page(token)
-    page = [convert(found) for found in next(pages)]
-    if pages.continuation_token and pages.continuation_token in known:
-        raise ServiceResponseError("the listing leads back to one of its own pages")
-    return page, pages.continuation_token or None

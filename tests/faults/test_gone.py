@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure.storage.blob import BlobServiceClient
 
 from tap_mobile_engagement.api.client import ServiceClient
 from tap_mobile_engagement.api.destinations import AccountStorage
@@ -44,7 +45,8 @@ def run(simulator: Simulator, azurite: Azurite, **changes: Any) -> Sync:
 
 
 def containers(azurite: Azurite) -> set[str]:
-    return {*StorageAccount(azurite.connection_string).list_containers(PREFIX)}
+    account = BlobServiceClient.from_connection_string(azurite.connection_string)
+    return {each.name for each in account.list_containers(PREFIX)}
 
 
 def delete(azurite: Azurite, name: str) -> None:

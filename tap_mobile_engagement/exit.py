@@ -6,7 +6,6 @@ import logging
 import os
 import stat
 import sys
-import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from click import Command
 
 log = logging.getLogger("tap-mobile-engagement")
-
-_HERE = str(Path(__file__).parent)
 
 
 @contextmanager
@@ -75,16 +72,11 @@ def tap_error(error: Exception) -> TapError:
     if os.environ.get("LOGLEVEL", "").upper() == "DEBUG":
         logging.basicConfig(level=logging.DEBUG)  # for a command without a log of its own
     log.debug("Traceback of an unexpected error", exc_info=error)
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(_HERE)
-    ]
-    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-1:]]
     return TapError(
         Code.UNEXPECTED,
         f"{type(error).__name__}: {error}",
         next_step="This is a defect of the tap: report it with the traceback, which "
         "LOGLEVEL=DEBUG shows",
-        line=next(iter(places), None),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from datetime import timedelta
 from enum import Enum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.api.progress import Summary, new_progress
 from tap_mobile_engagement.api.timeline import Timeline
+from tap_mobile_engagement.containers.folder import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,14 +85,9 @@ class Observer:
                 return
             try:
                 picture = self._timeline.svg(self._now())
-                with open(self._timeline_path, "wb", opener=_open_at_once) as file:
+                with open(self._timeline_path, "wb", opener=open_private) as file:
                     file.write(picture.encode())
             except OSError as error:
                 log.warning(
                     "The timeline could not be written to %s: %s", self._timeline_path, error
                 )
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """The opener of a file; a pipe without a reader is refused, not waited for."""
-    return os.open(path, flags | os.O_NONBLOCK, 0o666)

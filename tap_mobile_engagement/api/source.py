@@ -158,23 +158,28 @@ class ApiSource:
 
     def _check_sas(self, setting: str) -> None:
         url, rights = self._urls[setting]
-        now = self._clock.now()
-        check_container_url(url, needs=rights, now=now, setting=setting)
-        end, minutes = sas_expiry(url), self._settings.task_timeout_minutes
-        if end is not None and end - now < timedelta(minutes=minutes):
-            log.warning(
-                "The SAS in the setting %s ends at %s, and an export task may take %d minutes "
-                "(task_timeout_minutes): put one that lasts longer into the settings",
-                setting,
-                _rfc3339(end),
-                minutes,
-            )
+        check_container_url(url, needs=rights, now=self._clock.now(), setting=setting)
+
+    def _warn_of_short_sas(self) -> None:
+        minutes = self._settings.task_timeout_minutes
+        for setting, (url, _) in self._urls.items():
+            end = sas_expiry(url)
+            if end is not None and end - self._clock.now() < timedelta(minutes=minutes):
+                log.warning(
+                    "The SAS in the setting %s ends at %s, and an export task may take %d "
+                    "minutes (task_timeout_minutes): use a SAS that lasts longer",
+                    setting,
+                    _rfc3339(end),
+                    minutes,
+                )
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Plan the exports of a data type and app; what is prepared first is wanted first."""
         key = Key(data_type.name, app_name)
         if data_type.task_path is None or key in self._states:
             return
+        if not self._states:
+            self._warn_of_short_sas()
         exports = self._due(key, data_type, state)
         self._states[key] = state
         self._plan.add(exports)

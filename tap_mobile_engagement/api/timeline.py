@@ -16,8 +16,8 @@ _LEFT = 380  # pixels for the labels
 _WIDTH = 900  # pixels for the time
 _TOP = 64
 _BOTTOM = 28
-_TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
-_MOST_TICKS = 8
+_PARTS = 8  # of the time, between two lines of the grid
+_LEAST_WIDTH = 2.0  # pixels; so that a short phase is seen at all
 
 PHASES = {
     "queued": ("#c9ced6", "queued by the service"),
@@ -27,8 +27,6 @@ PHASES = {
     "failed": ("#e45756", "failed"),
 }
 """The colour of each phase of a task, and what it is; a task that is done is "read"."""
-
-_LEAST_WIDTHS = {"reading": 2.0, "failed": 3.0}  # pixels; so that a short end is seen at all
 
 
 class Timeline:
@@ -51,10 +49,7 @@ class Timeline:
         parts = [_head(begin, end, len(self._times), height), *_grid(span, height)]
         for row, (task_id, times) in enumerate(self._times.items()):
             label, y = self._labels[task_id], _TOP + row * _ROW
-            parts.append(
-                f"<g><title>{escape(f'{label}, task {task_id}')}</title>"
-                f"{_text(_LEFT - 8, y + 12, label, anchor='end')}"
-            )
+            parts.append(f"<g>{_text(_LEFT - 8, y + 12, label, anchor='end')}")
             known = [(name, times[name]) for name in (*PHASES, "read") if name in times]
             for (name, start), (_, until) in pairwise([*known, ("", end)]):
                 if name == "read":
@@ -63,7 +58,7 @@ class Timeline:
                 left, right = (
                     _LEFT + (at - begin).total_seconds() / span * _WIDTH for at in (start, last)
                 )
-                width = max(right - left, _LEAST_WIDTHS.get(name, 0.5))
+                width = max(right - left, _LEAST_WIDTH)
                 parts.append(_rect(left, y + 2, width, _ROW - 5, PHASES[name][0]))
             parts.append("</g>")
         return "\n".join([*parts, "</svg>\n"])
@@ -99,11 +94,10 @@ def _head(begin: datetime, end: datetime, tasks: int, height: int) -> str:
 
 
 def _grid(span: float, height: int) -> list[str]:
-    step = next((tick for tick in _TICKS if span / tick <= _MOST_TICKS), span / _MOST_TICKS)
     lines = []
-    for number in range(int(span / step) + 1):
-        x = _LEFT + number * step / span * _WIDTH
-        words = in_words(timedelta(seconds=number * step))
+    for number in range(_PARTS + 1):
+        x = _LEFT + number / _PARTS * _WIDTH
+        words = in_words(timedelta(seconds=number / _PARTS * span))
         lines += [
             _rect(x, _TOP - 6, 1, height - _BOTTOM + 10 - _TOP, "#ddd"),
             _text(x, height - 10, words, anchor="middle"),

@@ -104,7 +104,7 @@ class FolderContainer:
         if blob.problem:
             raise copy(blob.problem).at(container=self.label)
         try:
-            file = open(self._path(blob), "rb", 0, opener=_open_at_once)  # noqa: SIM115
+            file = open(self._path(blob), "rb", 0, opener=open_private)  # noqa: SIM115
         except OSError as error:
             raise self._explain(error, blob.name) from None
         with file:
@@ -237,9 +237,9 @@ def _without_content(name: str, problem: TapError) -> Blob:
     return Blob(name, 0, "", _EPOCH, problem=problem)
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a listed file, without waiting if it has become a named pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def open_private(path: str, flags: int) -> int:
+    """The opener of a file that its owner alone may read; it never waits for a named pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o600)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -21,9 +21,9 @@ from singer_sdk.helpers._batch import (
     StorageTarget,
 )
 
+from tap_mobile_engagement.containers.folder import open_private
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.output.lines import Envelope, Output
-from tap_mobile_engagement.reading.rejects import open_private
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:

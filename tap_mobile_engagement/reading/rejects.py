@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tap_mobile_engagement.containers.folder import open_private
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.values import BadValue, check_nested
 
@@ -122,11 +123,6 @@ def _opened(path: Path) -> BinaryIO:
             if written.read() != b"\n":
                 _write_all(file, b"\n")
     return file
-
-
-def open_private(path: str, flags: int) -> int:
-    """The opener of a file with personal data; a pipe without a reader is refused at once."""
-    return os.open(path, flags | os.O_NONBLOCK, 0o600)
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

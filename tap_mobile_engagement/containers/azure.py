@@ -1,36 +1,52 @@
-"""A container in Azure Blob Storage."""
+"""A container in Azure Blob Storage, and the content of its blobs.
+
+The SDK's ``download_blob`` collects a whole range before it returns a byte, and drops it when
+the connection breaks. Here a broken range continues behind the last byte.
+"""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 from azure.core import PipelineClient
-from azure.core.exceptions import ClientAuthenticationError, ServiceResponseError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceResponseError,
+)
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     HeadersPolicy,
     UserAgentPolicy,
 )
+from azure.core.rest import HttpRequest
 from azure.storage.blob import ContainerClient
 
 from tap_mobile_engagement.background import fetched_ahead
 from tap_mobile_engagement.clock import Clock
-from tap_mobile_engagement.containers.base import Blob, blob_missing
-from tap_mobile_engagement.containers.download import REQUEST_BYTES, Download
-from tap_mobile_engagement.containers.faults import blob_archived
+from tap_mobile_engagement.containers.base import Blob, blob_changed, blob_missing
 from tap_mobile_engagement.containers.storage import (
     USER_AGENT,
     Storage,
+    blob_archived,
     client_options,
     new_transport,
 )
 from tap_mobile_engagement.containers.urls import RIGHT_FORM, ContainerUrl
-from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError, TapError
+from tap_mobile_engagement.errors import (
+    Code,
+    DataError,
+    RetryLaterError,
+    SettingsError,
+    TapError,
+)
 from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
 from tap_mobile_engagement.retry import RETRY, RETRY_ONCE, Retry
 
@@ -39,9 +55,19 @@ if TYPE_CHECKING:
 
     from azure.core.credentials import AccessToken, TokenCredential
     from azure.core.pipeline.transport import RequestsTransport
-    from azure.core.rest import HttpRequest, HttpResponse
+    from azure.core.rest import HttpResponse
     from azure.storage.blob import BlobProperties
 
+REQUEST_BYTES = 16 * 1024 * 1024
+"""Bytes that one request asks for.
+
+Measured with Azurite and 200 MB: 155 MB/s in requests of 4 MiB, 350 MB/s in those of 16 MiB,
+hardly more in larger ones.
+"""
+
+_FAILED = "the blob could not be read"
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18})")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _SCOPE = "https://storage.azure.com/.default"  # of a token: any account of Azure Storage
 _REASON_CHARACTERS = 300
 
@@ -128,7 +154,7 @@ class AzureContainer:
 
     def _read(self, blob: Blob, start: int) -> Generator[bytes]:
         try:
-            yield from Download(
+            yield from _Download(
                 blob,
                 storage=self._storage,
                 client=self._downloads,
@@ -138,7 +164,7 @@ class AzureContainer:
             )
         except RetryLaterError as error:
             if error.code is Code.BLOB_CHANGED and self._is_gone(blob):
-                raise blob_missing("the blob could not be read", **error.where) from None
+                raise blob_missing(_FAILED, **error.where) from None
             raise
 
     def _is_gone(self, blob: Blob) -> bool:
@@ -149,6 +175,106 @@ class AzureContainer:
         except TapError:
             return False
         return first is None or first.name != blob.name
+
+
+class _Download:
+    """Iterates over one version of one blob, in chunks as they arrive.
+
+    Each request names the version (``If-Match``), and each answer is checked against it. The
+    iterator ends after exactly ``blob.size`` bytes; every other end is an error. The client
+    sends requests without retries of its own.
+    """
+
+    def __init__(
+        self,
+        blob: Blob,
+        *,
+        storage: Storage,
+        client: PipelineClient[HttpRequest, HttpResponse],
+        url: str,
+        request_bytes: int = REQUEST_BYTES,
+        start: int = 0,
+    ) -> None:
+        self._blob = blob
+        self._storage = storage
+        self._client = client
+        self._url = url
+        self._request_bytes = request_bytes
+        self._delivered = start
+        self._answer = self._next_answer()
+
+    def __iter__(self) -> Generator[bytes]:
+        try:
+            # Each chunk has all tries: a connection that never lives long makes progress too.
+            while chunk := self._storage.tried(
+                self._next_chunk, _FAILED, "r", blob=self._blob.name
+            ):
+                self._delivered += len(chunk)
+                if self._delivered > self._blob.size:
+                    raise self._wrong_length(self._delivered)
+                yield chunk
+        except TapError as error:
+            raise error.at(offset=self._delivered) from None
+        finally:
+            self._answer.close()  # an abandoned answer occupies a connection
+
+    def _next_chunk(self) -> bytes:
+        try:
+            chunk = next(self._answer, b"")
+        except BaseException:
+            self._answer = self._next_answer()
+            raise
+        if chunk or self._delivered == self._blob.size:
+            return chunk
+        self._answer = self._next_answer()
+        return self._next_chunk()
+
+    def _next_answer(self) -> Generator[bytes]:
+        """What one request brings from the next byte on; AzureError, HTTPError if it fails."""
+        start = self._delivered
+        end = min(start + self._request_bytes, self._blob.size)
+        headers = {"If-Match": f'"{self._blob.etag}"'}
+        if end > start:  # an empty blob has no range, but it still may be gone or changed
+            headers["Range"] = f"bytes={start}-{end - 1}"
+        request = HttpRequest("GET", self._url, headers=headers)
+        with self._client.send_request(request, stream=True) as response:
+            if response.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+                raise HttpResponseError(response=response)
+            self._check(response, start)
+            yield from filter(None, response.iter_raw())
+        if self._delivered < end:
+            raise ServiceResponseError(f"the answer ended at byte {self._delivered}")
+
+    def _check(self, response: HttpResponse, start: int) -> None:
+        """Check an answer's headers against the request.
+
+        A server may send a whole blob instead of a range (200, no ``Content-Range``). That is
+        valid at the start of the blob.
+        """
+        headers = response.headers
+        if "ETag" not in headers:  # they were cut off, yet parsed as if that were all
+            raise ServiceResponseError("the answer broke off within its headers")
+        if headers["ETag"].strip('"') != self._blob.etag:
+            raise blob_changed(_FAILED, container=self._storage.label, blob=self._blob.name)
+        first, length = 0, headers.get("Content-Length", "")
+        if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+            found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+            if found is None:
+                raise ServiceResponseError("the answer does not tell which range it is")
+            first, length = int(found[1]), found[2]
+        if _LENGTH.fullmatch(length) and int(length) != self._blob.size:
+            raise self._wrong_length(int(length))
+        if first != start:
+            raise ServiceResponseError(f"the answer begins at byte {first}, not at {start}")
+
+    def _wrong_length(self, length: int) -> DataError:
+        return DataError(
+            Code.BLOB_TRUNCATED,
+            f"the blob was listed with {self._blob.size} bytes, but the storage gives {length}",
+            next_step="Run again; if it stays, look for a proxy or gateway that alters answers",
+            container=self._storage.label,
+            blob=self._blob.name,
+        )
 
 
 class _Identity:

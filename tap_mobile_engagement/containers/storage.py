@@ -1,26 +1,40 @@
-"""Requests to Azure Storage: one pool of connections, and patience with what may pass."""
+"""Requests to Azure Storage: one pool of connections, patience, and what a failure means.
+
+Only the HTTP status decides that. Error codes differ between Azure, its emulator and kinds of
+accounts; messages quote them.
+"""
 
 from __future__ import annotations
 
 import logging
+import textwrap
 import time
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import requests
+from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
+from urllib3.exceptions import HTTPError
 
 from tap_mobile_engagement.background import interruptible
-from tap_mobile_engagement.containers.base import CHUNK_BYTES
-from tap_mobile_engagement.containers.faults import Fault, explain
-from tap_mobile_engagement.errors import TapError
+from tap_mobile_engagement.clock import read_http_date
+from tap_mobile_engagement.containers.base import CHUNK_BYTES, blob_changed, blob_missing
+from tap_mobile_engagement.errors import (
+    Code,
+    DataError,
+    RetryLaterError,
+    SettingsError,
+    TapError,
+)
 from tap_mobile_engagement.redaction import redact
 from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers.urls import Sas
@@ -34,6 +48,10 @@ ANSWER_BYTES = 32 * 1024 * 1024
 ANSWER_SECONDS = 600
 """Seconds that such an answer may take."""
 
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_REASON_CHARACTERS = 300
+_CONTINUES = "it continues where this run stopped"
 _CONNECT_SECONDS = 20
 _READ_SECONDS = 60
 _PIECE = 1024  # bytes of an answer after which the time is checked
@@ -128,21 +146,126 @@ class Storage:
                 raise
             except Exception as error:  # an odd answer makes the SDK stumble in many ways
                 log.debug("A request failed", exc_info=True)
-                fault = Fault.of(error)
-                failure = explain(
-                    fault,
-                    failed,
-                    permission,
-                    sas=self.sas,
-                    is_identity=self.is_identity,
-                    now=self.clock.now(),
-                    container=self.label,
-                    **where,
-                )
-                if fault.is_transient:
+                fault = _fault(error)
+                failure = self._failure(fault, failed, permission, where)
+                if fault.status is None or fault.status in _TRANSIENT:
                     reason = f"a request failed ({redact(fault.reason)})"
                     raise PassingError(failure, reason) from None
                 # Without its cause: the SDK's messages hold URLs, a traceback would show them.
                 raise failure from None
 
         return retry.call(attempt, clock=self.clock, name=self.label)
+
+    def _failure(
+        self, fault: _Fault, failed: str, permission: str, where: dict[str, object]
+    ) -> TapError:
+        """The error for what another try does not help: what failed, and what to do."""
+        where = {"container": self.label, **where}
+        if fault.status is None:
+            return RetryLaterError(
+                Code.STORAGE_UNAVAILABLE,
+                f"{failed}: {fault.reason}",
+                next_step="Make sure that the host's name is right and that this machine "
+                f"reaches it, then run again; {_CONTINUES}",
+                **where,
+            )
+        request_id = fault.headers.get("x-ms-request-id")
+        where |= {"status": fault.status, "reason": fault.reason, "request": request_id}
+        match fault.status:
+            case status if status in _REFUSED:
+                code, what, next_step = self._refused(fault, permission)
+            case status if status < HTTPStatus.BAD_REQUEST:
+                code = Code.CONTAINER_URL_INVALID
+                what = "the storage redirects to another address"
+                next_step = "Use the URL of the container itself"
+            case HTTPStatus.NOT_FOUND if where.get("blob") is None:
+                code, what = Code.CONTAINER_NOT_FOUND, "there is no such container"
+                next_step = "Make it, or correct its name or URL in the settings"
+            case HTTPStatus.NOT_FOUND:
+                return blob_missing(failed, **where)
+            case HTTPStatus.PRECONDITION_FAILED | HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return blob_changed(failed, **where)
+            case HTTPStatus.CONFLICT if permission == "r":
+                return blob_archived(**where)
+            case _:
+                next_step = f"Run again later; {_CONTINUES}"
+                return RetryLaterError(
+                    Code.STORAGE_UNAVAILABLE, failed, next_step=next_step, **where
+                )
+        return SettingsError(code, f"{failed}: {what}", next_step=next_step, **where)
+
+    def _refused(self, fault: _Fault, permission: str) -> tuple[Code, str, str]:
+        """Code, reason and next step where the storage refused the right to ask."""
+        code, sas = Code.CONTAINER_ACCESS_DENIED, self.sas
+        # The server judges the SAS, so its clock counts where it is later.
+        now = self.clock.now()
+        now = max(now, read_http_date(fault.headers.get("Date")) or now)
+        if self.is_identity:
+            what = "the storage refused the identity of the environment"
+            next_step = (
+                "Give it the role Storage Blob Data Reader for the container, wait some "
+                "minutes until Azure knows it, and make sure that the account's firewall "
+                "admits this machine"
+            )
+        elif sas is None:
+            what = "the storage account refused it"
+            next_step = (
+                "Make sure that the account key was not renewed, and that the account's "
+                "firewall admits this machine"
+            )
+        elif sas.expires is not None and sas.expires <= now:
+            code, what = Code.SAS_EXPIRED, f"its SAS ended at {sas.expires:%Y-%m-%dT%H:%M:%SZ}"
+            next_step = (
+                "Make a new SAS for the container, put its URL in the settings and run again; "
+                + _CONTINUES
+            )
+        elif missing := sas.missing(frozenset(permission)):
+            code = Code.SAS_PERMISSION_MISSING
+            what = f"its SAS does not allow {', '.join(missing)}"
+            next_step = (
+                f"Make a SAS for the container that has sp={permission} among its permissions, "
+                "and put its URL in the settings"
+            )
+        else:
+            what = "the storage refused its SAS"
+            next_step = (
+                "Make sure that the URL was copied whole, that the key or the policy behind "
+                "its SAS was not renewed or removed, and that the account's firewall admits "
+                "this machine"
+            )
+        return code, what, next_step
+
+
+class _Fault(NamedTuple):
+    """A request that failed, in the storage's or the network's words.
+
+    The status is None if there was no whole answer.
+    """
+
+    status: int | None
+    reason: str
+    headers: Mapping[str, str]
+
+
+def _fault(error: Exception) -> _Fault:
+    if not isinstance(error, AzureError | HTTPError):
+        return _Fault(None, f"the answer can't be understood ({type(error).__name__})", {})
+    # Any: the SDK has two kinds of responses, whose common type lacks the headers.
+    response: Any = error.response if isinstance(error, HttpResponseError) else None
+    if response is None or response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+        # No answer, or one that broke off. A message may contain a whole answer.
+        line = str(error)[: 2 * _REASON_CHARACTERS].partition("\n")[0]
+        return _Fault(None, textwrap.shorten(line, _REASON_CHARACTERS, placeholder=" …"), {})
+    reason = response.headers.get("x-ms-error-code") or response.reason or "unknown"
+    return _Fault(response.status_code, reason, response.headers)
+
+
+def blob_archived(**where: object) -> DataError:
+    """The error for a blob whose content is offline."""
+    return DataError(
+        Code.BLOB_ARCHIVED,
+        "the blob can't be read: it is in the archive tier, or still on its way out of it",
+        next_step="Move it to the Hot or Cool tier, wait until Azure has done so, which takes "
+        "hours, then run again",
+        **where,
+    )

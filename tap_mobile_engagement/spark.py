@@ -191,7 +191,8 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
             for blob in archive.blobs:
                 arrivals.finish(blob)
             arrivals.note()
-            return state.archive if archive.blobs else {}
+            notes: dict[str, Any] = state.values["archive"] if archive.blobs else {}
+            return notes
 
     @_redacting
     def partitions(

@@ -59,8 +59,6 @@ class Window:
 
 def tile(start: date, end: date, days: int) -> Iterator[Window]:
     """Cut ``[start, end)`` into windows of that many days; the last may be shorter."""
-    if days < 1:
-        raise ValueError(f"a date window needs at least one day, not {days}")
     while start < end:
         until = start + timedelta(days=min(days, (end - start).days))
         yield Window(start, until)
@@ -119,35 +117,26 @@ class PartitionState:
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
-        self._values = values
+        self.values = values
 
     @property
     def bookmark(self) -> str | None:
         """The end of the last range whose records are all out; None before the first."""
-        return self._values.get("replication_key_value")
+        return self.values.get("replication_key_value")
 
     def advance(self, window: Window) -> None:
         """Note that all records of a window are out. The bookmark never goes back."""
         if self.advance_to(window.exported_until):
-            self._values["date_range"] = msgspec.to_builtins(window)
+            self.values["date_range"] = msgspec.to_builtins(window)
 
     def advance_to(self, bookmark: str) -> bool:
         """Move the bookmark forward, never back; tell whether it moved. Raises BAD_STATE."""
         reached = self.bookmark
         moves = reached is None or instant(bookmark) > instant(reached)
         if moves:
-            self._values["replication_key"] = REPLICATION_KEY
-            self._values["replication_key_value"] = bookmark
+            self.values["replication_key"] = REPLICATION_KEY
+            self.values["replication_key_value"] = bookmark
         return moves
-
-    @property
-    def archive(self) -> Any:
-        """What is noted of the files of an archive; None before the first."""
-        return self._values.get("archive")
-
-    def note_archive(self, notes: dict[str, Any]) -> None:
-        """Note which files of an archive are out."""
-        self._values["archive"] = notes
 
     def note_container(self, name: str) -> None:
         """Note that a task's own container was read: a later run may delete it.
@@ -156,7 +145,7 @@ class PartitionState:
         """
         prefix, _, text = name.rpartition("-")
         number = int(text)
-        ranges = self._values.setdefault("read_containers", [])
+        ranges = self.values.setdefault("read_containers", [])
         if ranges and (ranges[-1][0], ranges[-1][2] + 1) == (prefix, number):
             ranges[-1][2] = number
         else:
@@ -166,14 +155,14 @@ class PartitionState:
         """The containers that were read before this state came back; it forgets them."""
         return [
             f"{prefix}-{number}"
-            for prefix, first, last in self._values.pop("read_containers", None) or []
+            for prefix, first, last in self.values.pop("read_containers", None) or []
             for number in range(first, last + 1)
         ]
 
     @property
     def tasks(self) -> list[TaskEntry]:
         """The export tasks that are under way, or that came out empty."""
-        return msgspec.convert(self._values.get("tasks") or [], list[TaskEntry])
+        return msgspec.convert(self.values.get("tasks") or [], list[TaskEntry])
 
     def remember_task(self, task: TaskEntry) -> None:
         """Note a task that was created, so that another run resumes it; replaces its entry.
@@ -186,21 +175,21 @@ class PartitionState:
             if new := oldest.window:
                 known = self.empty_range or new
                 hull = Window(min(known.start, new.start), max(known.end, new.end))
-                self._values["empty_range"] = msgspec.to_builtins(hull)
-        self._values["tasks"] = msgspec.to_builtins(tasks)
+                self.values["empty_range"] = msgspec.to_builtins(hull)
+        self.values["tasks"] = msgspec.to_builtins(tasks)
 
     def forget_task(self, task_id: str) -> None:
         """Drop a task: its records are out, or its range has to be exported again."""
         left = [known for known in self.tasks if known.id != task_id]
         if left:
-            self._values["tasks"] = msgspec.to_builtins(left)
+            self.values["tasks"] = msgspec.to_builtins(left)
         else:
-            self._values.pop("tasks", None)
+            self.values.pop("tasks", None)
 
     @property
     def empty_range(self) -> Window | None:
         """Days that came out empty, and that the next run exports once more as one range."""
-        return msgspec.convert(self._values.get("empty_range"), Window | None)
+        return msgspec.convert(self.values.get("empty_range"), Window | None)
 
     def settle_empty(self, window: Window) -> bool:
         """Take days that were exported again off the empty range; False if it lacks them."""
@@ -209,9 +198,9 @@ class PartitionState:
             return False
         if window.end < known.end:
             left = Window(window.end, known.end)
-            self._values["empty_range"] = msgspec.to_builtins(left)
+            self.values["empty_range"] = msgspec.to_builtins(left)
         else:
-            del self._values["empty_range"]
+            del self.values["empty_range"]
         return True
 
 

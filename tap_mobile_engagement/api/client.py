@@ -26,8 +26,7 @@ from tap_mobile_engagement.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_mobile_engagement.api.answers import Answer
-    from tap_mobile_engagement.api.http import Transport
+    from tap_mobile_engagement.api.http import Answer, Transport
     from tap_mobile_engagement.api.tasks import PendingExport
     from tap_mobile_engagement.settings import Settings
 

@@ -20,8 +20,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.policy import task_lost
-from tap_mobile_engagement.api.tasks import plain_id
+from tap_mobile_engagement.api.tasks import plain_id, task_lost
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all

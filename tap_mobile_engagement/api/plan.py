@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from tap_mobile_engagement.api.policy import REFUSAL_LIMIT, has_succeeded, task_lost
 from tap_mobile_engagement.api.tasks import (
     AT_WORK,
+    REFUSAL_LIMIT,
     Key,
     Note,
     PendingExport,
     Phase,
+    has_succeeded,
     plain_id,
+    task_lost,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError

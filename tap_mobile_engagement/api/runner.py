@@ -17,12 +17,12 @@ from uuid import uuid4
 from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.http import creation_uncertain
 from tap_mobile_engagement.api.observer import What
-from tap_mobile_engagement.api.policy import find_orphan
 from tap_mobile_engagement.api.tasks import (
     Key,
     PendingExport,
     Phase,
     TaskState,
+    find_orphan,
     known_state,
 )
 from tap_mobile_engagement.clock import RunStopped

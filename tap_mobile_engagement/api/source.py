@@ -6,6 +6,7 @@ import logging
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -84,10 +85,8 @@ def _urls_and_rights(settings: Settings) -> dict[str, tuple[str, frozenset[str]]
     url, task_url = settings.container_url or "", settings.task_container_url
     if task_url is None:
         return {"container_url": (url, READ_AND_LIST | WRITE_AND_LIST)}
-    return {
-        "container_url": (url, READ_AND_LIST),
-        "task_container_url": (task_url, WRITE_AND_LIST),
-    }
+    task = (task_url, WRITE_AND_LIST)
+    return {"container_url": (url, READ_AND_LIST), "task_container_url": task}
 
 
 def plan_windows(
@@ -341,19 +340,7 @@ class ApiSource:
 
     def _listing(self, data_type: DataType, app_name: str) -> Export:
         """What the API lists itself, as an export: no task writes it."""
-
-        def elements() -> Iterator[Any]:
-            match data_type.name:
-                case "devices" if self._settings.device_details:
-                    yield from self._client.list_devices_with_details(app_name)
-                case "devices":
-                    yield from self._client.list_devices(app_name)
-                case "campaigns":
-                    for campaign_type in self._settings.campaign_types:
-                        yield from self._client.list_campaigns(app_name, campaign_type)
-                case _:
-                    yield from self._client.list_tasks(app_name)
-
+        elements = partial(self._listed, data_type.name, app_name)
         part = Part(None, 0, lambda: nullcontext(iter(())), elements=elements)
         return Export(
             data_type=data_type,
@@ -361,6 +348,15 @@ class ApiSource:
             exported_until=_rfc3339(self._clock.now()),
             parts=(part,),
         )
+
+    def _listed(self, name: str, app: str) -> Iterator[Any]:
+        client, settings = self._client, self._settings
+        if name == "campaigns":
+            lists = (client.list_campaigns(app, kind) for kind in settings.campaign_types)
+            return chain.from_iterable(lists)
+        if name == "devices" and settings.device_details:
+            return client.list_devices_with_details(app)
+        return client.list_devices(app) if name == "devices" else client.list_tasks(app)
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -1,10 +1,11 @@
-"""One export and its task: what is wanted, what was asked for, how far it is."""
+"""One export and its task: what is wanted, how far it is, what an answer means. No I/O."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,15 +13,30 @@ from msgspec import Struct
 
 from tap_mobile_engagement.clock import read_time
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code, DataError
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 from tap_mobile_engagement.state import TASK_ID, TaskEntry, bookmark_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.sources.base import Part
     from tap_mobile_engagement.state import Window
+
+
+VISIBLE_WITHIN = timedelta(minutes=2)
+"""How long after its creation a task may still be unknown to the service (an assumption)."""
+
+MISSES_UNTIL_LOST = 3
+"""404 answers in a row after which a task that should be visible is taken for lost."""
+
+CLOCK_SLACK = timedelta(minutes=15)
+"""How much a service's creation times may be out of order among themselves (an assumption)."""
+
+REFUSAL_LIMIT = timedelta(hours=1)
+"""How long a service is asked that takes no task though none of ours is under way."""
+
+_AGAIN = "Run again: its range is then exported by another task"
 
 
 class Key(NamedTuple):
@@ -85,38 +101,27 @@ class ExportTask(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_answer(cls, answer: Any, *, retry_after: float | None = None) -> ExportTask:
         """Read a task out of decoded JSON; BAD_ANSWER without a usable id and a state."""
-        if not isinstance(answer, dict):
-            raise _no_task("it is not a JSON object")
-        texts = {name: value for name, value in answer.items() if isinstance(value, str)}
+        found = answer.items() if isinstance(answer, dict) else ()
+        texts = {name: value for name, value in found if isinstance(value, str)}
         task_id, state = texts.get("id", ""), texts.get("state", "")
-        if not re.fullmatch(TASK_ID, task_id):
-            raise _no_task("it has no usable id")
-        if not state.strip():
-            raise _no_task("it has no state")
+        if not re.fullmatch(TASK_ID, task_id) or not state.strip():
+            raise DataError(
+                Code.BAD_ANSWER,
+                "the service's answer is not an export task: it has no usable id, or no state",
+                next_step="Check that api_url points to a Mobile Engagement service",
+            )
+        created = None
+        with suppress(ValueError):
+            created = read_time(texts.get("dateCreated", "").strip())
         return cls(
             id=task_id,
             state=state,
             export_type=texts.get("exportType"),
-            created=_time(texts.get("dateCreated", "")),
+            created=created,
             description=texts.get("description"),
             error_details=texts.get("errorDetails"),
             retry_after=retry_after,
         )
-
-
-def _no_task(reason: str) -> DataError:
-    return DataError(
-        Code.BAD_ANSWER,
-        f"the service's answer is not an export task: {reason}",
-        next_step="Check that api_url points to a Mobile Engagement service",
-    )
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return read_time(text.strip())
-    except ValueError:
-        return None
 
 
 @dataclass(eq=False, slots=True)
@@ -232,3 +237,69 @@ class Note(NamedTuple):
     key: Key
     task: TaskEntry
     is_over: bool
+
+
+def has_succeeded(
+    export: PendingExport, answer: ExportTask | None, now: datetime, timeout: timedelta
+) -> bool:
+    """Decide what an answer about an export's task means (None is a 404), however late it is.
+
+    Raises TASK_FAILED, TASK_TIMEOUT, UNKNOWN_TASK_STATE (at the deadline) or TASK_LOST.
+    """
+    assert export.task is not None  # noqa: S101  (it was asked about)
+    created = export.task.created
+    if answer is None:
+        if export.misses >= MISSES_UNTIL_LOST and now >= created + VISIBLE_WITHIN:
+            raise task_lost("the service does not know the export task any more")
+        return False
+    state = known_state(answer.state)
+    if state is TaskState.SUCCEEDED:
+        return True
+    if state is TaskState.FAILED:
+        what = f"the export task failed: {answer.error_details or 'it does not say why'}"
+        raise RetryLaterError(Code.TASK_FAILED, what, next_step=_AGAIN)
+    if now < created + timeout:
+        return False
+    minutes = f"{timeout / timedelta(minutes=1):.0f} minutes"
+    if state is None:
+        raise RetryLaterError(
+            Code.UNKNOWN_TASK_STATE,
+            f"the export task is in state {answer.state!r}, which is unknown, and "
+            f"its {minutes} are up",
+            next_step="Look up what the state means, then run again",
+        )
+    raise RetryLaterError(
+        Code.TASK_TIMEOUT,
+        f"the export task is still {state} after {minutes}",
+        next_step="Run again with a smaller window_days, or a larger task_timeout_minutes",
+    )
+
+
+def task_lost(what: str) -> RetryLaterError:
+    """The error for a task that is gone, or whose blobs are: its range is exported again."""
+    return RetryLaterError(Code.TASK_LOST, what, next_step=_AGAIN)
+
+
+def find_orphan(
+    listed: Iterable[Any], description: str, export_type: str | None, *, age: timedelta
+) -> ExportTask | None:
+    """Find the task that a request with a lost answer created, among those listed newest first.
+
+    Only the description decides, because any other task may be a stranger's. Creation times
+    only tell when to stop, by the request's ``age``; they are compared among themselves,
+    because the service's clock may be far from ours.
+    """
+    newest: datetime | None = None
+    for answer in listed:
+        try:
+            task = ExportTask.from_answer(answer)
+        except DataError:
+            continue  # a malformed task of a stranger
+        if description in (task.description or "") and task.export_type in (export_type, None):
+            return task
+        if task.created is None:
+            continue
+        newest = max(newest or task.created, task.created)
+        if newest - task.created > age + CLOCK_SLACK:
+            return None
+    return None

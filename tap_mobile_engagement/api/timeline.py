@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from itertools import pairwise
 
-from tap_mobile_engagement.api.progress import in_words
-
 _ROW = 18  # pixels per task
 _LEFT = 380  # pixels for the labels
 _WIDTH = 900  # pixels for the time
@@ -27,6 +25,11 @@ PHASES = {
     "failed": ("#e45756", "failed"),
 }
 """The colour of each phase of a task, and what it is; a task that is done is "read"."""
+
+
+def in_words(duration: timedelta) -> str:
+    """A duration in whole seconds, as hours, minutes and seconds."""
+    return str(timedelta(seconds=int(duration.total_seconds())))
 
 
 class Timeline:

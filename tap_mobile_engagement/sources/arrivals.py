@@ -156,9 +156,9 @@ class Arrivals:
         else:
             notes.until, notes.arrived = self._until, self._arrived
             notes.digest = _digest(self._total - self._sound.sums[early])
-        before = self._state.archive
-        self._state.note_archive(msgspec.to_builtins(notes))
-        return bool(self._state.archive != before)
+        before = self._state.values.get("archive")
+        self._state.values["archive"] = msgspec.to_builtins(notes)
+        return bool(self._state.values["archive"] != before)
 
     def _since(self) -> datetime:
         """Up to which arrival all blobs are finished."""
@@ -202,7 +202,7 @@ def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[Blob]
     bookmark = state.bookmark
     notes: _Notes | None = None
     with suppress(msgspec.ValidationError):  # then no version of the tap wrote them
-        notes = msgspec.convert(state.archive, _Notes)
+        notes = msgspec.convert(state.values.get("archive"), _Notes)
     if notes is None or notes.bookmark != bookmark:
         # The bookmark was put there by hand, or taken away: it alone counts.
         if bookmark is None:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tap_mobile_engagement.api.answers import EXTRACT_LENGTH, LONGEST_PAUSE, Answer
+from tap_mobile_engagement.api.http import EXTRACT_LENGTH, LONGEST_PAUSE, Answer
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.redaction import register_secret
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_mobile_engagement.api.answers import EXTRACT_LENGTH, Answer
 from tap_mobile_engagement.api.http import (
+    EXTRACT_LENGTH,
     MOST_BYTES,
     MOST_ERROR_BYTES,
+    Answer,
     Timeouts,
     Transport,
     new_session,

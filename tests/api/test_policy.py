@@ -8,18 +8,16 @@ from hypothesis import strategies as st
 
 from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.plan import TASK_IS_OVER, TRIES_PER_WINDOW, Plan
-from tap_mobile_engagement.api.policy import (
+from tap_mobile_engagement.api.tasks import (
     MISSES_UNTIL_LOST,
     VISIBLE_WITHIN,
-    find_orphan,
-    has_succeeded,
-)
-from tap_mobile_engagement.api.tasks import (
     ExportTask,
     Key,
     PendingExport,
     Phase,
     TaskState,
+    find_orphan,
+    has_succeeded,
     known_state,
 )
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError

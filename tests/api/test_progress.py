@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.progress import (
+from tap_mobile_engagement.api.observer import (
     LiveProgress,
     ProgressLines,
     Summary,

@@ -68,9 +68,8 @@ def map_in_order(
 ) -> Iterator[Result]:
     """Apply a function to items in threads, and yield the results in the items' order.
 
-    No more than ``AHEAD`` items per worker are taken ahead. An exception of the function is
-    raised in the place of its result. Then, or when the caller stops reading, what has not
-    begun is dropped.
+    An exception is raised in the place of its result. Then, or when the caller stops
+    reading, what has not begun is dropped.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="requests")
     waiting: deque[Future[Result]] = deque()
@@ -91,8 +90,7 @@ def fetched_ahead(
 ) -> Iterator[Iterator[bytes]]:
     """Chunks that a thread fetches while the reader works; at most so many wait for it.
 
-    Before the reader has taken any, it is one: the reader may want the head alone. ``fetch``
-    begins the download; it is closed in the thread that reads it.
+    Before the reader has taken any, it is one: the reader may want the head alone.
     """
     queue: Queue[bytes | BaseException | None] = Queue(1)
     is_over = threading.Event()

@@ -14,10 +14,7 @@ _SLICE = 0.1  # seconds; how long a stop may go unnoticed
 
 
 class RunStopped(BaseException):
-    """The run was asked to stop while it waited.
-
-    Not an ``Exception``: code that records a stream's failure and continues must not catch it.
-    """
+    """The run was asked to stop; no ``Exception``, which a stream's failure would be."""
 
 
 class Stoppable(Protocol):
@@ -31,10 +28,7 @@ class Stoppable(Protocol):
 
 
 class StopFlag:
-    """A stop flag that a signal handler may set; sleepers check it ten times a second.
-
-    ``threading.Event.set`` can deadlock there: it takes a lock that the thread may hold.
-    """
+    """A stop flag that a signal handler may set; ``threading.Event.set`` can deadlock there."""
 
     def __init__(self) -> None:
         self._asked: list[None] = []

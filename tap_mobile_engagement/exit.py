@@ -99,9 +99,8 @@ def _output_closed(error: Exception) -> TapError:
 def is_test_by_meltano() -> bool:
     """Whether ``meltano config test`` started the tap, which runs it as for a sync.
 
-    It is certain where the parent process is that very command, and both outputs go into one
-    pipe of it (``ExtractorTestService.validate`` of Meltano 4.4). Where the parent's command
-    line can't be read, as outside Linux, it is False.
+    Only where the parent process is that command, and both outputs go into one pipe of it
+    (Meltano 4.4); elsewhere, as outside Linux, it is False.
     """
     try:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode().split("\0")

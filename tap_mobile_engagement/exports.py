@@ -1,7 +1,4 @@
-"""Read an export whole: its records out, its counts reported, again if its files changed.
-
-A line of the log reconciles the counts; two timers tell how long it took.
-"""
+"""Read an export whole: its records out, its counts reported, again if its files changed."""
 
 from __future__ import annotations
 

@@ -52,9 +52,8 @@ class Schedule:
 class Retry:
     """How often and at what pace a request is tried.
 
-    Azure moves a busy or broken part of its storage to another server within about half a
-    minute; all pauses together are two minutes. A service that asks for a pause of more than
-    ``patience`` seconds is not waited for. ``tries`` include the first one.
+    Azure moves a broken part of its storage within about half a minute; all pauses together
+    are two. A pause that a service asks for beyond ``patience`` seconds is not waited for.
     """
 
     tries: int = 8
@@ -62,10 +61,7 @@ class Retry:
     patience: float = 900
 
     def call(self, attempt: Callable[[], Result], *, clock: Clock, name: str) -> Result:
-        """What an attempt returns; it is made again while it raises :class:`PassingError`.
-
-        Raises the TapError of the last attempt, or RunStopped, which also ends a pause.
-        """
+        """What an attempt returns; it is made again while it raises :class:`PassingError`."""
 
         def pause(details: Any) -> None:
             passing = details["exception"]

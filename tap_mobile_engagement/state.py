@@ -84,9 +84,8 @@ def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> 
 class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a state remembers of an export task, enough to resume it for the same range.
 
-    ``created`` is the time of the request by the *tap's* clock; deadlines count from there. A
-    snapshot has no dates; a task has a ``container`` if it is its own. The blobs of an
-    ``empty`` one are looked for once more.
+    ``created`` is the time of the request by the *tap's* clock. A snapshot has no dates. The
+    blobs of an ``empty`` one are looked for once more.
     """
 
     id: Annotated[str, Meta(pattern=rf"^{TASK_ID}\Z")]
@@ -111,10 +110,7 @@ class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PartitionState:
-    """The state of one partition: its bookmark, and the export tasks that are under way.
-
-    Changes in ``values``, the SDK's dictionary, are in the next STATE message.
-    """
+    """The state of one partition, in ``values``, the SDK's dictionary."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values
@@ -139,10 +135,7 @@ class PartitionState:
         return moves
 
     def note_container(self, name: str) -> None:
-        """Note that a task's own container was read: a later run may delete it.
-
-        Containers of a run are numbered, ``PREFIX-7``, and a range of them is one entry.
-        """
+        """Note that a task's container, ``PREFIX-7``, was read: a later run may delete it."""
         prefix, _, text = name.rpartition("-")
         number = int(text)
         ranges = self.values.setdefault("read_containers", [])
@@ -165,10 +158,7 @@ class PartitionState:
         return msgspec.convert(self.values.get("tasks") or [], list[TaskEntry])
 
     def remember_task(self, task: TaskEntry) -> None:
-        """Note a task that was created, so that another run resumes it; replaces its entry.
-
-        Of the empty ones beyond :data:`MOST_EMPTY`, the oldest join the empty range.
-        """
+        """Note a task that was created or came out empty, in the place of its entry."""
         tasks = [known for known in self.tasks if known.id != task.id] + [task]
         for oldest in [known for known in tasks if known.empty][:-MOST_EMPTY]:
             tasks.remove(oldest)
@@ -205,10 +195,7 @@ class PartitionState:
 
 
 def apps_with_tasks(state: Mapping[str, Any], since: datetime) -> set[str]:
-    """The apps of which a whole state names a task in a shared container, not older than that.
-
-    They may be other ones than those in the settings.
-    """
+    """The apps of which a state names a task in a shared container, not older than that."""
     return {
         partition["context"].get("app_name", "")
         for stream in state.get("bookmarks", {}).values()

@@ -30,11 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class TokenProvider:
-    """Gets tokens by the client credentials grant; threads may share it.
-
-    The protocol is version 1 of Azure Active Directory. The secret and every token are
-    registered, so that no log or error shows them.
-    """
+    """Gets tokens by the client credentials grant of Azure AD; threads may share it."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         register_secret(settings.client_secret)
@@ -54,10 +50,9 @@ class TokenProvider:
         self._renew_at = datetime.min.replace(tzinfo=UTC)
 
     def token(self, *, rejected: str | None = None) -> str:
-        """A token that is good for some minutes at least, and is not the ``rejected`` one.
+        """A token that is good for some minutes, and is not the ``rejected`` one.
 
-        When several threads had the same one rejected, only the first asks for another. Raises
-        SettingsError AUTH_FAILED, RetryLaterError SERVICE_UNAVAILABLE or DataError BAD_ANSWER.
+        Raises AUTH_FAILED, SERVICE_UNAVAILABLE or BAD_ANSWER.
         """
         with self._lock:
             is_due = self._transport.timing.now() >= self._renew_at

@@ -102,9 +102,7 @@ class ServiceClient:
     def create_task(self, export: PendingExport, body: Mapping[str, str]) -> ExportTask:
         """Create an export task, by one POST that is never repeated once it may have worked.
 
-        Raises TaskRefusedError if the service has too much to do, and created nothing;
-        RetryLaterError TASK_CREATION_UNCERTAIN if the answer was lost, or came from something
-        that broke down; SettingsError TASK_REJECTED or TASK_TOO_LARGE.
+        Raises TaskRefusedError, TASK_CREATION_UNCERTAIN, TASK_REJECTED or TASK_TOO_LARGE.
         """
         url = self._url(export.key.app, export.path)
         answer = self._send("POST", url, body=msgspec.json.encode(body))
@@ -261,10 +259,7 @@ def _prepared(url: str) -> str:
 
 
 def _resolved(link: str, *, base: str) -> str:
-    """The URL of a link, absolute or relative, because neither is documented.
-
-    Raises BAD_ANSWER for what is no URL, or leads to where no access token may be sent.
-    """
+    """The URL of a link, absolute or relative; BAD_ANSWER where no token may be sent."""
     try:
         url = _prepared(urljoin(base, link))
         parts = urlsplit(url)

@@ -53,8 +53,8 @@ _SHORTEST_ID = 8  # characters; a shorter one may be in a name by chance
 class TaskStorage:
     """Gives each task a place to write, and finds what it wrote.
 
-    ``one_at_a_time`` has data types of which two tasks could be mixed up if they ran at once;
-    ``one_app`` says whether tasks of two apps could be.
+    Tasks of a data type in ``one_at_a_time``, and with ``one_app`` of two apps, could be mixed
+    up if they ran at once.
     """
 
     check: Check
@@ -99,10 +99,7 @@ class SharedStorage(TaskStorage):
         self.one_app = apps > 1
 
     def choose(self, export: PendingExport) -> None:
-        """The container; before the first task, what is in it already is noted.
-
-        Raises AMBIGUOUS_BLOBS if a task of another app left a blob that is not named after it.
-        """
+        """The container; AMBIGUOUS_BLOBS if another app's task left a blob without its name."""
         if self._settled is None:
             self._settled = {(blob.name, blob.etag) for blob in self._container.list()}
         others = [e.key for e in self._latest.values() if e.key.app != export.key.app]
@@ -180,10 +177,7 @@ class SharedStorage(TaskStorage):
         return [blob for blob in blobs if blob.name not in named]
 
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
-        """The blobs that are named after the task; without such names, those found before.
-
-        Without names, new blobs may be the next task's.
-        """
+        """The blobs that are named after the task; without such names, those found before."""
         blobs = [*self._container.list()]
         named = _named_after([task.id], blobs)
         if named:
@@ -228,10 +222,7 @@ class AccountStorage(TaskStorage):
         self.check = Check("the storage account", partial(account.check, CONTAINER_PREFIX))
 
     def choose(self, export: PendingExport) -> None:
-        """A new container with a SAS; a refused task keeps its own.
-
-        Those of a data type and app are numbered, so that a state can name many in few words.
-        """
+        """A new container with a SAS; a refused task keeps its own."""
         if export.container is not None:
             return
         token = self._tokens.setdefault(export.key, secrets.token_hex(8))

@@ -102,11 +102,7 @@ class Answer:
             ) from None
 
     def extract(self) -> str:
-        """What it says in words, in one short line without secrets.
-
-        Reads JSON errors of Azure (``{"error": {"code", "message"}}``) and Azure Active
-        Directory (``{"error", "error_description"}``), plain text, and the HTML of gateways.
-        """
+        """What it says in one short line: a JSON error of Azure or Azure AD, text or HTML."""
         text = self.body[:_MOST_TEXT].decode("utf-8", errors="replace")
         content_type = self.headers.get("Content-Type", "").lower()
         if "json" in content_type or text.lstrip().startswith("{"):
@@ -116,10 +112,9 @@ class Answer:
         return shown(" ".join(text.split()), EXTRACT_LENGTH) or "no text"
 
     def retry_after(self, now: datetime) -> float | None:
-        """Seconds to wait before the next request, where the answer asks for a pause.
+        """Seconds to wait, where the answer asks for a pause (RFC 9110, 10.2.3).
 
-        RFC 9110, 10.2.3: seconds, or an HTTP date. A date is compared to the answer's own
-        ``Date``, because either clock may be wrong; without one to ``now``.
+        A date is compared to the answer's own ``Date``, because either clock may be wrong.
         """
         value = self.headers.get("Retry-After", "").strip()
         if _SECONDS.fullmatch(value):
@@ -177,11 +172,8 @@ class Transport:
         """Send a request, again where that is safe and may help.
 
         One that ``creates`` is only repeated when it surely never left. Any answer to it is
-        returned, and a stop waits a moment for it.
-
-        Raises RetryLaterError SERVICE_UNAVAILABLE after all tries, or TASK_CREATION_UNCERTAIN;
-        SettingsError BAD_SETTING for a bad URL or certificate; DataError BAD_ANSWER for more
-        than :data:`MOST_BYTES`.
+        returned, and a stop waits a moment for it. Raises SERVICE_UNAVAILABLE,
+        TASK_CREATION_UNCERTAIN, BAD_SETTING or BAD_ANSWER.
         """
 
         def attempt() -> Answer:
@@ -233,10 +225,7 @@ class Transport:
 
 
 def _read(response: requests.Response, most: int, seconds: float) -> bytes:
-    """The content of an answer, unpacked; a little more than ``most`` if it has more.
-
-    It is unpacked here, because urllib3 knows no bound.
-    """
+    """The content of an answer, unpacked; a little more than ``most`` if it has more."""
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in {"", "identity", "gzip", "x-gzip"}:
         what = f"the answer is packed in a way that was not asked for: {encoding!r}"

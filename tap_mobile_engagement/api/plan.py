@@ -63,14 +63,10 @@ _BLOB_PAUSES = Schedule(first=1, largest=20, growth=2)
 class Plan:
     """All exports that are due, in the order of reading, and how far each has come.
 
-    Attributes:
-        timeout: How long a task may take, from its creation.
-        one_at_a_time: Data types whose tasks could be mixed up, with each other or a similar
-            data type's: the next one is created when the blobs of the last one are known.
-        one_app: Whether one app at a time may have tasks created.
-        read_first: Data types whose tasks write over each other's blobs: the next one is
-            created when the last one is read.
-        notes: What the state has to be told, in order; the caller removes them.
+    Tasks of a data type in ``one_at_a_time`` could be mixed up: the next one is created when
+    the blobs of the last one are known, and in ``read_first`` when they are read. ``one_app``
+    is the same for apps. ``timeout`` counts from a task's creation. ``notes`` are what the
+    state has to be told; the caller removes them.
     """
 
     limit: int
@@ -101,9 +97,8 @@ class Plan:
     def next_action(self, now: datetime) -> PendingExport | datetime | None:
         """The export with the most urgent action: create, poll or find blobs, by its phase.
 
-        First what lets the reader continue, then what uses free room. Polls come last, the most
-        overdue one first, so that a slow service puts off neither a new task nor a poll for
-        ever. Without an action it is the time to ask again; None for not before a report.
+        Polls come last, the most overdue one first, so that a slow service puts off neither a
+        new task nor a poll for ever. Without an action it is the time to ask again, if any.
         """
         at_work = [e for e in self._exports if e.phase in {Phase.RUNNING, Phase.WRITTEN}]
         due = [e for e in at_work if e.due_at is None or e.due_at <= now]
@@ -246,8 +241,7 @@ class Plan:
     def searched(self, export: PendingExport, parts: Sequence[Part], now: datetime) -> bool:
         """Blobs were looked for: True when that is over, False to look again for a while.
 
-        Raises TASK_LOST for a task of an earlier run without any: its blobs may have been
-        removed since it wrote them, so that it can't count as empty.
+        Raises TASK_LOST for a task of an earlier run without any: they may have been removed.
         """
         assert export.written_at is not None  # noqa: S101  (its phase is WRITTEN)
         until = export.written_at + LOOK_AGAIN_FOR
@@ -284,12 +278,7 @@ class Plan:
         return True
 
     def failed(self, export: PendingExport, error: TapError, now: datetime) -> None:
-        """A task failed, or there is none: try again, halve the range, or give up.
-
-        What failed or got lost is tried again a few times, and then in halves. What ran out of
-        time, or was refused as too large, is halved at once. Other failures are not the
-        range's.
-        """
+        """A task failed, or there is none: try again, halve the range, or give up."""
         is_second_look = export.is_second_look
         if error.code in TASK_IS_OVER:
             self._forget_task(export)

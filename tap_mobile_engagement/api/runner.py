@@ -1,7 +1,6 @@
 """Runs export tasks: a thread does what the plan says, the reader takes what is ready.
 
-The thread only talks to the service and lists the container. Messages and state belong to the
-main thread, which gets what the state has to be told as notes.
+Messages and state belong to the main thread, which gets what happened as notes.
 """
 
 from __future__ import annotations
@@ -63,8 +62,7 @@ log = logging.getLogger(__name__)
 class TaskRunner:
     """Keeps the export tasks of a plan under way.
 
-    Each request has a description of its own, made with the ``run_id``. When an answer is lost,
-    the task is looked for by that before another is made.
+    The description of a request tells its task among others, when the answer is lost.
     """
 
     def __init__(
@@ -94,10 +92,9 @@ class TaskRunner:
     def next_export(
         self, key: Key, take_notes: Callable[[], None]
     ) -> tuple[PendingExport, float] | None:
-        """Wait for the next export of a data type and app, in commit order.
+        """Wait for the next export of a data type and app, in order; None after the last.
 
-        ``take_notes`` is called meanwhile, to bring the state up to date. Returns the export
-        and the seconds waited; None if nothing is left. Raises the export's TapError.
+        Returns the seconds waited, too. Raises the export's TapError.
         """
         started = time.monotonic()
         while True:
@@ -138,10 +135,7 @@ class TaskRunner:
             self._thread.start()
 
     def close(self) -> None:
-        """Do nothing more, but wait a moment for a request that may be creating a task.
-
-        What it created is in :meth:`notes`, because tasks continue at the service.
-        """
+        """Do nothing more, but wait a moment for a request that may be creating a task."""
         self._closed = True
         if self._thread is not None:
             self._thread.join(_FAREWELL)

@@ -53,10 +53,7 @@ log = logging.getLogger(__name__)
 
 
 def open_api(settings: Settings, clock: Clock, state: Mapping[str, Any]) -> ApiSource:
-    """The source that runs export tasks; raises CONTAINER_URL_INVALID or BAD_SETTING.
-
-    The state is that of all streams and apps.
-    """
+    """The source that runs export tasks; ``state`` is that of all streams and apps."""
     for url in (settings.api_url, settings.authority_url, settings.task_container_url or ""):
         warn_of_plain_http(url)
     client = ServiceClient(settings, Transport(timing=clock))
@@ -92,11 +89,7 @@ def _urls_and_rights(settings: Settings) -> dict[str, tuple[str, frozenset[str]]
 def plan_windows(
     key: Key, start: date, end: date, days: int, tasks: Iterable[TaskEntry]
 ) -> list[PendingExport]:
-    """The exports for ``[start, end)``: tasks under way keep their ranges, the rest is tiled.
-
-    A task whose range begins at or after ``end`` is kept for a later run; one whose range ends
-    before ``start`` is not needed any more.
-    """
+    """The exports for ``[start, end)``: tasks under way keep their ranges, the rest is cut."""
     exports = []
     for task in sorted(tasks, key=lambda task: (task.start is not None, task.start)):
         window = task.window

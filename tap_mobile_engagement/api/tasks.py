@@ -84,11 +84,7 @@ def plain_id(task_id: str) -> str:
 
 
 class ExportTask(Struct, frozen=True, kw_only=True):
-    """An export task as the service describes it; :func:`known_state` reads its ``state``.
-
-    ``created`` is by the *service's* clock, in UTC: never compare it with ours. ``retry_after``
-    is in seconds.
-    """
+    """An export task as the service describes it; ``created`` is by the service's clock."""
 
     id: str
     state: str
@@ -128,14 +124,9 @@ class ExportTask(Struct, frozen=True, kw_only=True):
 class PendingExport:
     """One export that is due, and its task.
 
-    Attributes:
-        window: The days; for push feedback, those in which a campaign was active.
-        container_url: Where its task writes; a secret.
-        container: The container that its task has for itself; None if tasks share one.
-        asked_at: When its task was requested in this run; None for one of an earlier run.
-        due_at: When the next action for it is due; None for at once.
-        misses: How many 404 answers came in a row.
-        past_ids: Ids of the tasks that it had before this one.
+    A ``container`` is its task's own. ``asked_at`` is None for a task of an earlier run.
+    ``misses`` are 404 answers in a row, ``past_ids`` of tasks before this one. The
+    ``container_url`` is a secret.
     """
 
     key: Key
@@ -191,8 +182,7 @@ class PendingExport:
     def body(self, export_format: str, description: str) -> dict[str, str]:
         """The JSON body of the POST.
 
-        ``endDate`` is the end of the half-open window. Whether the service counts that day in
-        is unknown; so no day is lost, and at worst one is exported twice.
+        ``endDate`` is the end of the half-open window, in case the service leaves that day out.
         """
         body = {
             "containerUrl": self.container_url,
@@ -242,10 +232,7 @@ class Note(NamedTuple):
 def has_succeeded(
     export: PendingExport, answer: ExportTask | None, now: datetime, timeout: timedelta
 ) -> bool:
-    """Decide what an answer about an export's task means (None is a 404), however late it is.
-
-    Raises TASK_FAILED, TASK_TIMEOUT, UNKNOWN_TASK_STATE (at the deadline) or TASK_LOST.
-    """
+    """Decide what an answer about an export's task means (None: a 404), however late it is."""
     assert export.task is not None  # noqa: S101  (it was asked about)
     created = export.task.created
     if answer is None:
@@ -285,9 +272,8 @@ def find_orphan(
 ) -> ExportTask | None:
     """Find the task that a request with a lost answer created, among those listed newest first.
 
-    Only the description decides, because any other task may be a stranger's. Creation times
-    only tell when to stop, by the request's ``age``; they are compared among themselves,
-    because the service's clock may be far from ours.
+    Only the description decides. Creation times tell when to stop; they are compared among
+    themselves, because the service's clock may be far from ours.
     """
     newest: datetime | None = None
     for answer in listed:

@@ -1,7 +1,4 @@
-"""A picture of a finished run: where the hours went, one bar per export task.
-
-It is one SVG file that any browser shows. Times are those at which the tap saw a thing.
-"""
+"""A picture (SVG) of a finished run: where the hours went, one bar per export task."""
 
 from __future__ import annotations
 

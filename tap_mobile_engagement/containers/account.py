@@ -24,10 +24,7 @@ _READ_FOR = timedelta(days=7)  # beyond the time that a run takes
 
 
 class StorageAccount:
-    """An Azure Storage account in which the tap makes containers; no request is sent yet.
-
-    The Azure portal shows the connection string under "Access keys". Raises BAD_SETTING.
-    """
+    """An Azure Storage account in which the tap makes containers; raises BAD_SETTING."""
 
     def __init__(self, connection_string: str, *, clock: Clock | None = None) -> None:
         self._transport = new_transport()
@@ -57,10 +54,7 @@ class StorageAccount:
         return AzureContainer(client, self._transport, storage)
 
     def new_task_container(self, name: str, *, lifetime: timedelta) -> str:
-        """Make a container for one export task and return its URL, a secret.
-
-        The URL has a SAS to write and list, valid for the lifetime.
-        """
+        """Make a container for one export task; its URL, a secret, lets it write and list."""
         url = self._url(name, "wl", lifetime)
         register_secret(url.signature)
 

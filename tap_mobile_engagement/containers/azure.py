@@ -180,9 +180,7 @@ class AzureContainer:
 class _Download:
     """Iterates over one version of one blob, in chunks as they arrive.
 
-    Each request names the version (``If-Match``), and each answer is checked against it. The
-    iterator ends after exactly ``blob.size`` bytes; every other end is an error. The client
-    sends requests without retries of its own.
+    It ends after exactly ``blob.size`` bytes; every other end is an error.
     """
 
     def __init__(
@@ -246,11 +244,7 @@ class _Download:
             raise ServiceResponseError(f"the answer ended at byte {self._delivered}")
 
     def _check(self, response: HttpResponse, start: int) -> None:
-        """Check an answer's headers against the request.
-
-        A server may send a whole blob instead of a range (200, no ``Content-Range``). That is
-        valid at the start of the blob.
-        """
+        """Check an answer's headers; the whole blob instead of a range will do at its start."""
         headers = response.headers
         if "ETag" not in headers:  # they were cut off, yet parsed as if that were all
             raise ServiceResponseError("the answer broke off within its headers")

@@ -23,10 +23,9 @@ class Blob(Struct, frozen=True):
     """One version of one blob, as a listing described it.
 
     Attributes:
-        name: Name within the container, with `/` between folders.
         etag: Changes with each write. Empty for what can't be read, which may be a folder.
         arrived: When this version was written here, in UTC. Azure gives whole seconds.
-        modified: When its content was written, in UTC, which a copy may keep; None if equal.
+        modified: When its content was written, which a copy may keep; None if equal.
         problem: Why its content can't be read; :meth:`Container.open` raises it.
     """
 
@@ -54,20 +53,14 @@ class Container(Protocol):
     def list(
         self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
     ) -> Iterator[Blob]:
-        """Its blobs whose names begin with the prefix, sorted by name and read page by page.
+        """Its blobs whose names begin with the prefix, sorted by name.
 
-        ``takes`` says whether to list a file or folder of this machine; a folder's name ends
-        with a slash. A container in Azure lists all.
+        ``takes`` says whether to list a file or folder (``name/``) of this machine.
         """
         ...
 
     def open(self, blob: Blob, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
-        """The bytes of exactly that version from ``start`` on, in chunks of 1 to CHUNK_BYTES.
-
-        Raises RetryLaterError BLOB_CHANGED, BLOB_MISSING, STORAGE_UNAVAILABLE; SettingsError
-        SAS_EXPIRED, SAS_PERMISSION_MISSING, CONTAINER_ACCESS_DENIED; DataError BLOB_TRUNCATED,
-        BLOB_ARCHIVED, BLOB_UNREADABLE.
-        """
+        """The bytes of exactly that version from ``start`` on, in chunks up to CHUNK_BYTES."""
         ...
 
     def check(self) -> None:

@@ -52,10 +52,9 @@ log = logging.getLogger("tap-mobile-engagement")
 class FolderContainer:
     """The files under a folder, in all its sub-folders; a file is a blob.
 
-    Names are relative paths with `/`. Links are followed; one that leads back to a folder above
-    it is skipped with a warning. What can't be read (a broken link, a folder without
-    permission, a named pipe, a device) is a blob with a problem. A program that writes under
-    the final name is not noticed: its file changes, so it is read again.
+    Links are followed; one that leads back to a folder above it is skipped with a warning. What
+    can't be read (a broken link, a named pipe, a folder without permission) is a blob with a
+    problem.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,10 +117,7 @@ class FolderContainer:
             raise self._explain(error) from None
 
     def _names(self, folder: str, prefix: str) -> Iterator[str]:
-        """What a folder holds under the prefix, in the order of whole names.
-
-        A folder's name ends with a slash: so `a.json` comes before `a/b.json`.
-        """
+        """What a folder holds under the prefix; a folder's name ends with a slash."""
         with os.scandir(self._folder / folder) as entries:
             for entry in entries:
                 name = f"{folder}{entry.name}"

@@ -7,12 +7,9 @@ _RESOURCE_FORKS = "__MACOSX"
 
 
 def skipped_part(name: str) -> str:
-    """A name up to the folder or file for which it is skipped; empty if it is not.
+    """A name up to the hidden or unfinished folder or file for which it is skipped; else empty.
 
-    A name is skipped if a part begins with a dot (``.DS_Store``, ``._x``, what rsync, azcopy
-    and most editors write first), is the folder ``__MACOSX``, or is an unfinished file:
-    ``.tmp``, ``.part``, ``.partial``, ``.crdownload`` or ``~`` at the end. A folder's name ends
-    with ``/``.
+    A folder's name ends with ``/``.
     """
     *folders, file = name.split("/")
     reached = 0

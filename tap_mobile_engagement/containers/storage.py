@@ -108,10 +108,7 @@ def client_options(transport: RequestsTransport) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How requests to one container or account are made, retried and explained.
-
-    Without a SAS the right to ask is an identity's or an account key's.
-    """
+    """How requests to one container or account are made, retried and explained."""
 
     label: str
     sas: Sas | None
@@ -123,8 +120,7 @@ class Storage:
     ) -> _T:
         """What a request returns; it is made again while its failure may pass.
 
-        ``failed`` is the message of a failure, ``permission`` the letter of the SAS permission
-        that it takes. Raises TapError, or RunStopped if the run is stopped.
+        ``failed`` is the message of a failure, ``permission`` the letter of the right it takes.
         """
         interrupted = partial(interruptible, request, self.clock)
         return self.tried(interrupted, failed, permission, retry)
@@ -237,10 +233,7 @@ class Storage:
 
 
 class _Fault(NamedTuple):
-    """A request that failed, in the storage's or the network's words.
-
-    The status is None if there was no whole answer.
-    """
+    """A request that failed; the status is None if there was no whole answer."""
 
     status: int | None
     reason: str

@@ -1,8 +1,4 @@
-"""Container URLs: their right form, and what the SAS in them allows. No clock.
-
-The rules are those of "Create a service SAS" and "Create an account SAS" in Microsoft's
-reference of the Blob Storage REST API.
-"""
+"""Container URLs: their right form, and what the SAS in them allows. No clock."""
 
 from __future__ import annotations
 
@@ -62,9 +58,8 @@ _ACCOUNT_SAS = (
 class Sas:
     """A shared access signature, as far as it says what it allows.
 
-    Permissions are letters as in :data:`PERMISSIONS`. They and the times, which are aware, are
-    None if a stored access policy has them; ``starts`` also for at once. ``gaps`` are what an
-    account SAS lacks for a container's blobs, in words.
+    What a stored access policy has is None. ``gaps`` are what an account SAS lacks for a
+    container's blobs, in words.
     """
 
     signature: str = field(repr=False)
@@ -81,11 +76,7 @@ class Sas:
 
 @dataclass(frozen=True, slots=True)
 class ContainerUrl:
-    """The URL of an Azure container, taken apart.
-
-    ``text`` is all of it with its secret, in a form that every client reads the same way;
-    ``label`` is without the query, for messages. Without a SAS an identity reads the container.
-    """
+    """The URL of an Azure container: its ``text`` is a secret, its ``label`` is none."""
 
     text: str = field(repr=False)
     label: str
@@ -122,12 +113,8 @@ def check_container_url(
 ) -> None:
     """Refuse a container URL that can't work, before anything is created with it.
 
-    ``needs`` holds permission letters. Where a stored access policy says what a SAS allows,
-    only the service knows. Without a SAS the tap reads as an identity; the service can't write
-    as one.
-
-    Raises SettingsError: CONTAINER_URL_INVALID, SAS_EXPIRED (also before its start) or
-    SAS_PERMISSION_MISSING.
+    ``needs`` holds permission letters. Raises CONTAINER_URL_INVALID, SAS_EXPIRED (also before
+    its start) or SAS_PERMISSION_MISSING.
     """
     if is_folder_url(url):
         folder_path(url, setting)

@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-AHEAD = 4
-"""Results held ready per worker, so that one slow request does not idle the others."""
-
-MOST_CHUNKS = 128
-"""Chunks of one file that may be fetched ahead of its reader."""
-
+AHEAD = 4  # results held ready per worker, so that one slow request idles no other
+MOST_CHUNKS = 128  # of one file that may be fetched ahead of its reader
 _SLICE = 0.1  # seconds; how long a stop may go unnoticed
 
 

@@ -89,8 +89,5 @@ class Retry:
             raise passing.error from None
 
 
-RETRY = Retry()
-"""For all requests of a run."""
-
-RETRY_ONCE = Retry(tries=2)
-"""For requests whose outcome a person waits for."""
+RETRY = Retry()  # for all requests of a run
+RETRY_ONCE = Retry(tries=2)  # for requests whose outcome a person waits for

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 REPLICATION_KEY = "exported_until"
 """The record field that bookmarks of historical streams are values of."""
 
-MOST_EMPTY = 50
-"""Empty tasks that a state remembers one by one; older ones become one range."""
-
+MOST_EMPTY = 50  # empty tasks that a state remembers one by one; older ones become a range
 TASK_ID = "[0-9A-Za-z][0-9A-Za-z._~-]{0,127}"
 """Task ids are GUIDs as documented; what can't change the meaning of a URL is accepted."""
 

@@ -16,12 +16,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.api.http import Transport
     from tap_mobile_engagement.settings import Settings
 
-RESOURCE = "https://management.core.windows.net/"
-"""What the token is for: the management service, as documented by Microsoft for this API."""
-
-RENEW_AHEAD = timedelta(minutes=5)
-"""How long before its end a token is renewed; a short-lived one at half its life."""
-
+RESOURCE = "https://management.core.windows.net/"  # of the token, as Microsoft documents it
+RENEW_AHEAD = timedelta(minutes=5)  # of its end; a short-lived token at half its life
 _UNKNOWN_LIFE = timedelta(minutes=10)  # of a token whose answer does not tell
 _LONGEST_LIFE = timedelta(days=1)  # that is believed
 _TOKEN = re.compile(r"[!-~]{1,65536}")  # what a header can hold

@@ -30,21 +30,11 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.api.tasks import PendingExport
     from tap_mobile_engagement.settings import Settings
 
-API_VERSION = "2014-12-01"
-"""The only version of the API (query parameter ``api-version``)."""
-
-TASK_PAGE = 40
-"""Export tasks per page: the most that the service gives (``$top``)."""
-
-EMPTY_PAGES = 100
-"""Pages without an item in a row after which a list is taken for one without an end."""
-
-MOST_PAGES = 100_000
-"""Pages after which any list is; ten million devices have that many."""
-
-DETAIL_REQUESTS = 8
-"""Requests for device details that may be under way at once."""
-
+API_VERSION = "2014-12-01"  # the only one
+TASK_PAGE = 40  # export tasks per page: the most that the service gives ($top)
+EMPTY_PAGES = 100  # in a row, after which a list is taken for one without an end
+MOST_PAGES = 100_000  # after which any list is; ten million devices have that many
+DETAIL_REQUESTS = 8  # for device details, under way at once
 CAMPAIGN_KINDS = {
     "Announcement": "announcements",
     "DataPush": "dataPushes",

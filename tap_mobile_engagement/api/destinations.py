@@ -36,15 +36,11 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.reading.recognise import Recognition
     from tap_mobile_engagement.state import TaskEntry
 
-CONTAINER_PREFIX = "mobile-engagement-"
-"""What the names of containers begin with that the tap makes."""
-
+CONTAINER_PREFIX = "mobile-engagement-"  # of the containers that the tap makes
 OWN_CONTAINER = re.compile(rf"{CONTAINER_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,9}}")
 """The name of a container that the tap made for one task; nothing else is ever deleted."""
 
-SAMPLED_BLOBS = 10
-"""How many blobs a dry run looks at, at most, for all streams together."""
-
+SAMPLED_BLOBS = 10  # that a dry run looks at, at most, for all streams together
 _CLOCK_SKEW = timedelta(minutes=15)  # between the tap's clock and the storage's
 _SAS_LIFETIME_BEYOND_TASK = timedelta(days=1)
 _SHORTEST_ID = 8  # characters; a shorter one may be in a name by chance

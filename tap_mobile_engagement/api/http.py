@@ -41,18 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-MOST_BYTES = 64 * 1024 * 1024
-"""Bytes that an answer may hold, unpacked."""
-
-MOST_ERROR_BYTES = 64 * 1024
-"""Bytes that are read of an answer that is an error."""
-
-EXTRACT_LENGTH = 300
-"""Characters of an answer's text that go into an error message."""
-
-LONGEST_PAUSE = 86_400.0
-"""Seconds; a longer ``Retry-After`` counts as a day."""
-
+MOST_BYTES = 64 * 1024 * 1024  # of an answer, unpacked
+MOST_ERROR_BYTES = 64 * 1024  # that are read of an answer that is an error
+EXTRACT_LENGTH = 300  # characters of an answer's text in an error message
+LONGEST_PAUSE = 86_400.0  # seconds; a longer Retry-After counts as a day
 _MOST_TEXT = 16_384  # bytes that are searched for words: more would take seconds
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 # Tags, and what people do not see of a page.

@@ -37,12 +37,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.sources.base import Part
     from tap_mobile_engagement.state import TaskEntry
 
-LOOK_AGAIN_FOR = timedelta(minutes=1)
-"""How long after the success of a task its blobs are looked for, before it counts as empty."""
-
-TRIES_PER_WINDOW = 3
-"""Failed tasks of one window after which it is halved."""
-
+LOOK_AGAIN_FOR = timedelta(minutes=1)  # a success's blobs, before it counts as empty
+TRIES_PER_WINDOW = 3  # failed tasks of one window after which it is halved
 TASK_IS_OVER = frozenset(
     {
         Code.TASK_FAILED,

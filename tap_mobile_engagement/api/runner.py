@@ -39,12 +39,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.api.tasks import ExportTask, Note
     from tap_mobile_engagement.clock import Clock
 
-ORPHAN_GRACE = timedelta(minutes=1)
-"""How long after a lost answer its task may take to be listed (an assumption)."""
-
-LOST_ANSWERS = 3
-"""Creations in a row without an answer or a task after which no more is tried."""
-
+ORPHAN_GRACE = timedelta(minutes=1)  # until a task is listed whose answer was lost (assumed)
+LOST_ANSWERS = 3  # in a row, to creations, after which no more is tried
 _THREAD_NAP = 0.5  # seconds; how long the thread may not notice that it was closed
 _READER_NAP = 0.2  # seconds; how long the reader may not notice a signal
 _FAREWELL = 2.0  # seconds; how long the end of a run waits for a request that is under way

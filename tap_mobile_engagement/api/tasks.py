@@ -24,18 +24,10 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.state import Window
 
 
-VISIBLE_WITHIN = timedelta(minutes=2)
-"""How long after its creation a task may still be unknown to the service (an assumption)."""
-
-MISSES_UNTIL_LOST = 3
-"""404 answers in a row after which a task that should be visible is taken for lost."""
-
-CLOCK_SLACK = timedelta(minutes=15)
-"""How much a service's creation times may be out of order among themselves (an assumption)."""
-
-REFUSAL_LIMIT = timedelta(hours=1)
-"""How long a service is asked that takes no task though none of ours is under way."""
-
+VISIBLE_WITHIN = timedelta(minutes=2)  # from its creation, a task may be unknown (assumed)
+MISSES_UNTIL_LOST = 3  # 404 answers in a row, of a task that should be visible
+CLOCK_SLACK = timedelta(minutes=15)  # of the service's creation times (assumed)
+REFUSAL_LIMIT = timedelta(hours=1)  # that a service may refuse tasks though none of ours runs
 _AGAIN = "Run again: its range is then exported by another task"
 
 

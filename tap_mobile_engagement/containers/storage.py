@@ -39,15 +39,9 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers.urls import Sas
 
-USER_AGENT = "tap-mobile-engagement"
-"""How requests introduce themselves, before the SDK's own words."""
-
-ANSWER_BYTES = 32 * 1024 * 1024
-"""Bytes of the largest answer that is read whole, such as a page of a listing."""
-
-ANSWER_SECONDS = 600
-"""Seconds that such an answer may take."""
-
+USER_AGENT = "tap-mobile-engagement"  # before the SDK's own words
+ANSWER_BYTES = 32 * 1024 * 1024  # of the largest answer that is read whole, a page of a listing
+ANSWER_SECONDS = 600  # that it may take
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _REASON_CHARACTERS = 300

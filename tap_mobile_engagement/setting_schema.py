@@ -29,24 +29,26 @@ def described(
     *,
     check: Callable[[str], str] = str,  # of a text; it raises ValueError
     secret: bool = False,
-    required: bool = False,  # by ``source: api``
 ) -> Meta:
     """Describe a setting, as the annotation of a Struct's attribute."""
     return Meta(
         description=description,
         examples=[example],
         extra_json_schema={"secret": True, "writeOnly": True} if secret else {},
-        extra={"check": check, "required": required},
+        extra={"check": check},
     )
+
+
+REQUIRED = Meta(extra={"required": True})
+"""Of a setting that ``source: api`` requires."""
 
 
 class Setting:
     """One setting, as users see it; default and examples as a configuration file has them."""
 
     def __init__(self, name: str, hint: Any, default: Any) -> None:
-        extra = hint.__metadata__[-1].extra
         self.name = name
-        self.required: bool = extra["required"]
+        self.required = REQUIRED in hint.__metadata__
         is_known = not self.required and not isinstance(default, date)
         self.default = msgspec.json.decode(msgspec.json.encode(default)) if is_known else None
         self.schema = _schema_of(name, hint, self.default)
@@ -58,7 +60,7 @@ class Setting:
             value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         )
         self._type = hint
-        self._check = extra["check"]
+        self._check = hint.__metadata__[-1].extra["check"]
 
     def wrong(self, reason: str, example: str = "") -> SettingsError:
         """The error that names the setting and shows a right value."""

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from tap_mobile_engagement.datatypes import BY_NAME, CAMPAIGN_TYPES, CampaignType, ExportFormat
 from tap_mobile_engagement.errors import Code, SettingsError
-from tap_mobile_engagement.setting_schema import described, settings_of
+from tap_mobile_engagement.setting_schema import REQUIRED, described, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,12 +30,6 @@ def _url(value: str) -> str:
         if is_base and parts.hostname and parts.port != 0:
             return value.rstrip("/")
     raise ValueError("expected an http(s) URL without a query")
-
-
-def _segment(value: str) -> str:
-    if value in {".", ".."}:
-        raise ValueError("expected a name, not a step in a path")
-    return value
 
 
 def _encoding(value: str) -> str:
@@ -61,6 +55,7 @@ class ArchiveType(Struct, frozen=True, forbid_unknown_fields=True):
 MOST = 1_000_000_000
 """The highest number: of anything that is counted. As minutes it still fits a time span."""
 
+_Name = Annotated[str, Meta(pattern=r"^(?!\.\.?$)"), REQUIRED]  # no step in a path
 _Count = Annotated[int, Meta(ge=1, le=MOST)]
 _CountOrNone = Annotated[int, Meta(ge=0, le=MOST)]
 _Seconds = Annotated[float, Meta(gt=0, le=MOST)]
@@ -91,33 +86,29 @@ class Settings(Struct, frozen=True, kw_only=True):
         "The container URL that is handed to the service, where it must differ from "
         "`container_url` (another SAS, another host name).",
         _CONTAINER.replace("sp=rl", "sp=wl"), secret=True)] = None
-    subscription_id: Annotated[str, described(
-        "Azure subscription of the app.", _GUID, check=_segment, required=True)] = ""
-    resource_group: Annotated[str, described(
-        "Azure resource group of the app.", "MobileEngagement", check=_segment,
-        required=True)] = ""
-    app_collection: Annotated[str, described(
-        "App collection that holds the apps.", "my-collection", check=_segment,
-        required=True)] = ""
-    app_names: Annotated[tuple[_Text, ...], described(
+    subscription_id: Annotated[_Name, described("Azure subscription of the app.", _GUID)] = ""
+    resource_group: Annotated[_Name, described(
+        "Azure resource group of the app.", "MobileEngagement")] = ""
+    app_collection: Annotated[_Name, described(
+        "App collection that holds the apps.", "my-collection")] = ""
+    app_names: Annotated[tuple[_Text, ...], REQUIRED, described(
         "Resource names of the apps; each has a state of its own. For `archive` at most one: "
-        "the label for `app_name`, any text.",
-        ["shop-android", "shop-ios"], required=True)] = ()
-    tenant_id: Annotated[str, described(
+        "the label for `app_name`, any text.", ["shop-android", "shop-ios"])] = ()
+    tenant_id: Annotated[_Name, described(
         "Azure Active Directory tenant of the service principal.", "contoso.onmicrosoft.com",
-        check=_segment, required=True)] = ""
-    client_id: Annotated[str, described(
-        "Application id of the service principal.", _GUID, required=True)] = ""
-    client_secret: Annotated[str, described(
-        "Secret of the service principal.", "…", secret=True, required=True)] = ""
+    )] = ""
+    client_id: Annotated[str, REQUIRED, described(
+        "Application id of the service principal.", _GUID)] = ""
+    client_secret: Annotated[str, REQUIRED, described(
+        "Secret of the service principal.", "…", secret=True)] = ""
     api_url: Annotated[str, described(
         "Base URL of the REST API.", "https://management.azure.com", check=_url,
     )] = "https://management.azure.com"
     authority_url: Annotated[str, described(
         "Base URL of the token endpoint.", "https://login.microsoftonline.com", check=_url,
     )] = "https://login.microsoftonline.com"
-    start_date: Annotated[date, described(
-        "First day to export (UTC).", "2016-05-01", required=True)] = date.min
+    start_date: Annotated[date, REQUIRED, described(
+        "First day to export (UTC).", "2016-05-01")] = date.min
     end_date: Annotated[date, described(
         "First day that is *not* exported (UTC); today if it is not set.", "2016-06-01",
     )] = date.max

@@ -17,6 +17,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._util import dump_json
 from singer_sdk.plugin_base import _ConfigInput
 
+from tap_mobile_engagement import inputs, settings
 from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import Code, SettingsError, TapError
@@ -26,27 +27,10 @@ from tap_mobile_engagement.exit import (
     is_test_by_meltano,
 )
 from tap_mobile_engagement.failures import Failures, report_checks
-from tap_mobile_engagement.inputs import (
-    CATALOG,
-    CONFIG,
-    STATE,
-    check_catalog,
-    checked_state,
-    read_environment,
-    warn_of_unknown,
-)
 from tap_mobile_engagement.output.batch_files import batch_config
 from tap_mobile_engagement.output.lines import MessageWriter
 from tap_mobile_engagement.reading.rejects import check_dead_letter_path
 from tap_mobile_engagement.redaction import install_log_redaction
-from tap_mobile_engagement.settings import (
-    ALL_SETTINGS,
-    REMOVED,
-    check,
-    given,
-    map_failed,
-    parse,
-)
 from tap_mobile_engagement.sources.base import Check
 from tap_mobile_engagement.streams import ExportStream
 
@@ -68,7 +52,7 @@ class TapMobileEngagement(Tap):
     package_name = "tap-mobile-engagement"
     config_jsonschema: ClassVar[dict[str, Any]] = {
         "type": "object",
-        "properties": {name: setting.schema for name, setting in ALL_SETTINGS.items()},
+        "properties": {name: setting.schema for name, setting in settings.ALL_SETTINGS.items()},
     }
     message_writer_class = MessageWriter
 
@@ -80,7 +64,7 @@ class TapMobileEngagement(Tap):
         self._signalled_at = 0.0
         self.timing = Clock(stop=self._stop)
         if isinstance(catalog := options.get("catalog"), dict):
-            check_catalog(catalog)
+            inputs.check_catalog(catalog)
         super().__init__(**options)
 
     def discover_streams(self) -> list[ExportStream]:
@@ -90,7 +74,7 @@ class TapMobileEngagement(Tap):
     @cached_property
     def settings(self) -> Settings:
         """The checked configuration."""
-        return parse(self.config, today=self.timing.now().date())
+        return settings.parse(self.config, today=self.timing.now().date())
 
     @cached_property
     def source(self) -> ExportSource:
@@ -106,11 +90,11 @@ class TapMobileEngagement(Tap):
 
     @property
     def _env_var_config(self) -> dict[str, Any]:
-        return read_environment(self._env_var_prefix)
+        return inputs.read_environment(self._env_var_prefix)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        self._config = given(self._config)
-        _, errors = check(self.config, today=self.timing.now().date())
+        self._config = settings.given(self._config)
+        _, errors = settings.check(self.config, today=self.timing.now().date())
         try:
             if isinstance(self.config.get("batch_config"), dict):
                 batch_config(self.config)
@@ -118,7 +102,9 @@ class TapMobileEngagement(Tap):
             errors.append(error)
         messages = [*map(str, errors)]
         if raise_errors:
-            warn_of_unknown(self.config, {*REMOVED, *ALL_SETTINGS}, "setting")
+            inputs.warn_of_unknown(
+                self.config, {*settings.REMOVED, *settings.ALL_SETTINGS}, "setting"
+            )
             if messages:
                 summary = "Config validation failed"
                 raise ConfigValidationError(summary, errors=messages, schema={})
@@ -132,12 +118,12 @@ class TapMobileEngagement(Tap):
             raise
         except Exception as error:
             if self.config.get("stream_maps"):
-                raise map_failed(error) from error
-            raise CATALOG.bad(f"the catalog can't be applied: {error}") from error
+                raise settings.map_failed(error) from error
+            raise inputs.CATALOG.bad(f"the catalog can't be applied: {error}") from error
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up the state that an earlier run left, or raise ``BAD_STATE``."""
-        super().load_state(checked_state(state, self.settings.source) if state else {})
+        super().load_state(inputs.checked_state(state, self.settings.source) if state else {})
 
     def sync_all(self) -> None:  # type: ignore[misc]
         """Sync all selected streams, then raise STREAMS_FAILED if one of them failed.
@@ -237,7 +223,7 @@ class TapMobileEngagement(Tap):
         config: dict[str, Any] = {}
         for path in value:
             if path != "ENV":
-                config |= CONFIG.read(path)
+                config |= inputs.CONFIG.read(path)
         return _ConfigInput(config=config, parse_env="ENV" in value)
 
     @classmethod
@@ -255,7 +241,7 @@ class TapMobileEngagement(Tap):
         return ends_on_one_line(command)
 
 
-_READ = {"state": STATE, "catalog": CATALOG}
+_READ = {"state": inputs.STATE, "catalog": inputs.CATALOG}
 
 
 def _read_as_json(ctx: Context, option: Parameter, path: str | None) -> StringIO | None:

@@ -25,13 +25,9 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
     """What one file holds. Times are RFC 3339 in UTC; the size is in bytes as stored.
 
     Attributes:
-        name: The blob's name, with the member's own in a zip file.
         data_type: The stream that will read it; None if none will.
         first: The earliest time in the records that were read.
-        last: The latest.
         elements: None, as the next two, if not counted.
-        bad_records: How many items are no record.
-        code: What kind of problem it has; None if it has none.
         problem: Why no stream will read it, or what broke while it was counted.
         blob: The blob's name, as the next two in a manifest alone.
         path: Where its Parquet file is, from the manifest; None without records.

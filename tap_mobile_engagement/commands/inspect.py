@@ -99,8 +99,6 @@ def _print_table(findings: list[Finding], *, with_counts: bool) -> None:
             bad = sum(finding.bad_records or 0 for finding in some)
             line += f", {counted(bad, 'bad record')}" if bad else ""
         click.echo(line)
-    if not findings:
-        click.echo("no files")
 
 
 def _row(finding: Finding) -> list[str]:
@@ -116,9 +114,6 @@ def _row(finding: Finding) -> list[str]:
     ]
 
 
-def _size(size: float) -> str:
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:  # noqa: PLR2004  (what the units mean)
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == _UNITS[0] else f"{size:.1f} {unit}"
+def _size(size: int) -> str:
+    power = min((len(str(size)) - 1) // 3, len(_UNITS) - 1)
+    return f"{size / 1000**power:.{min(power, 1)}f} {_UNITS[power]}"

@@ -59,12 +59,8 @@ class Input:
             if self is STATE and not text.strip():
                 return {}
             value = load_json(text)
-        except UnicodeDecodeError as error:
-            at, reason = error.start, error.reason
-            raise self.bad(f"{named} is not UTF-8: byte {at} of it is {reason}") from None
-        except (ValueError, RecursionError) as error:  # also numbers with too many digits
-            reason = f"holds no JSON: {error}" if text.strip() else "is empty"
-            raise self.bad(f"{named} {reason}") from None
+        except (ValueError, RecursionError) as error:  # also of text that is not UTF-8
+            raise self.bad(f"{named} holds no JSON: {error}") from None
         if not isinstance(value, dict):
             raise self.bad(f"{named} holds no JSON object")
         return value

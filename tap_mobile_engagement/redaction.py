@@ -1,7 +1,6 @@
 """What may be shown: no secret, no forged line, no code that moves a terminal.
 
-Registered secrets are masked in any encoding, and by their shape SAS signatures, account keys,
-bearer tokens and passwords in URLs, as in a URL that a server sent back.
+Registered secrets are masked in any encoding, and others by their shape.
 """
 
 from __future__ import annotations

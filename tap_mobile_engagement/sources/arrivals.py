@@ -61,12 +61,10 @@ class _Notes(Struct, omit_defaults=True):
 
     Attributes:
         since: Blobs that arrived before are finished, except what the rules did not match.
-        rules: The settings' rules then.
         bookmark: The stream's bookmark then; if it differs now, the user changed it.
         periods: Where each period before ``since`` ends, and a digest of what arrived in it.
         files: Names and ETags of the later finished blobs; None if they are many. Then:
         until: The place of the last of them in the order of reading.
-        arrived: When the last of them arrived.
         digest: A digest of their names and ETags.
     """
 

@@ -31,10 +31,9 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of an export, or a list of decoded elements that come from no file.
+    """One file of an export, or decoded elements; a size of 0 is unknown.
 
-    ``open`` gives its bytes as stored, in pieces of any size. The size is 0 where it is
-    unknown, the ETag empty without a blob.
+    ``open`` gives its bytes as stored, in pieces of any size.
     """
 
     blob_name: str | None
@@ -45,15 +44,11 @@ class Part:
 
 
 class OnFailure(Enum):
-    """What happens to the exports after one that fails because of its own files.
+    """What happens to the exports after one that fails because of its own files."""
 
-    STOP: they wait for another run. HOLD: they are read, but not committed. SKIP: the export
-    counts as finished.
-    """
-
-    STOP = auto()
-    HOLD = auto()
-    SKIP = auto()
+    STOP = auto()  # they wait for another run
+    HOLD = auto()  # they are read, but not committed
+    SKIP = auto()  # the export counts as finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +57,10 @@ class Export:
 
     Attributes:
         app_name: Empty in an archive without a label.
-        exported_until: End of the date window, time of the snapshot, or arrival of the file:
-            RFC 3339 in UTC.
-        parts: Its files, in the order of reading.
+        exported_until: End of the date window, time of the snapshot, or arrival of the file.
         commit: Notes in the state that all records are out; called after the last record.
         discard: Notes in the state that the files are bad, so that they are requested again.
         relist: Lists its files again; None where they can't have changed.
-        waited: Seconds spent on waiting for it.
     """
 
     data_type: DataType
@@ -86,9 +78,8 @@ class Export:
     def changed_files(self, failure: TapError | None = None) -> tuple[Part, ...] | None:
         """Its files as they are now, if any was not read.
 
-        A blob that was written again, or that came late, means that all is read again; a target
-        that upserts still holds each record once. After a failure, only one that may come from
-        a blob that was being written, with none gone, is worth another reading.
+        Then all is read again; a target that upserts still holds each record once. After a
+        failure, only if it may come from a blob that was being written, and none is gone.
         """
         if self.relist is None or (failure and failure.code not in _MAY_HAVE_CHANGED):
             return None

@@ -57,7 +57,7 @@ class File:
         name: The blob's name, with the member's own behind it in a zip file.
         size: Bytes as stored.
         arrived: When the blob arrived, in UTC.
-        modified: When the file was last written, in UTC, as far as that is known.
+        modified: When the file was last written, as far as that is known.
         problem: What its first bytes show to be wrong with it.
         member: Its place in a zip file, from 0; None where it is the blob itself.
     """
@@ -150,8 +150,7 @@ class Files:
     def of(self, blob: Blob) -> Sequence[File]:
         """The files that a blob is or holds; threads may share it.
 
-        Raises a TapError that concerns other blobs too. What is wrong with this blob is a
-        problem of its file.
+        Raises a TapError that concerns other blobs too; this one's own is its file's problem.
         """
         if blob not in self._seen:
             self._seen[blob] = self._look_at(blob)

@@ -22,8 +22,7 @@ _STARS = {"**/": "(?:.*?/)??", "**": ".*?", "*": "[^/]*?"}
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     """What the settings say about the files of an archive: which to read, and what they hold.
 
-    The first of the types that matches counts. ``encoding`` is that of text which is neither
-    UTF-8 nor UTF-16.
+    The first of the types that matches counts.
     """
 
     pattern: str = "**"
@@ -61,8 +60,7 @@ def matches(pattern: str, name: str) -> bool:
 
     ``*`` stands for anything within a folder, ``**`` across folders, ``**/`` also for no
     folder, ``?`` for one character but a slash, ``[ab]`` and ``[!ab]`` for one among, or not
-    among, those. Case matters; Unicode forms do not, because a Mac writes ``ü`` as two
-    characters.
+    among, those. Case matters; Unicode forms do not.
     """
     if not name.isascii():
         name = normalize("NFC", name)
@@ -73,9 +71,8 @@ def matches(pattern: str, name: str) -> bool:
 def _compiled(pattern: str) -> re.Pattern[str]:
     """The regular expression of a pattern, whose time does not explode with long names.
 
-    What stands between two stars is found where it occurs first and never tried again, because
-    the second star stands for at least as much as the first. Only ``**`` before a narrow star
-    needs more tries, so all up to the next ``**`` is found together.
+    What stands between two stars is found where it occurs first and never tried again. Only
+    ``**`` before a narrow star needs more: all up to the next ``**`` is found together.
     """
     groups = [[""]]  # each begins at a ``**``, and consists of pieces that begin at a star
     for part in _PARTS.findall(normalize("NFC", pattern)):

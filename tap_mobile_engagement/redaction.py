@@ -103,15 +103,13 @@ def redact(text: str) -> str:
         spans.append((starts[start], starts[end]))
     for breaks in (_BLANKS, _BLANKS_OR_TAGS) if _known else ():
         squeezed, places = _replaced(breaks, lambda _: "", decoded, range(len(starts)))
-        for start, end in _known_in(squeezed):
-            first, last = starts[places[start]], starts[places[end - 1] + 1]
-            is_short = end - start < _MIN_LENGTH_ACROSS_BREAKS
-            if not (is_short and _BLANKS_OR_TAGS.search(text, first, last)):
-                spans.append((first, last))
-    return _masked(text, spans)
-
-
-def _masked(text: str, spans: list[tuple[int, int]]) -> str:
+        for secret in tuple(_known):  # (threads register more)
+            for found in re.finditer(re.escape(secret), squeezed):
+                start, end = found.span()
+                first, last = starts[places[start]], starts[places[end - 1] + 1]
+                is_short = end - start < _MIN_LENGTH_ACROSS_BREAKS
+                if not (is_short and _BLANKS_OR_TAGS.search(text, first, last)):
+                    spans.append((first, last))
     parts: list[str] = []
     reached = 0
     for start, end in sorted(spans):
@@ -171,14 +169,6 @@ def _unescaped(found: re.Match[str]) -> str:
         case _:
             return " " if digits else ""
     return character.encode("utf-8", "surrogatepass").decode("latin-1")
-
-
-def _known_in(text: str) -> Iterator[tuple[int, int]]:
-    for secret in tuple(_known):  # (threads register more)
-        end = 0
-        while (start := text.find(secret, end)) >= 0:
-            end = start + len(secret)
-            yield start, end
 
 
 def _in_base64(secret: str) -> Iterator[str]:

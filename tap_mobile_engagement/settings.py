@@ -219,11 +219,7 @@ ALL_SETTINGS = {setting.name: setting for setting in (*SETTINGS, *SDK_SETTINGS)}
 
 def given(config: Mapping[str, Any]) -> dict[str, Any]:
     """What is set: None and empty texts count as not set."""
-    return {
-        name: value
-        for name, value in config.items()
-        if value is not None and not (isinstance(value, str) and not value.strip())
-    }
+    return {name: v for name, v in config.items() if v is not None and str(v).strip()}
 
 
 def check(

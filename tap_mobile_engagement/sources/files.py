@@ -82,11 +82,6 @@ class File:
         is_export = self.problem is None or self.problem.code is not Code.BLOB_UNRECOGNISED
         return self.stream == stream or (self.is_broken and is_export)
 
-    @property
-    def order(self) -> tuple[datetime, str, int]:
-        """Its place in the order in which files are read: by time, then by name."""
-        return self.modified, self.blob.name, self.member or 0
-
 
 class Files:
     """Lists an archive, recognises its blobs and opens what is in them.
@@ -176,7 +171,7 @@ class Files:
                     found += files
         except TapError as error:
             failure = error
-        yield from sorted(found, key=lambda file: file.order)
+        yield from sorted(found, key=lambda f: (f.modified, f.blob.name, f.member or 0))
         if failure is not None:
             raise failure
 

@@ -248,20 +248,18 @@ def check(
 
 
 def _missing(settings: Settings, given: Mapping[str, Any]) -> Iterator[SettingsError]:
-    if settings.source == "archive":
-        if not settings.container_url:
-            yield ALL_SETTINGS["container_url"].wrong("is required")
-        return
-    missing = [each for each in SETTINGS if each.required and not given.get(each.name)]
-    needed = {each.name for each in SETTINGS if each.required} - {"app_names"}
-    if settings.container_url and not given.keys() & {"source", *needed}:
+    is_api = settings.source == "api"
+    required = [each for each in SETTINGS if each.required and is_api]
+    needed = {each.name for each in required} - {"app_names"}
+    if is_api and settings.container_url and not given.keys() & {"source", *needed}:
         yield ALL_SETTINGS["source"].wrong(
             "is not set, and of what its default (api) requires there is only the container"
         )
         return
-    for setting in missing:
-        yield setting.wrong("is required for source: api")
-    if not settings.container_url and not settings.storage_connection_string:
+    for setting in required:
+        if not given.get(setting.name):
+            yield setting.wrong("is required for source: api")
+    if not settings.container_url and not (is_api and settings.storage_connection_string):
         yield ALL_SETTINGS["container_url"].wrong("is required")
 
 

@@ -25,7 +25,7 @@ from tap_mobile_engagement.output.batch_files import BatchOutput, batch_config
 from tap_mobile_engagement.output.lines import LinePath, MessageWriter, Output, RecordOutput
 from tap_mobile_engagement.output.sdk import SdkPath, selected_fields
 from tap_mobile_engagement.settings import map_failed
-from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
+from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class ExportStream(Stream):
                 self._save_state()
             is_dry_run = self.ABORT_AT_RECORD_COUNT is not None
             is_bad_file = error.code in FILE_CODES or error.code is Code.BAD_RECORD
-            if is_dry_run or not is_bad_file or export.on_failure is OnFailure.STOP:
+            if is_dry_run or not is_bad_file or export.on_failure == "stop":
                 raise
             output.finish()  # what could be read of it is delivered
             error.at(stream=self.name)
@@ -264,7 +264,7 @@ class ExportStream(Stream):
 
 def _is_skipped(export: Export, failure: TapError) -> bool:
     """Whether an export counts as finished though it failed; a bad record is not its file."""
-    return export.on_failure is OnFailure.SKIP and failure.code is not Code.BAD_RECORD
+    return export.on_failure == "skip" and failure.code is not Code.BAD_RECORD
 
 
 def _gap_of(export: Export, failure: TapError | None) -> str:

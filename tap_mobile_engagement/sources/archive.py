@@ -14,7 +14,7 @@ from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.containers.urls import READ_AND_LIST, check_container_url
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text
-from tap_mobile_engagement.sources.base import Check, Export, ExportSource, OnFailure, Part
+from tap_mobile_engagement.sources.base import Check, Export, ExportSource, Part
 from tap_mobile_engagement.sources.files import Files
 from tap_mobile_engagement.sources.patterns import Rules
 
@@ -32,8 +32,6 @@ _logger = logging.getLogger("tap-mobile-engagement")
 
 SAMPLE_BLOBS = 200
 """Blobs that a dry run looks at, to find a file of each data type."""
-
-_ON_FAILURE = {"fail": OnFailure.HOLD, "skip": OnFailure.SKIP}
 
 
 def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
@@ -162,7 +160,7 @@ class ArchiveSource(ExportSource):
             exported_until=arrival_text(file.arrived),
             parts=(Part(file.blob.name, file.size, opened, file.blob.etag),),
             commit=commit,
-            on_failure=_ON_FAILURE[reaction],
+            on_failure="hold" if reaction == "fail" else "skip",
         )
 
 

@@ -70,8 +70,8 @@ class _Notes(Struct, omit_defaults=True):
 
     since: datetime
     rules: Rules
+    periods: list[tuple[datetime, str]]
     bookmark: str | None = None
-    periods: list[tuple[datetime, str]] | None = None
     files: dict[str, str] | None = None
     until: tuple[datetime, str] = (_BEGINNING, "")
     arrived: datetime = _BEGINNING
@@ -144,7 +144,7 @@ class Arrivals:
         since = self._since()
         if self._reached is not None:
             self._state.advance_to(arrival_text(self._reached))
-        notes = _Notes(since, self._rules, self._state.bookmark, self._sound.periods(since))
+        notes = _Notes(since, self._rules, self._sound.periods(since), self._state.bookmark)
         early = bisect_left(self._sound.times, since)  # all of these are finished
         count = len(self._finished) - early
         if count <= MAX_NAMES:
@@ -223,9 +223,9 @@ def _known_early(sound: _Arrived, rules: Rules, notes: _Notes) -> Iterable[Blob]
     # If the pattern is another, what it matched then may not have been listed now.
     is_certain = notes.rules.pattern == rules.pattern
     start = _BEGINNING
-    for end, digest in notes.periods or [(notes.since, "")]:
+    for end, digest in notes.periods:
         blobs = [b for b in sound.between(start, end) if notes.rules.looks_at(b.name)]
-        if not digest or not is_certain or _digest(sum(map(_number, blobs))) == digest:
+        if not is_certain or _digest(sum(map(_number, blobs))) == digest:
             yield from blobs
         start = end
 

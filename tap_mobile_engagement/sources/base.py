@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from tap_mobile_engagement.errors import Code
 
@@ -43,14 +42,6 @@ class Part:
     elements: Callable[[], Iterable[Any]] | None = None
 
 
-class OnFailure(Enum):
-    """What happens to the exports after one that fails because of its own files."""
-
-    STOP = auto()  # they wait for another run
-    HOLD = auto()  # they are read, but not committed
-    SKIP = auto()  # the export counts as finished
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """A finished unit of data: its files, and what to note once all its records are out.
@@ -61,6 +52,8 @@ class Export:
         commit: Notes in the state that all records are out; called after the last record.
         discard: Notes in the state that the files are bad, so that they are requested again.
         relist: Lists its files again; None where they can't have changed.
+        on_failure: If its files are bad: the exports behind it wait for another run (stop), or
+            are read, but not committed (hold); or it counts as finished (skip).
     """
 
     data_type: DataType
@@ -73,7 +66,7 @@ class Export:
     window: Window | None = None
     task_id: str | None = None
     waited: float = 0.0
-    on_failure: OnFailure = OnFailure.STOP
+    on_failure: Literal["stop", "hold", "skip"] = "stop"
 
     def changed_files(self, failure: TapError | None = None) -> tuple[Part, ...] | None:
         """Its files as they are now, if any was not read.

@@ -11,7 +11,7 @@ from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.sources.archive import ArchiveSource
-from tap_mobile_engagement.sources.base import FILE_CODES, OnFailure
+from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.state import PartitionState
 from tests.support.records import read_file
 
@@ -122,7 +122,7 @@ class Run:
                 if error.code not in FILE_CODES:
                     raise
                 self.bad_files[part.blob_name] = error
-                is_held |= export.on_failure is OnFailure.HOLD
+                is_held |= export.on_failure == "hold"
             else:
                 yield part.blob_name, records
             if not is_held:

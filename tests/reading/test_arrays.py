@@ -58,7 +58,8 @@ def test_a_block_says_where_it_stands(
     for block in cut_array(data.draw(chunked(content)), block_size=block_size):
         inner = block.data[1:-1]
         assert content[block.offset + 1 : block.offset + 1 + len(inner)] == inner
-        assert content[block.offset : block.offset + 1] in {b"[", b","}
+        before = content[block.offset : block.offset + 1]
+        assert before in {b"[", b",", b" ", b"\n"}, "nothing of the element before it"
 
 
 @pytest.mark.parametrize("writer", WRITERS)

@@ -158,6 +158,10 @@ class DataType:
         }
 
 
+def _type(name: str, description: str, *fields: Field, **more: Any) -> DataType:
+    return DataType(name, description, fields, **more)
+
+
 # What several data types have in common.
 _SESSION = _field("session_id", ID, "Session in which it happened; null outside a session.")
 _INFO = _field("info_id", ID, "Id of the technical data that was current then.")
@@ -215,16 +219,14 @@ _DEVICE_FIELDS = (
 
 
 DATA_TYPES: tuple[DataType, ...] = (
-    DataType(
+    _type(
         "activities",
         "One screen or page that a user visited, within a session.",
-        (
-            _SESSION,
-            _field("name", TEXT, "Name of the activity.", required=True),
-            _field("timestamp", TIME, "When it was entered.", required=True),
-            _EXTRAS,
-        ),
-        "Activity",
+        _SESSION,
+        _field("name", TEXT, "Name of the activity.", required=True),
+        _field("timestamp", TIME, "When it was entered.", required=True),
+        _EXTRAS,
+        export_type="Activity",
         group_key="session_id",
     ),
     DataType(
@@ -234,116 +236,102 @@ DATA_TYPES: tuple[DataType, ...] = (
         "Event",
         group_key="device_id",
     ),
-    DataType(
+    _type(
         "jobs",
         "One action with a duration, on a device.",
-        (
-            _field("job_id", ID, "The job.", required=True),
-            _field("device_id", ID, "Device that ran the job."),
-            _field("name", TEXT, "Name of the job.", required=True),
-            *_SPAN,
-            _EXTRAS,
-        ),
-        "Job",
-        ("app_name", "job_id"),
+        _field("job_id", ID, "The job.", required=True),
+        _field("device_id", ID, "Device that ran the job."),
+        _field("name", TEXT, "Name of the job.", required=True),
+        *_SPAN,
+        _EXTRAS,
+        export_type="Job",
+        keys=("app_name", "job_id"),
     ),
-    DataType(
+    _type(
         "errors",
         "One problem that the application reported; assumed to be laid out as an event.",
-        _happened("error"),
-        "Error",
+        *_happened("error"),
+        export_type="Error",
         group_key="device_id",
     ),
-    DataType(
+    _type(
         "sessions",
         "One use of the application, from opening to leaving it.",
-        (
-            _field("session_id", ID, "The session.", required=True),
-            _field("device_id", ID, "Device on which it took place."),
-            *_SPAN,
-            _LOCATION,
-        ),
-        "Session",
-        ("app_name", "session_id"),
+        _field("session_id", ID, "The session.", required=True),
+        _field("device_id", ID, "Device on which it took place."),
+        *_SPAN,
+        _LOCATION,
+        export_type="Session",
+        keys=("app_name", "session_id"),
     ),
-    DataType(
+    _type(
         "crashes",
         "One crash of the application; its layout is inferred, so nearly all is nullable.",
-        (
-            _field("device_id", ID, "Device on which it crashed."),
-            _SESSION,
-            _field("crash_id", ID, "The kind of crash; many occurrences share it."),
-            _field("timestamp", TIME, "When it crashed.", required=True),
-            _field("type", TEXT, "Type of the crash."),
-            _field("stack_trace", TEXT, "Stack trace."),
-            *_CONTEXT,
-        ),
-        "Crash",
+        _field("device_id", ID, "Device on which it crashed."),
+        _SESSION,
+        _field("crash_id", ID, "The kind of crash; many occurrences share it."),
+        _field("timestamp", TIME, "When it crashed.", required=True),
+        _field("type", TEXT, "Type of the crash."),
+        _field("stack_trace", TEXT, "Stack trace."),
+        *_CONTEXT,
+        export_type="Crash",
         group_key="device_id",
     ),
-    DataType(
+    _type(
         "push_feedback",
         "What became of one push campaign on one device.",
-        (
-            _DEVICE,
-            _field("user_id", TEXT, "User id, where the export names one (an assumption)."),
-            _CAMPAIGN_TYPE,
-            _field("campaign_id", INTEGER, "Campaign, within its type.", required=True),
-            _field("status", FLAGS, "All that happened to it, as flags.", required=True),
-        ),
-        "Push",
-        ("app_name", "device_id", "campaign_type", "campaign_id"),
+        _DEVICE,
+        _field("user_id", TEXT, "User id, where the export names one (an assumption)."),
+        _CAMPAIGN_TYPE,
+        _field("campaign_id", INTEGER, "Campaign, within its type.", required=True),
+        _field("status", FLAGS, "All that happened to it, as flags.", required=True),
+        export_type="Push",
+        keys=("app_name", "device_id", "campaign_type", "campaign_id"),
     ),
     DataType("tags", "The tags (app info) of one device.", (_DEVICE, _TAGS), "Tag", _BY_DEVICE),
-    DataType(
+    _type(
         "devices",
         "One device, as the devices API answers: last technical data, location and tags.",
-        _DEVICE_FIELDS,
+        *_DEVICE_FIELDS,
         keys=_BY_DEVICE,
     ),
-    DataType(
+    _type(
         "tokens",
         "One native push token of a device.",
-        (
-            _DEVICE,
-            _field("token", TEXT, "The push token.", required=True),
-            _field("token_type", TEXT, "The push service it belongs to.", "type", "tokenType"),
-        ),
-        "Token",
-        ("app_name", "device_id", "token"),
+        _DEVICE,
+        _field("token", TEXT, "The push token.", required=True),
+        _field("token_type", TEXT, "The push service it belongs to.", "type", "tokenType"),
+        export_type="Token",
+        keys=("app_name", "device_id", "token"),
     ),
 )
 
 LISTED_TYPES: tuple[DataType, ...] = (
-    DataType(
+    _type(
         "campaigns",
         "One push campaign, as the campaigns API lists it.",
-        (
-            _CAMPAIGN_TYPE,
-            _field("campaign_id", INTEGER, "Campaign, within its type.", "id", required=True),
-            _field("name", TEXT, "Name of the campaign."),
-            _field("state", TEXT, "draft, scheduled, in-progress or finished."),
-            _field("activated_at", TIME, "When it was activated, if it was.", "activatedDate"),
-            _field("finished_at", TIME, "When it was finished, if it was.", "finishedDate"),
-            # Texts: without a time zone they are meant in the zone of each device.
-            _field("start_time", TEXT, "When it was to start, as it came."),
-            _field("end_time", TEXT, "When it was to end, as it came."),
-            _field("time_zone", TEXT, "Zone of both; null: that of each device.", "timezone"),
-        ),
+        _CAMPAIGN_TYPE,
+        _field("campaign_id", INTEGER, "Campaign, within its type.", "id", required=True),
+        _field("name", TEXT, "Name of the campaign."),
+        _field("state", TEXT, "draft, scheduled, in-progress or finished."),
+        _field("activated_at", TIME, "When it was activated, if it was.", "activatedDate"),
+        _field("finished_at", TIME, "When it was finished, if it was.", "finishedDate"),
+        # Texts: without a time zone they are meant in the zone of each device.
+        _field("start_time", TEXT, "When it was to start, as it came."),
+        _field("end_time", TEXT, "When it was to end, as it came."),
+        _field("time_zone", TEXT, "Zone of both; null: that of each device.", "timezone"),
         keys=("app_name", "campaign_type", "campaign_id"),
     ),
-    DataType(
+    _type(
         "export_tasks",
         "One export task, as the service lists it.",
-        (
-            _field("task_id", ID, "The export task.", "id", required=True),
-            _field("state", TEXT, "Queued, Started, Succeeded or Failed.", required=True),
-            _field("export_type", TEXT, "What it exports."),
-            _field("created_at", TIME, "When it was created.", "dateCreated"),
-            _field("completed_at", TIME, "When it ended; null until then.", "dateCompleted"),
-            _field("description", TEXT, "What its creator called it."),
-            _field("error_details", TEXT, "Why it failed, if it did."),
-        ),
+        _field("task_id", ID, "The export task.", "id", required=True),
+        _field("state", TEXT, "Queued, Started, Succeeded or Failed.", required=True),
+        _field("export_type", TEXT, "What it exports."),
+        _field("created_at", TIME, "When it was created.", "dateCreated"),
+        _field("completed_at", TIME, "When it ended; null while it has not.", "dateCompleted"),
+        _field("description", TEXT, "What its creator called it."),
+        _field("error_details", TEXT, "Why it failed, if it did."),
         keys=("app_name", "task_id"),
     ),
 )

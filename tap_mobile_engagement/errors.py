@@ -75,10 +75,9 @@ class TapError(SingerSDKError):
         self.code = code
         self.what = what
         self.next_step = next_step
-        self.where: dict[str, Any] = {
-            name: value for name, value in where.items() if value is not None
-        }
-        super().__init__(str(self))
+        self.where: dict[str, Any] = {}
+        super().__init__()
+        self.at(**where)
 
     def __str__(self) -> str:
         what = shown(_LINE_BREAKS.sub(" ", self.what), _MOST_OF_A_TEXT)

@@ -81,9 +81,9 @@ class TapMobileEngagement(Tap):
         """Where exports come from."""
         # Each is imported only where it is wanted: what talks to Azure is slow to load.
         if self.settings.source == "archive":
-            from tap_mobile_engagement.sources.archive import open_archive  # noqa: PLC0415
+            from tap_mobile_engagement.sources.archive import ArchiveSource  # noqa: PLC0415
 
-            return open_archive(self.settings, self.timing)
+            return ArchiveSource(self.settings, self.timing)
         from tap_mobile_engagement.api.source import open_api  # noqa: PLC0415
 
         return open_api(self.settings, self.timing, self.state)

@@ -34,42 +34,33 @@ SAMPLE_BLOBS = 200
 """Blobs that a dry run looks at, to find a file of each data type."""
 
 
-def open_archive(settings: Settings, timing: Clock) -> ArchiveSource:
-    """The source of existing files; CONTAINER_URL_INVALID, BAD_SETTING or a SAS's code."""
-    url = settings.container_url
-    assert url is not None  # noqa: S101  (the settings require it)
-    check_container_url(url, needs=READ_AND_LIST, now=timing.now(), setting="container_url")
-    return ArchiveSource(settings, container=open_container(url, timing), timing=timing)
-
-
 class ArchiveSource(ExportSource):
-    """Yields the export files in a container, each as an export; workers as for :class:`Files`.
+    """Yields the export files in a container, each as an export.
 
-    Files do not say which app they are of, so state stands at stream level.
+    Files do not say which app they are of, so state stands at stream level. Raises
+    CONTAINER_URL_INVALID, BAD_SETTING or a SAS's code.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        container: Container,
-        timing: Clock,
-        workers: int | None = None,
+        self, settings: Settings, timing: Clock, *, container: Container | None = None
     ) -> None:
-        self._settings = settings
-        self._rules = Rules(
+        if container is None:
+            url = settings.container_url or ""  # the settings require one
+            check_container_url(
+                url, needs=READ_AND_LIST, now=timing.now(), setting="container_url"
+            )
+            container = open_container(url, timing)
+        rules = Rules(
             settings.archive_pattern, settings.archive_types, settings.archive_encoding
         )
-        self._container = container
+        self._settings = settings
         self._timing = timing
         self._is_closed = False
-        self._files = Files(
-            container, self._rules, now=timing.now, attend=timing.check, workers=workers
-        )
+        self._files = Files(container, rules, now=timing.now, attend=timing.check)
 
     def checks(self) -> Sequence[Check]:
         """That the container exists and can be listed, and that a file matches."""
-        listing = Check("listing of the container", self._container.check)
+        listing = Check("listing of the container", self._files.container.check)
         if self._settings.no_files == "accept":
             return (listing,)
         return (listing, Check("the files", self._files.check))
@@ -93,7 +84,7 @@ class ArchiveSource(ExportSource):
             return
         arrivals = Arrivals(
             blobs,
-            rules=self._rules,
+            rules=self._files.rules,
             now=listed_at,
             state=state,
             replacing=not data_type.has_record_id,

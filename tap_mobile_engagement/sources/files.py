@@ -87,8 +87,7 @@ class Files:
     """Lists an archive, recognises its blobs and opens what is in them.
 
     ``attend`` is called for each name and before the files of each blob are taken; what it
-    raises ends the work. ``workers`` blobs are recognised at once, by default one in a folder,
-    several elsewhere. ``skipped`` has the names that
+    raises ends the work. ``skipped`` has the names that
     :mod:`tap_mobile_engagement.containers.names` skips.
     """
 
@@ -99,14 +98,12 @@ class Files:
         *,
         now: Callable[[], datetime],
         attend: Callable[[], object] = lambda: None,
-        workers: int | None = None,
     ) -> None:
         self.container = container
         self.rules = rules
         self._now = now
         self._attend = attend
-        is_folder = isinstance(container, FolderContainer)
-        self._workers = workers or (1 if is_folder else WORKERS)
+        self._workers = 1 if isinstance(container, FolderContainer) else WORKERS
         self._seen: dict[Blob, list[File]] = {}
         self._kept: dict[Blob, bytes] = {}
         self._room = KEPT_SIZE

@@ -89,9 +89,8 @@ class Run:
         **settings: Any,
     ) -> None:
         timing = Clock(now=lambda: now or datetime.now(UTC), stop=stop or StopFlag())
-        self.source = ArchiveSource(
-            settings_for(**settings), container=container, timing=timing, workers=workers
-        )
+        self.source = ArchiveSource(settings_for(**settings), timing, container=container)
+        self.source._files._workers = workers
         self.state = state
         self.saves = 0
         self.bad_files: dict[str, TapError] = {}

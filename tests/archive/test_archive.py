@@ -238,7 +238,10 @@ class TestWhatIsNotRead:
                 Code.BLOB_UNRECOGNISED,
                 "it is neither JSON nor CSV with a header of known fields",
             ),
-            "photo.jpg": (Code.BLOB_UNRECOGNISED, "it is a JPEG image"),
+            "photo.jpg": (
+                Code.BLOB_UNRECOGNISED,
+                "it is neither JSON nor CSV with a header of known fields",
+            ),
             "other.json": (
                 Code.BLOB_UNRECOGNISED,
                 "its fields (id, color) are not those of an export",

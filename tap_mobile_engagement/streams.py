@@ -23,7 +23,7 @@ from tap_mobile_engagement.exit import tap_error
 from tap_mobile_engagement.exports import ExportReader
 from tap_mobile_engagement.output.batch_files import BatchOutput, batch_config
 from tap_mobile_engagement.output.lines import LinePath, MessageWriter, Output, RecordOutput
-from tap_mobile_engagement.output.sdk import SdkPath, selected_fields
+from tap_mobile_engagement.output.sdk import SdkPath
 from tap_mobile_engagement.settings import map_failed
 from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
@@ -193,17 +193,17 @@ class ExportStream(Stream):
         self._tap.failures.add(error)
 
     def _choose_path(self, output: Output) -> LinePath | SdkPath:
-        """The SDK's path where more is asked for than a choice of fields."""
+        """The SDK's path where more is asked for than all fields."""
         properties, maps = self.schema["properties"], self.stream_maps
-        selected = selected_fields(self.data_type, properties, self.mask)
         if (
-            selected is not None
+            all(field.name in properties for field in self.data_type.record_fields)
+            and all(self.mask.values())
             and self.ABORT_AT_RECORD_COUNT is None
             and [type(each) for each in maps] == [SameRecordTransform]
             and not maps[0].flattening_enabled
             and isinstance(self._tap.message_writer, MessageWriter)
         ):
-            return LinePath(self.data_type, output, selected)
+            return LinePath(output)
 
         written = count()
 

@@ -23,7 +23,7 @@ from singer_sdk.helpers._batch import (
 
 from tap_mobile_engagement.containers.folder import open_private
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
-from tap_mobile_engagement.output.lines import Envelope, Output
+from tap_mobile_engagement.output.lines import Output
 from tap_mobile_engagement.redaction import register_secret
 
 if TYPE_CHECKING:
@@ -71,41 +71,25 @@ def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
     wanted = config.get("batch_config")
     if not wanted:
         return None
+    next_step = f"Write it like this: batch_config: {_EXAMPLE}"
     try:
         checked = msgspec.convert(wanted, _Config)
-    except ValueError as error:
-        raise SettingsError(
-            Code.BAD_SETTING,
-            f"the setting batch_config has no possible value: {error}",
-            next_step=f"Write it like this: batch_config: {_EXAMPLE}",
-        ) from error
-    storage, encoding = checked.storage, checked.encoding
-    for value in storage.params.values():
-        if isinstance(value, str):  # credentials are among them, under names of any storage
-            register_secret(value)
-    target = StorageTarget(storage.root, storage.prefix, storage.params)
-    try:
+        storage, encoding = checked.storage, checked.encoding
+        for value in storage.params.values():
+            if isinstance(value, str):  # credentials are among them, under names of any storage
+                register_secret(value)
+        target = StorageTarget(storage.root, storage.prefix, storage.params)
         _ = target._root_path.fs  # noqa: SLF001  (no request is made yet)
-    except ImportError as error:
-        azure = storage.root.startswith(("az:", "abfs:", "abfss:"))
+    except (ImportError, TypeError, ValueError) as error:
+        what = "the setting batch_config has no possible value"
+        if isinstance(error, ImportError):
+            what = "the setting batch_config takes a package that is not installed"
+            next_step = "Install it; for Azure: pip install 'tap-mobile-engagement[azure]'"
         raise SettingsError(
-            Code.BAD_SETTING,
-            f"the setting batch_config takes a package that is not installed: {error}",
-            next_step="Install it: pip install 'tap-mobile-engagement[azure]'"
-            if azure
-            else "Install it beside the tap",
+            Code.BAD_SETTING, f"{what}: {error}", next_step=next_step
         ) from error
-    except (TypeError, ValueError) as error:
-        raise SettingsError(
-            Code.BAD_SETTING,
-            f"the setting batch_config has no possible storage: {error}",
-            next_step=f"Write it like this: batch_config: {_EXAMPLE}",
-        ) from error
-    return BatchConfig(
-        BaseBatchFileEncoding(encoding.format, encoding.compression),
-        target,
-        checked.batch_size,
-    )
+    file_encoding = BaseBatchFileEncoding(encoding.format, encoding.compression)
+    return BatchConfig(file_encoding, target, checked.batch_size)
 
 
 class BatchOutput(Output):
@@ -115,8 +99,6 @@ class BatchOutput(Output):
     makes the RECORD messages of one record, by the SDK: a stream map may make none or several,
     under other names.
     """
-
-    envelope = Envelope()  # a line is a record
 
     def __init__(
         self,
@@ -137,13 +119,11 @@ class BatchOutput(Output):
     def write_lines(self, lines: bytes, count: int) -> None:
         """Write records as whole lines."""
         size = self._config.batch_size
-        if count > size:  # one huge element: its lines go to several files
-            each = lines.splitlines(keepends=True)
-            for start in range(0, count, size):
-                some = each[start : start + size]
-                self._write(self._alias, b"".join(some), len(some))
-        else:
-            self._write(self._alias, lines, count)
+        # The lines of one huge element go to several files.
+        each = lines.splitlines(keepends=True) if count > size else [lines]
+        for start in range(0, len(each), size):
+            some = each[start : start + size]
+            self._write(self._alias, b"".join(some), min(count - start, size))
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write what the SDK makes of one record."""
@@ -163,15 +143,13 @@ class BatchOutput(Output):
 
     def _write(self, alias: str, lines: bytes, count: int) -> None:
         file = self._files.get(alias)
-        if file and (
-            file.records + count > self._config.batch_size
-            or file.size + len(lines) > MOST_BYTES
-        ):
-            self._close(alias)
-            file = None
-        if file is None:
-            file = self._files[alias] = _BatchFile(self._config, f"{self._name}-{alias}")
-        file.write(lines, count)
+        if file:
+            most = self._config.batch_size
+            if file.records + count > most or file.size + len(lines) > MOST_BYTES:
+                self._close(alias)
+        if alias not in self._files:
+            self._files[alias] = _BatchFile(self._config, f"{self._name}-{alias}")
+        self._files[alias].write(lines, count)
 
     def _close(self, alias: str) -> None:
         file = self._files[alias]

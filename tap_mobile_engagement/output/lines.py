@@ -7,7 +7,6 @@ STATE is written right behind them.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +17,14 @@ from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
-    from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.batch import Batch, Origin
 
 WRITE_SIZE = 64 * 1024
 """Bytes to collect before they are written."""
 
 _encoder = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
-_canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
 
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):
@@ -73,33 +70,18 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
         out.flush()
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What stands before and behind a record in its line; None: nothing, not even a time."""
-
-    opening: bytes = b""
-    ending: bytes | None = None
-
-    @classmethod
-    def of_messages(cls, stream: str, version: int | None) -> Envelope:
-        """That of RECORD messages."""
-        name = msgspec.json.encode(stream)
-        return cls(
-            b'{"type":"RECORD","stream":%b,"record":' % name,
-            b"" if version is None else b',"version":%d' % version,
-        )
-
-
 class Output:
     """Where the records of one stream go.
 
     Attributes:
-        envelope: What stands around a record in its line.
-        write_lines: Writes records as whole lines, each in its envelope, and their count.
+        opening: What stands before a record in its line.
+        ending: What stands behind it, before the time; None: nothing, not even a time.
+        write_lines: Writes records as whole lines, each between those, and their count.
         write_record: Writes one record through the SDK: selection, stream maps, flattening.
     """
 
-    envelope: Envelope
+    opening = b""
+    ending: bytes | None = None
     write_lines: Callable[[bytes, int], None]
     write_record: Callable[[dict[str, Any]], None]
 
@@ -121,70 +103,45 @@ class RecordOutput(Output):
         writer: MessageWriter,
         write_record: Callable[[dict[str, Any]], None],
     ) -> None:
-        self.envelope = Envelope.of_messages(stream, version)
+        name = msgspec.json.encode(stream)
+        self.opening = b'{"type":"RECORD","stream":%b,"record":' % name
+        self.ending = b"" if version is None else b',"version":%d' % version
         self.write_lines = writer.write_lines
         self.write_record = write_record
 
 
 class LinePath:
-    """Writes batches as lines: the bytes encoded for ids, between what all records share.
+    """Writes batches as lines: the bytes encoded for ids, between what all records share."""
 
-    Only where fields are deselected is a record encoded again.
-    """
-
-    def __init__(self, data_type: DataType, output: Output, selected: Collection[str]) -> None:
+    def __init__(self, output: Output) -> None:
         self._output = output
-        self._selected = selected
-        own = [(at, f.name) for at, f in enumerate(data_type.fields) if f.name in selected]
-        self._own: tuple[list[int], type[msgspec.Struct]] | None = None
-        if len(own) < len(data_type.fields):
-            struct = msgspec.defstruct("Selected", [name for _, name in own], gc=False)
-            self._own = [at for at, _ in own], struct
         self._origin: Origin | None = None
-        self._parts: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        self._opening = b""
 
     def write(self, batch: Batch) -> None:
         """Write the records of a batch, in order."""
         if batch.origin is not self._origin:
-            self._parts = self._common(batch.origin)
-        opening, before_id, after_id = self._parts
-        rows = batch.rows
-        if self._own is not None:
-            places, struct = self._own
-            records = map(struct, *(batch.values[at] for at in places))
-            rows = [_canonical(record)[1:] for record in records]
+            self._origin = batch.origin
+            lineage = {
+                "app_name": batch.origin.app_name,
+                "blob_name": batch.origin.blob_name,
+                "exported_until": batch.origin.exported_until,
+                "unknown_fields": None,
+            }
+            encoded = msgspec.json.encode(lineage).removesuffix(b"null}")
+            self._opening = self._output.opening + encoded
         ending = b"\n"
-        if self._output.envelope.ending is not None:
+        if self._output.ending is not None:
             now = datetime.now(UTC).isoformat().encode()
-            ending = b'%b,"time_extracted":"%b"}\n' % (self._output.envelope.ending, now)
-        unknown: bytes | list[bytes] = b"null" if batch.unknown is None else batch.unknown
-        if "unknown_fields" not in self._selected:
-            unknown = b""
+            ending = b'%b,"time_extracted":"%b"}\n' % (self._output.ending, now)
+        unknown: bytes | list[bytes] = batch.unknown or b"null"
         # Rows of parts, one row after another: a list gives each row its own, bytes are
         # repeated. One list is filled by slices and joined once.
-        if batch.ids is None or "record_id" not in self._selected:
-            parts = [opening, unknown, before_id, rows, ending]
-        else:
-            parts = [opening, unknown, before_id, batch.ids, after_id, rows, ending]
+        parts = [self._opening, unknown, b",", batch.rows, ending]
+        if batch.ids is not None:
+            parts[2:3] = b',"record_id":"', batch.ids, b'",'
         pieces = [part if isinstance(part, bytes) else b"" for part in parts] * batch.count
         for at, part in enumerate(parts):
             if isinstance(part, list):
                 pieces[at :: len(parts)] = part
         self._output.write_lines(b"".join(pieces), batch.count)
-
-    def _common(self, origin: Origin) -> tuple[bytes, bytes, bytes]:
-        self._origin = origin
-        lineage = {
-            "app_name": origin.app_name,
-            "blob_name": origin.blob_name,
-            "exported_until": origin.exported_until,
-            "unknown_fields": None,
-        }
-        chosen = {name: lineage[name] for name in lineage if name in self._selected}
-        opening = self._output.envelope.opening + msgspec.json.encode(chosen)[:-1]
-        comma = b"," if chosen else b""
-        if "unknown_fields" in chosen:
-            opening = opening.removesuffix(b"null")
-        if origin.data_type.has_record_id and "record_id" in self._selected:
-            return opening, comma + b'"record_id":"', b'",'
-        return opening, comma, b""

@@ -68,10 +68,9 @@ def read(
 def lines_of(data_type: DataType, batch: Any) -> list[dict[str, Any]]:
     writer = MessageWriter()
     output = RecordOutput(data_type.name, None, writer=writer, write_record=print)
-    fields = [field.name for field in data_type.record_fields]
     out = TextIOWrapper(BytesIO())
     with redirect_stdout(out):
-        LinePath(data_type, output, fields).write(batch)
+        LinePath(output).write(batch)
         writer.flush()
     return [json.loads(line)["record"] for line in out.buffer.getvalue().splitlines()]
 

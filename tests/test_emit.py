@@ -55,7 +55,7 @@ def emit(
     if path == "item by item":
         # Shapes that are never learned, and fit nothing.
         reader._shaped.decode = lambda _: None  # type: ignore[method-assign,assignment]
-        reader._shaped._lessons = 1 << 60
+        reader._shaped.lessons = 1 << 60
     fields = selected or [field.name for field in data_type.record_fields]
     chosen: LinePath | SdkPath = LinePath(output)
     if path == "sdk":

@@ -98,11 +98,11 @@ class Batch:
 
 
 class RecordIds:
-    """Makes record ids: a hash over app, data type, content and occurrence number.
+    """Makes the record ids of one file: hashes over app, data type, content and occurrence.
 
     The content is the canonical JSON of the item's own fields, group key included, without its
-    opening brace, and of its own unknown fields. The hash is XXH3 with 128 bits, because a
-    cryptographic one would cost more than all other work on a record.
+    opening brace, and of its own unknown fields. A cryptographic hash would cost more than all
+    other work on a record.
     """
 
     def __init__(self, app_name: str, data_type: DataType) -> None:
@@ -112,10 +112,6 @@ class RecordIds:
             (i for i, f in enumerate(data_type.fields) if f.name == data_type.group_key), 0
         )
         self._occurrences: Occurrences | None = None
-
-    def begin(self) -> None:
-        """Begin with the rows of another file."""
-        self._occurrences = None
 
     def of(self, contents: list[bytes], columns: Columns) -> list[bytes]:
         """The ids of some items, as 32 hex digits each."""

@@ -81,8 +81,9 @@ class Columns(NamedTuple):
     shared: int = 0
     has_decimals: bool = False
 
-    def parts(self, count: int) -> Iterator[Columns]:
-        """The same items in columns of at most ``count`` each."""
+    def parts(self, most_shared: int) -> Iterator[Columns]:
+        """The same items in several columns, each with so many shared bytes at most."""
+        count = max(most_shared // self.shared, 1)
         for at in range(0, len(self.values[0]), count):
             part = slice(at, at + count)
             yield self._replace(

@@ -1,9 +1,5 @@
 """Cut JSON text of any size into blocks of whole elements: what every layout shares.
 
-An export file is one array, maybe gigabytes on one line (:mod:`.arrays`); other writers put
-objects one after another (:mod:`.objects`). Memory is bounded by the block size and the largest
-element.
-
 The text between two elements (``]},{`` say) is learned from the file, and its last occurrence
 is where to cut. What stands before it and parses was cut right, because a cut inside an element
 leaves a bracket or a string open. Where no such cut is right, elements are found one by one; so
@@ -57,8 +53,9 @@ TOKENS = re.compile(STRING + rb'|["\[\]{},]', re.DOTALL)
 
 _GUESSES = 3  # per block; each costs a parse of the block
 
-_raw = msgspec.json.Decoder(msgspec.Raw)
-_raws = msgspec.json.Decoder(list[msgspec.Raw])
+decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_raw_lines = msgspec.json.Decoder(msgspec.Raw).decode_lines
+_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Span(NamedTuple):
@@ -92,7 +89,7 @@ class Block:
 
     def elements(self) -> list[msgspec.Raw]:
         """The elements of a sound block, undecoded."""
-        return _elements(self.data)
+        return _raws(self.data) if self.data.startswith(b"[") else _raw_lines(self.data)
 
     def pieces(self) -> list[Block]:
         """The elements of a sound block, each a block of its own."""
@@ -119,16 +116,13 @@ class Block:
 def tokens(
     text: bytes, start: int = 0, end: int = sys.maxsize
 ) -> Iterator[tuple[re.Match[bytes], int, int]]:
-    """Strings, brackets and commas, each with its first byte and the depth behind it.
-
-    A string that is cut off ends them.
-    """
+    """Strings, brackets and commas, with their first byte and the depth behind it."""
     depth = 0
     for token in TOKENS.finditer(text, start, end):
         byte = text[token.start()]
         if byte == QUOTE:
             if token.end() == token.start() + 1:
-                return
+                return  # it is cut off
         elif byte in OPENING:
             depth += 1
         elif byte != COMMA:
@@ -136,23 +130,18 @@ def tokens(
         yield token, byte, depth
 
 
-def _elements(data: bytes) -> list[msgspec.Raw]:
-    return _raws.decode(data) if data.startswith(b"[") else _raw.decode_lines(data)
-
-
 def is_sound(data: bytes) -> bool:
     """Whether a text is a JSON array, or JSON objects one after another, by its syntax."""
-    try:
-        elements = _elements(data)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return data.startswith(b"[") or all(memoryview(each)[0] == BRACE for each in elements)
+    with suppress(msgspec.DecodeError, RecursionError):
+        elements = Block(data, 0).elements()
+        return data.startswith(b"[") or all(memoryview(each)[0] == BRACE for each in elements)
+    return False
 
 
 def is_value(text: bytes) -> bool:
     """Whether a text is one JSON value, by its syntax."""
     with suppress(msgspec.DecodeError, RecursionError):
-        return bool(_raw.decode(text))
+        return bool(decode_raw(text))
     return False
 
 
@@ -281,8 +270,6 @@ class Cutter(Buffered):
                 yield block or Block(text, self._offset + start, sound=False)
             if together:
                 yield together
-
-    # What arrays and objects one after another do each in their own way.
 
     def _begin(self) -> None:
         """Prepare the buffer, before anything else."""

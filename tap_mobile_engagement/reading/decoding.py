@@ -59,7 +59,7 @@ class ShapedReader:
 
     def __init__(self, data_type: DataType) -> None:
         self._data_type = data_type
-        self._lessons = 0
+        self.lessons = 0  # in this content
         # All items that were decoded. A group's list that stands twice is decoded twice, though
         # the group keeps the last: so its items are not lost unseen.
         self._made: list[Struct] = []
@@ -80,21 +80,17 @@ class ShapedReader:
         self._decode: Callable[[bytes], list[Any]] = of(list[element]).decode  # type: ignore[valid-type]
         self._decode_objects: Callable[[bytes], list[Any]] = of(element).decode_lines
 
-    def begin(self) -> None:
-        """Begin with another content, whose elements may have another shape."""
-        self._lessons = 0
-
     def learns(self, block: Block | Rows) -> bool:
         """Learn the shape of a block's elements; False if that changes nothing."""
-        if isinstance(block, Rows) or self._lessons >= _MOST_LESSONS or len(block.data) > LARGE:
+        if isinstance(block, Rows) or self.lessons >= _MOST_LESSONS or len(block.data) > LARGE:
             return False
         block.decoded = None  # by types that may change now
         try:
             elements = [*map(_decode, block.elements())]
         except (msgspec.DecodeError, ValueError, RecursionError):
             return False
-        self._lessons += 1
-        before = Shape(self._data_type) if self._lessons == 1 else self._shape
+        self.lessons += 1
+        before = Shape(self._data_type) if self.lessons == 1 else self._shape
         shape = before.taught(elements).completed()
         if shape == self._shape:
             return False

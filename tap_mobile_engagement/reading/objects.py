@@ -11,26 +11,25 @@ import msgspec
 from tap_mobile_engagement.reading.cutting import (
     BLOCK_SIZE,
     WHITE,
-    Block,
     Cutter,
     Span,
+    decode_raw,
     tokens,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_mobile_engagement.reading.cutting import Decode
+    from tap_mobile_engagement.reading.cutting import Block, Decode
 
 _MARK = b"\xef\xbb\xbf"  # a byte order mark, as joined files have it between their parts
 
 _BETWEEN_OBJECTS = re.compile(rb"(?:[ \t\r\n]|%b)*+" % _MARK)
 _LINE_OF_AN_OBJECT = re.compile(rb"[\r\n](?:%b)?(?=\{)" % _MARK)
 _LINE_BREAK = re.compile(rb"[\r\n]")
+_LINE_BREAK_OR_BRACE = re.compile(rb"[\r\n{]")
 # How msgspec says where a text is broken; it says nothing where the text is cut off.
 _PLACE = re.compile(r"(trailing characters )?\(byte (\d+)\)\Z")
-
-_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def cut_objects(
@@ -66,9 +65,12 @@ class _ObjectsCutter(Cutter):
             is_whole = False
             if buffer.startswith(b"{", start):
                 end, is_whole = _object_end(buffer, start, has_more=self._has_more)
-            else:
+            else:  # a whole line, or what stands before the next brace in one
                 is_line = _LINE_BREAK.search(between[0]) or (self._is_first and not spans)
-                end = _noise_end(buffer, start, is_line=bool(is_line), has_more=self._has_more)
+                behind = (_LINE_BREAK if is_line else _LINE_BREAK_OR_BRACE).search(
+                    buffer, start
+                )
+                end = behind.start() if behind else 0 if self._has_more else len(buffer)
             if not end:
                 break
             spans.append(Span(start, end, is_whole))
@@ -87,12 +89,12 @@ class _ObjectsCutter(Cutter):
 
 
 def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool]:
-    """Where the object that begins there ends, 0 if it is cut off; and whether it is valid.
+    """Where an object ends, 0 if it is cut off; and whether it is valid.
 
     A broken one ends where its brackets do, or before the next line that begins with a brace.
     """
     try:
-        _decode_raw(memoryview(buffer)[start:])
+        decode_raw(memoryview(buffer)[start:])
     except RecursionError:
         broken = start
     except msgspec.DecodeError as error:
@@ -113,13 +115,3 @@ def end_by_brackets(buffer: bytes, start: int, limit: int = sys.maxsize) -> int:
     """Where the object ends by its strings and brackets; 0 if it is cut off."""
     ends = (token.end() for token, _, depth in tokens(buffer, start, limit) if depth == 0)
     return next(ends, 0)
-
-
-def _noise_end(buffer: bytes, start: int, *, is_line: bool, has_more: bool) -> int:
-    """Behind what is no object: a whole line, or what stands before the next brace in one."""
-    line = _LINE_BREAK.search(buffer, start)
-    ends = [line.start()] if line else []
-    brace = -1 if is_line else buffer.find(b"{", start)
-    if brace >= 0:
-        ends.append(brace)
-    return min(ends, default=0 if has_more else len(buffer))

@@ -59,7 +59,6 @@ class RecordReader:
         self._shaped = ShapedReader(data_type)
         self._items = ItemReader(data_type, self._reject)
         self._ids: RecordIds | None = None
-        self._app_name: str | None = None
         self._origin: Origin
         self._offset = 0  # of the element that is read by itself
         self.elements = 0
@@ -75,10 +74,8 @@ class RecordReader:
                     for some in self._in_pieces(block) if columns is None else (columns,):
                         self.elements += some.elements
                         self.repaired += some.repaired
-                        count = len(some.values[0])
-                        is_large = some.shared * count > _MOST_SHARED
-                        most = max(_MOST_SHARED // (some.shared or 1), 1)
-                        for part in some.parts(most) if is_large else (some,):
+                        is_large = some.shared * len(some.values[0]) > _MOST_SHARED
+                        for part in some.parts(_MOST_SHARED) if is_large else (some,):
                             if part.values[0]:
                                 yield Batch(origin, part, self._ids)
             except DataError as error:
@@ -103,13 +100,9 @@ class RecordReader:
     def _begin(self, origin: Origin) -> None:
         self._origin = origin
         self._offset = 0
-        self._shaped.begin()
-        if origin.app_name != self._app_name:
-            self._app_name = origin.app_name
-            if self._data_type.has_record_id:
-                self._ids = RecordIds(origin.app_name, self._data_type)
-        if self._ids is not None:
-            self._ids.begin()
+        self._shaped.lessons = 0
+        if self._data_type.has_record_id:
+            self._ids = RecordIds(origin.app_name, self._data_type)
 
     def _in_pieces(self, block: Block | Rows) -> Iterator[Columns]:
         """The columns of a block that has none as it is."""

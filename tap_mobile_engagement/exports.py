@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.output.lines import LinePath
-    from tap_mobile_engagement.output.sdk import SdkPath
+    from tap_mobile_engagement.output.lines import LinePath, SdkPath
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.base import Export, Part
 

@@ -22,8 +22,13 @@ from tap_mobile_engagement.errors import Code, DataError, TapError
 from tap_mobile_engagement.exit import tap_error
 from tap_mobile_engagement.exports import ExportReader
 from tap_mobile_engagement.output.batch_files import BatchOutput, batch_config
-from tap_mobile_engagement.output.lines import LinePath, MessageWriter, Output, RecordOutput
-from tap_mobile_engagement.output.sdk import SdkPath
+from tap_mobile_engagement.output.lines import (
+    LinePath,
+    MessageWriter,
+    Output,
+    RecordOutput,
+    SdkPath,
+)
 from tap_mobile_engagement.settings import map_failed
 from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState

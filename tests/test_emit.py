@@ -14,8 +14,7 @@ import pytest
 from singer_sdk.singerlib import RecordMessage
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
-from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput
-from tap_mobile_engagement.output.sdk import SdkPath
+from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput, SdkPath
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import Block

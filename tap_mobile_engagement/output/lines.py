@@ -17,7 +17,7 @@ from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from tap_mobile_engagement.reading.batch import Batch, Origin
 
@@ -145,3 +145,18 @@ class LinePath:
             if isinstance(part, list):
                 pieces[at :: len(parts)] = part
         self._output.write_lines(b"".join(pieces), batch.count)
+
+
+class SdkPath:
+    """Writes batches record by record through the SDK, for all that a user may ask for."""
+
+    def __init__(
+        self, write: Callable[[dict[str, Any]], None], properties: Collection[str]
+    ) -> None:
+        self._write = write
+        self._properties = properties
+
+    def write(self, batch: Batch) -> None:
+        """Write the records of a batch, in order."""
+        for record in batch.dictionaries():
+            self._write({k: v for k, v in record.items() if k in self._properties})

@@ -5,11 +5,12 @@ All output is made of batches: RECORD messages, BATCH files and the SDK's dictio
 
 from __future__ import annotations
 
+import sqlite3
 from binascii import hexlify
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import chain, repeat
-from operator import itemgetter
+from itertools import chain, compress, count, pairwise, repeat
+from operator import itemgetter, ne
 from struct import Struct as Layout
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,9 @@ import xxhash
 
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.reading.elements import number
-from tap_mobile_engagement.reading.occurrences import Occurrences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.columns import Column, Columns
@@ -35,6 +35,7 @@ _decode = msgspec.json.Decoder(float_hook=number).decode
 _hexadecimal_ids = Layout("32s").iter_unpack
 _between_brace_and_newline = itemgetter(slice(1, -1))
 _without_newline = itemgetter(slice(-1))
+_MOST_IN_MEMORY = 100_000  # digests of one group; more go to a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class RecordIds:
         self._key_at = next(
             (i for i, f in enumerate(data_type.fields) if f.name == data_type.group_key), 0
         )
-        self._occurrences: Occurrences | None = None
+        self._occurrences: _Occurrences | None = None
 
     def of(self, contents: list[bytes], columns: Columns) -> list[bytes]:
         """The ids of some items, as 32 hex digits each."""
@@ -120,12 +121,76 @@ class RecordIds:
         if is_apart and len({*digests}) == len(digests):
             self._occurrences = None
         else:
-            self._occurrences = self._occurrences or Occurrences()
+            self._occurrences = self._occurrences or _Occurrences()
             keys = columns.values[self._key_at]
-            for place, count in [*self._occurrences.of(digests, keys, columns.starts)]:
-                content = b"%b#%d" % (contents[place], count)
+            for place, n in [*self._occurrences.of(digests, keys, columns.starts)]:
+                content = b"%b#%d" % (contents[place], n)
                 digests[place] = xxhash.xxh3_128_digest(content, self._seed)
         return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
+
+
+class _Occurrences:
+    """Numbers identical items of one group, known by their digests, in bounded memory.
+
+    Without nesting, rows that follow each other with the same group key are a group.
+    """
+
+    def __init__(self) -> None:
+        self._key: object = self  # equal to no key
+        self._counts: dict[bytes, int] = {}
+        self._file: sqlite3.Connection | None = None
+
+    def of(
+        self, digests: Sequence[bytes], keys: Sequence[object], starts: Sequence[int] | None
+    ) -> Iterator[tuple[int, int]]:
+        """The places of repeated items, each with the count of those before it in its group."""
+        if starts is None:
+            starts = [] if keys[0] == self._key else [0]
+            starts += compress(count(1), map(ne, keys, keys[1:]))
+            self._key = keys[-1]
+        else:
+            self._key = self
+        continued = digests[: starts[0]] if starts else digests
+        is_new = self._file is None and self._counts.keys().isdisjoint(continued)
+        if is_new and len({*digests}) == len(digests):
+            if starts:
+                self._counts.clear()
+            self._counts.update(zip(digests[starts[-1] :] if starts else digests, repeat(1)))
+            self._spill()
+            return
+        for at, (start, end) in enumerate(pairwise([0, *starts, len(digests)])):
+            if at:  # before the first start the last group continues
+                self._counts.clear()
+                self._file = None
+            for place in range(start, end):
+                before = self._count(digests[place])
+                if before:
+                    yield place, before
+
+    def _count(self, digest: bytes) -> int:
+        """Note a digest, and return how often it was seen before."""
+        before = self._counts.get(digest, 0)
+        if not before and self._file is not None:
+            query = "SELECT n FROM seen WHERE digest = ?"
+            (before,) = self._file.execute(query, (digest,)).fetchone() or (0,)
+        self._counts[digest] = before + 1
+        self._spill()
+        return before
+
+    def _spill(self) -> None:
+        if len(self._counts) < _MOST_IN_MEMORY:
+            return
+        if self._file is None:
+            # The empty name is a file of SQLite's own, which it deletes with the connection.
+            self._file = sqlite3.connect("", isolation_level=None)
+            self._file.execute("PRAGMA journal_mode = OFF")
+            table = "seen (digest BLOB PRIMARY KEY, n INTEGER) WITHOUT ROWID"
+            self._file.execute(f"CREATE TABLE {table}")
+        with self._file:
+            self._file.execute("BEGIN")
+            rows = sorted(self._counts.items())
+            self._file.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
+        self._counts.clear()
 
 
 def _as_json(values: Column) -> list[bytes]:

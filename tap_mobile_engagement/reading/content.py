@@ -9,11 +9,12 @@ import codecs
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from tap_mobile_engagement.errors import DataError, truncated
-from tap_mobile_engagement.reading.cutting import WHITE
-from tap_mobile_engagement.reading.gzips import GZIP_MAGIC, gunzip
+from isal import isal_zlib
+
+from tap_mobile_engagement.errors import DataError, corrupt, truncated
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, WHITE
 from tap_mobile_engagement.reading.zips import ZIP_MAGICS, ZipContent
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 HEAD_SIZE = 64 * 1024
 """Bytes of content that tell what it is."""
 
+_GZIP_MAGIC = b"\x1f\x8b"
+_WITH_HEADER = 31  # the window bits for a gzip member, whose checksum is then verified
+_BROKEN = cast("type[Exception]", isal_zlib.error)
 _MOST_LAYERS = 3  # of gzip within gzip
 _MAGIC_SIZE = 4  # bytes; the longest magic number or byte order mark
 
@@ -75,7 +79,7 @@ class Content:
 
 def compression_of(head: bytes) -> Compression:
     """The compression of a file, by its first four bytes."""
-    if head.startswith(GZIP_MAGIC):
+    if head.startswith(_GZIP_MAGIC):
         return Compression.GZIP
     return Compression.ZIP if head.startswith(ZIP_MAGICS) else Compression.NONE
 
@@ -89,9 +93,9 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
     head, rest, _ = _first(iter(chunks), _MAGIC_SIZE)
     compression = Compression.NONE
     for _ in range(_MOST_LAYERS):
-        if head.startswith(GZIP_MAGIC):
+        if head.startswith(_GZIP_MAGIC):
             compression = Compression.GZIP
-            head, rest, _ = _first(gunzip(chain([head], rest)), _MAGIC_SIZE)
+            head, rest, _ = _first(_gunzip(chain([head], rest)), _MAGIC_SIZE)
     found, mark = _encoding_of(head)
     text: Iterator[bytes] = chain([head[mark:]], rest)
     if found in {Encoding.UTF_16_LE, Encoding.UTF_16_BE}:
@@ -188,3 +192,40 @@ def contents(chunks: Iterable[bytes], encoding: str | None = None) -> Iterator[C
                 content = open_content(unpacked, encoding)
                 content.member = member.filename
                 yield content
+
+
+def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The uncompressed content in small pieces, by ISA-L in half the time of zlib."""
+    offset = 0  # in the file, of the data that is yet to be decompressed
+    member = None
+    # In small pieces: ISA-L copies what it has not consumed of its input at every call.
+    pieces = (c[at : at + BLOCK_SIZE] for c in chunks for at in range(0, len(c), BLOCK_SIZE))
+    for piece in pieces:
+        data = piece
+        while data:
+            if member is None:
+                if not data.strip(b"\0"):
+                    break  # zero padding behind the last member is legal
+                if not _GZIP_MAGIC.startswith(data[: len(_GZIP_MAGIC)]):
+                    raise corrupt("something follows its gzip data", offset=offset)
+                member = isal_zlib.decompressobj(_WITH_HEADER)
+            content = _inflate(member, data, offset)
+            if content:
+                yield content
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+            offset += len(data) - len(rest)
+            data = rest
+            if member.eof:
+                member = None
+    while member is not None and (content := _inflate(member, b"", offset)):
+        yield content
+    if member is not None and not member.eof:
+        raise truncated("its gzip data ends too early", offset=offset)
+
+
+def _inflate(member: isal_zlib.Decompress, data: bytes, offset: int) -> bytes:
+    try:
+        content: bytes = member.decompress(data, BLOCK_SIZE)
+    except _BROKEN as error:
+        raise corrupt(f"its gzip data is broken: {error}", offset=offset) from None
+    return content

@@ -10,9 +10,8 @@ from tap_mobile_engagement.datatypes import DATA_TYPES
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.arrays import cut_array
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, QUOTE, tokens
-from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, list_names, plain
+from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, fitting, list_names, plain
 from tap_mobile_engagement.reading.objects import cut_objects
-from tap_mobile_engagement.reading.signatures import fitting
 from tap_mobile_engagement.reading.tables import Header, cut_rows, header_of
 
 if TYPE_CHECKING:

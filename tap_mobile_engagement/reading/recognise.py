@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import DataError, corrupt
+from tap_mobile_engagement.reading.arrays import split_group
 from tap_mobile_engagement.reading.content import (
     Compression,
     Content,
@@ -20,10 +21,8 @@ from tap_mobile_engagement.reading.content import (
 from tap_mobile_engagement.reading.cutting import COMMA, OPENING, QUOTE, WHITE, Block, tokens
 from tap_mobile_engagement.reading.decoding import LARGE
 from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.groups import split_group
 from tap_mobile_engagement.reading.layouts import Format, cut, layout_of
-from tap_mobile_engagement.reading.names import ALL_LIST_NAMES
-from tap_mobile_engagement.reading.signatures import SAMPLE, Known, data_type_of
+from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, SAMPLE, Known, data_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

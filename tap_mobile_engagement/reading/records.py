@@ -7,13 +7,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import DataError
+from tap_mobile_engagement.reading.arrays import split_group
 from tap_mobile_engagement.reading.batch import Batch, RecordIds
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Block, tokens
 from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader
 from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.reading.elements import repaired as clean
-from tap_mobile_engagement.reading.groups import split_group
 from tap_mobile_engagement.reading.items import ItemReader
 from tap_mobile_engagement.reading.layouts import cut
 from tap_mobile_engagement.reading.names import list_names, lists_in
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.arrays import Group
     from tap_mobile_engagement.reading.batch import Origin
     from tap_mobile_engagement.reading.columns import Columns
-    from tap_mobile_engagement.reading.groups import Group
     from tap_mobile_engagement.reading.rejects import BadRecords
 
 MAX_ITEM_VALUES = 200_000

@@ -14,8 +14,8 @@ from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
 from tap_mobile_engagement.errors import DataError
 from tap_mobile_engagement.reading import cutting
 from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.names import data_type_of
 from tap_mobile_engagement.reading.records import RecordReader
-from tap_mobile_engagement.reading.signatures import data_type_of
 from tests.reading.arrays import rechunk
 from tests.reading.samples import DEVICE, NO_ID, SAMPLES
 from tests.reference.checks import check_file

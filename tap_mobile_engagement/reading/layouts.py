@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.datatypes import DATA_TYPES
 from tap_mobile_engagement.errors import Code, DataError
@@ -126,6 +126,19 @@ def _wrapper(head: bytes) -> Layout | None:
         )
         return None if are_items else wrapper
     return None
+
+
+def outline(text: bytes, start: int, levels: int = 2) -> dict[str, Any]:
+    """The names in an object that may be broken; of lists the first object."""
+    found: dict[str, Any] = {}
+    for name, at in _members(text, start):
+        first = _ARRAY_OF_OBJECTS.match(text, at)
+        inner = first.end() if first else at
+        found[name] = [] if text.startswith(b"[", at) else None
+        if levels and text.startswith(b"{", inner):
+            value = outline(text, inner, levels - 1)
+            found[name] = [value] if first else value
+    return found
 
 
 def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:

@@ -6,23 +6,21 @@ Nothing is taken from a name, because names are not documented.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import DataError, corrupt
-from tap_mobile_engagement.reading.arrays import split_group
 from tap_mobile_engagement.reading.content import (
     Compression,
     Content,
     contents,
     open_content,
 )
-from tap_mobile_engagement.reading.cutting import COMMA, OPENING, QUOTE, WHITE, Block, tokens
+from tap_mobile_engagement.reading.cutting import Block
 from tap_mobile_engagement.reading.decoding import LARGE
 from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.layouts import Format, cut, layout_of
-from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, SAMPLE, Known, data_type_of
+from tap_mobile_engagement.reading.layouts import Format, cut, layout_of, outline
+from tap_mobile_engagement.reading.names import SAMPLE, Known, data_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +37,6 @@ _PACKED = (
     (rb"PK\x03\x04", "zip and gzip"),
     (rb"(?s:.{257})ustar", "tar"),
 )
-_CLOSING = bytes.maketrans(b"{[", b"}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,39 +143,24 @@ def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
     except DataError as error:
         problem = None if is_cut else error
     if not found and (is_cut or problem):
-        found = _part_of_first(b"".join(taken)[layout_of(content.head).array_at :])
+        found = _outlined(b"".join(taken), layout_of(content.head).array_at)
     if not found and broken and problem is None:
         problem = corrupt("an element of it is no JSON", offset=0)
     return [element for element in found if isinstance(element, dict)] or found, problem
 
 
 def _decoded(element: bytes) -> list[Any]:
-    """An element; a group without its items if one is broken; none if it tells nothing."""
-    with suppress(ValueError, RecursionError):
-        return [decode_element(element).value]
-    group = split_group(element, ALL_LIST_NAMES)
-    return _decoded(group.shell) if group and group.shell != element else []
-
-
-def _part_of_first(text: bytes) -> list[Any]:
-    """A first element that is cut off, closed behind its last whole part."""
-    end = 0
-    inside = bytearray()  # the brackets that are open
-    for token, byte, depth in tokens(text):
-        if byte == QUOTE:
-            continue
-        if byte in OPENING:
-            inside.append(byte)
-        del inside[max(depth, 0) :]
-        end = token.start() if byte == COMMA else token.end()
-        if depth <= 0:
-            break
-    closing = bytes(reversed(inside)).translate(_CLOSING)
+    """An element, or its names if it is broken; none if it tells nothing."""
     try:
-        value = decode_element(text[:end].strip(WHITE) + closing).value
+        return [decode_element(element).value]
     except (ValueError, RecursionError):
-        return []
-    return value if isinstance(value, list) else [value]
+        return _outlined(element, 0)
+
+
+def _outlined(text: bytes, start: int) -> list[Any]:
+    """The names of the first object, if it has any."""
+    at = text.find(b"{", start)
+    return [*filter(None, [outline(text, at)])] if at >= 0 else []
 
 
 def _kind_of(head: bytes) -> str:

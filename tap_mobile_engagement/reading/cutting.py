@@ -59,7 +59,7 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Span(NamedTuple):
-    """Where an element stands in a buffer, and whether it is valid JSON."""
+    """Where an element stands in a buffer, and whether it is valid."""
 
     start: int
     end: int

@@ -5,6 +5,7 @@ The types of :mod:`.decoding` read whole blocks with the same outcome.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.reading.columns import Columns
@@ -81,11 +82,9 @@ class ItemReader:
             if not is_used and holds_objects(value):
                 self._reject(f"objects stand in {name!r} instead of the list of items", element)
                 return
-        shared: _Item | None
-        try:
+        shared: _Item | None = None
+        with suppress(BadValue):  # each item tells whether it needs the bad value
             shared = self._read(group)
-        except BadValue:
-            shared = None  # each item tells whether it needs the bad value
         for item in items:
             yield from self._item(item, group, shared)
 
@@ -97,58 +96,44 @@ class ItemReader:
         try:
             values, unknown, _ = self._read(item)
             if shared is None:
-                shared = self._read({k: v for k, v in group.items() if self._lacks(values, k)})
+                places = {key: self._names.index(key) for key in group}
+                lacking = {k for k, at in places.items() if at is None or values[at] is None}
+                shared = self._read({key: group[key] for key in lacking})
             # What the group says once for all of its items; an item's own word wins.
             pairs = zip(values, shared.values, strict=True)
             values = [theirs if own is None else own for own, theirs in pairs]
-            self._check(values)
         except BadValue as bad:
             self._reject(str(bad), {**group, **item})
-        else:
-            yield _Item(values, unknown, shared.unknown)
-
-    def _check(self, values: list[Any]) -> None:
+            return
         for field, value in zip(self._data_type.fields, values, strict=True):
             if value is None and not field.nullable:
-                raise BadValue(f"{field.name} is missing")
-
-    def _lacks(self, values: list[Any], name: str) -> bool:
-        """Whether a group's field is unknown, or one that an item has no value for."""
-        place = self._names.index(name)
-        return place is None or values[place] is None
+                self._reject(f"{field.name} is missing", {**group, **item})
+                return
+        yield _Item(values, unknown, shared.unknown)
 
     def _read(self, item: Object) -> _Item:
         """The values of all fields, None where the item has none; and what is not a field."""
         values: list[Any] = [None] * len(self._readers)
-        unknown: Object = {}
-        self._read_into(values, unknown, item, "")
+        unknown = self._read_into(values, item, "")
         check_nested(unknown)
         return _Item(values, unknown or None)
 
-    def _read_into(self, values: list[Any], unknown: Object, item: Object, parent: str) -> None:
+    def _read_into(self, values: list[Any], item: Object, parent: str) -> Object:
+        unknown: Object = {}
         for key, value in item.items():
             place = self._names.index(key, parent)
+            is_parent = not parent and plain(key) in self._names.parents and key not in unknown
             if place is not None and values[place] is None:
-                if value is not None:
-                    values[place] = self._value(place, value)
-            elif (
-                not parent
-                and isinstance(value, dict | None)
-                and plain(key) in self._names.parents
-                and key not in unknown
-            ):
-                rest: Object = {}
-                self._read_into(values, rest, value or {}, plain(key))
-                if rest:
+                try:
+                    values[place] = None if value is None else self._readers[place](value)
+                except BadValue as bad:
+                    raise BadValue(f"{self._data_type.fields[place].name}: {bad}") from None
+            elif is_parent and isinstance(value, dict | None):
+                if rest := self._read_into(values, value or {}, plain(key)):
                     unknown[key] = rest
             else:
                 unknown[key] = value
-
-    def _value(self, place: int, value: Any) -> Any:
-        try:
-            return self._readers[place](value)
-        except BadValue as bad:
-            raise BadValue(f"{self._data_type.fields[place].name}: {bad}") from None
+        return unknown
 
 
 def _present(column: list[Object | None]) -> Column | None:

@@ -6,11 +6,10 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_mobile_engagement.datatypes import DATA_TYPES
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.arrays import cut_array
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, QUOTE, tokens
-from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, fitting, list_names, plain
+from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, SIGNATURES, fitting, plain
 from tap_mobile_engagement.reading.objects import cut_objects
 from tap_mobile_engagement.reading.tables import Header, cut_rows, header_of
 
@@ -94,7 +93,6 @@ _COLON = re.compile(rb"\s*:\s*")
 
 # Names that only an element has. An object with one of them before its array wraps nothing.
 _ELEMENT_KEYS = frozenset({"deviceid", "sessionid", "jobid"})
-_USUAL_GROUP_KEY = "device_id"  # by which items may be grouped that are documented as flat
 
 
 def _wrapper(head: bytes) -> Layout | None:
@@ -119,10 +117,8 @@ def _wrapper(head: bytes) -> Layout | None:
     inner = {plain(name) for name, _ in _members(head, first.end())}
     if inner & ALL_LIST_NAMES or not fitting(names) or fitting(inner):
         are_items = any(
-            plain(name) in list_names(data_type)
-            and plain(data_type.group_key or _USUAL_GROUP_KEY) not in inner
-            and not inner & list_names(data_type)
-            for data_type in DATA_TYPES
+            plain(name) in each.lists and inner.isdisjoint({each.group_key, *each.lists})
+            for each in SIGNATURES
         )
         return None if are_items else wrapper
     return None

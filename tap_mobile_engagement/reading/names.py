@@ -65,15 +65,26 @@ ALL_LIST_NAMES = frozenset(name for each in DATA_TYPES for name in list_names(ea
 
 
 class FieldNames:
-    """The fields that names stand for; ``parents`` hold fields (``meta`` of a device)."""
+    """The fields that names stand for, and what tells a data type by them, all in plain names.
+
+    Attributes:
+        parents: What holds fields (``meta`` of a device).
+        required: What an item can't do without.
+        lists: The lists of a group's items; ``group_key`` says whose they are.
+    """
 
     def __init__(self, data_type: DataType) -> None:
+        self.data_type = data_type
         self._places = {
             name: place
             for place, field in reversed([*enumerate(data_type.fields)])
             for name in reversed(names_of(field))
         }
         self.parents = {name.split(".")[0] for name in self._places if "." in name}
+        self.known = {*self._places, *self.parents}
+        self.required = {names_of(field)[0] for field in data_type.fields if not field.nullable}
+        self.lists = list_names(data_type)
+        self.group_key = plain(data_type.group_key or "device_id")
 
     def index(self, name: str, parent: str = "") -> int | None:
         """The place of a field among the data type's fields; None for an unknown name."""
@@ -82,10 +93,11 @@ class FieldNames:
 
 field_names = lru_cache(maxsize=64)(FieldNames)
 
+SIGNATURES = [field_names(data_type) for data_type in DATA_TYPES]
+_PARENTS = {name for signature in SIGNATURES for name in signature.parents}
 
 SAMPLE = 20
 """How many elements decide, and how many items of each group."""
-
 _LEAST_KNOWN = 2  # fields; a single one, and be it a device's id, may occur in any file
 _SHOWN = 8  # field names in a reason
 
@@ -98,16 +110,6 @@ class Known(NamedTuple):
     candidates: tuple[DataType, ...] = ()
 
 
-class _Signature(NamedTuple):
-    """The plain names of a data type's fields, and which of them it can't do without."""
-
-    data_type: DataType
-    known: frozenset[str]
-    required: frozenset[str]
-    group_key: str
-    lists: frozenset[str]
-
-
 def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
     """Tell the data type of decoded elements, as far as the first ones do.
 
@@ -115,7 +117,7 @@ def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
     most fields wins, then the one with the fewest of its own. A tie is not decided.
     """
     names: dict[str, str] = {}  # as they are written, by their plain form
-    candidates: Collection[_Signature] = _SIGNATURES
+    candidates: list[FieldNames] = SIGNATURES
     for element in islice(elements, SAMPLE):
         if not isinstance(element, dict):
             return Known(None, "its elements are no objects")
@@ -123,7 +125,7 @@ def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
         candidates = groups or candidates
         names |= _fields(element, frozenset().union(*(each.lists for each in groups)))
     item_fields = {name for s in candidates for name in s.required - {s.group_key}}
-    if candidates is not _SIGNATURES and item_fields.isdisjoint(names):
+    if candidates is not SIGNATURES and item_fields.isdisjoint(names):
         found = [s for s in candidates if s.group_key in names]  # groups without an item
     else:
         found = _best(candidates, names)
@@ -141,7 +143,7 @@ def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
 
 def fitting(names: Collection[str]) -> bool:
     """Whether an object with such plain names may be an item of some data type."""
-    return bool(_best(_SIGNATURES, names))
+    return bool(_best(SIGNATURES, names))
 
 
 def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:
@@ -160,7 +162,7 @@ def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:
     return names
 
 
-def _best(candidates: Iterable[_Signature], names: Iterable[str]) -> list[_Signature]:
+def _best(candidates: Iterable[FieldNames], names: Iterable[str]) -> list[FieldNames]:
     found = frozenset(names)
     ranked = []
     for signature in candidates:
@@ -169,21 +171,3 @@ def _best(candidates: Iterable[_Signature], names: Iterable[str]) -> list[_Signa
             ranked.append(((hits, -len(signature.known)), signature))
     best = max((rank for rank, _ in ranked), default=None)
     return [signature for rank, signature in ranked if rank == best]
-
-
-def _signature(data_type: DataType) -> _Signature:
-    known = {name for field in data_type.fields for name in names_of(field)}
-    key = next((f for f in data_type.fields if f.name == data_type.group_key), None)
-    return _Signature(
-        data_type,
-        frozenset(known | {name.split(".")[0] for name in known if "." in name}),
-        frozenset(names_of(field)[0] for field in data_type.fields if not field.nullable),
-        names_of(key)[0] if key else "deviceid",
-        list_names(data_type),
-    )
-
-
-_SIGNATURES = [_signature(data_type) for data_type in DATA_TYPES]
-_PARENTS = {
-    name.split(".")[0] for signature in _SIGNATURES for name in signature.known if "." in name
-}

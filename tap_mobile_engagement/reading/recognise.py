@@ -1,7 +1,4 @@
-"""Recognise what a file holds, by the code that reads it later, on its first blocks.
-
-Nothing is taken from a name, because names are not documented.
-"""
+"""Recognise what a file holds, by the code that reads it later, on its first blocks."""
 
 from __future__ import annotations
 
@@ -72,9 +69,7 @@ def recognise(
 ) -> Recognition:
     """Tell what a file holds that is no zip file, by its first chunks.
 
-    ``encoding`` is that of text which is neither UTF-8 nor UTF-16. A known ``data_type`` is
-    taken; the layout is still found. Damage is part of the result; what taking the chunks
-    raises is raised.
+    A known ``data_type`` is taken; the layout is still found. Damage is part of the result.
     """
     return _recognised(open_content(chunks, encoding), data_type)
 
@@ -96,21 +91,13 @@ def _recognised(content: Content, data_type: DataType | None) -> Recognition:
         elements, problem = _first_elements(content)
         if layout.header is not None:
             elements = [dict.fromkeys(layout.header.names, "")]
+        known = Known(None, problem.what if problem else "")
         if elements:
             known = data_type_of(elements, layout.array_name)
-        else:
-            known = Known(None, problem.what if problem else "")
-    said = data_type if layout.format is not Format.EMPTY else None
-    found = said or known.data_type
-    return Recognition(
-        content.compression,
-        content.encoding,
-        layout.format,
-        found,
-        "" if found else known.reason,
-        problem,
-        known.candidates,
-    )
+    found = (data_type if layout.format is not Format.EMPTY else None) or known.data_type
+    reason = "" if found else known.reason
+    told = found, reason, problem, known.candidates
+    return Recognition(content.compression, content.encoding, layout.format, *told)
 
 
 def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:

@@ -1,7 +1,6 @@
 """Source values (not null) to record values, one function per kind, or :class:`BadValue`.
 
-They are tolerant of form, because the forms are not all documented, and strict about meaning:
-nothing is guessed, cut or rounded to make a value fit.
+They are tolerant of form, because not all forms are documented; nothing is guessed or cut.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ _EPOCH_TIME = re.compile(r"-?\d{9,15}", re.ASCII)
 _SECONDS = range(10**8, 10**10)  # as milliseconds they lie before the service existed
 _WHOLE = re.compile(r"[+-]?\d{1,100}", re.ASCII)  # int() itself refuses thousands of digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHOWN = 40  # characters of a bad value
 _INT64 = range(-(1 << 63), 1 << 63)
 _FLAG_SEPARATORS = re.compile(r"[,;|\s]+")
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
@@ -95,9 +95,7 @@ def _since_epoch(value: int) -> str:
 
 def _fraction(digits: str) -> str:
     digits = digits.rstrip("0")
-    if not digits:
-        return ""
-    return "." + digits.ljust(-(-len(digits) // 3) * 3, "0")
+    return "." + digits.ljust(-(-len(digits) // 3) * 3, "0") if digits else ""
 
 
 def identifier(value: Any) -> str | None:
@@ -127,7 +125,7 @@ def integer(value: Any) -> int:
 
 
 def boolean(value: Any) -> bool:
-    """True or false, given as such, as text or as 1 and 0."""
+    """True or false, also as text or as 1 and 0."""
     found = _BOOLEANS.get(str(value).strip().lower())
     if found is None or isinstance(value, float):
         raise BadValue(f"true or false can't be {_type_of(value)}")
@@ -168,9 +166,8 @@ def holds_objects(value: Any, levels: int = MAX_DEPTH) -> bool:
     if isinstance(value, dict):
         return not levels or any(holds_objects(v, levels - 1) for v in value.values())
     if isinstance(value, list):
-        return not levels or any(
-            isinstance(v, dict) or holds_objects(v, levels - 1) for v in value
-        )
+        levels -= 1
+        return levels < 0 or any(isinstance(v, dict) or holds_objects(v, levels) for v in value)
     return False
 
 
@@ -178,14 +175,11 @@ def flags(value: Any) -> list[str]:
     """A list of texts: an array, JSON text that holds one, or delimited text."""
     if isinstance(value, str):
         text = value.strip()
-        value = _from_json(text) if text.startswith("[") else _split(text)
+        flags = [flag for flag in _FLAG_SEPARATORS.split(text) if flag]
+        value = _from_json(text) if text.startswith("[") else flags
     if not isinstance(value, list) or not all(isinstance(flag, str) for flag in value):
         raise BadValue(f"a list of flags can't be {_type_of(value)}")
     return value
-
-
-def _split(text: str) -> list[str]:
-    return [flag for flag in _FLAG_SEPARATORS.split(text) if flag]
 
 
 def _from_json(text: str) -> Any:
@@ -202,8 +196,8 @@ def _type_of(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def _excerpt(text: str, limit: int = 40) -> str:
-    return repr(text if len(text) <= limit else text[:limit] + "…")
+def _excerpt(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
 READERS: dict[Kind, Callable[[Any], Any]] = {

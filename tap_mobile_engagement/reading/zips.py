@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 """How a zip file begins; the second if it has no members."""
 
-_IN_MEMORY = 8 << 20  # bytes; a few zip files may be open at once
+_IN_MEMORY = 8 << 20  # bytes
 _TABLE_SIZE = 5  # its place in what the library tells of the end
 _SHORTEST_HEADER = 30  # bytes before the name of a member
 
@@ -44,16 +44,8 @@ _HEADER = struct.Struct("<HH")  # kind and size
 _NO_YEAR = 1980  # the first that a zip file can name; programs that know no time write it
 
 # What the standard library raises for a broken file, depending on where it is broken.
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    NotImplementedError,  # a compression that it does not know
-    RuntimeError,  # an encrypted member
-    ValueError,  # a member's name that is no text, a negative offset
-    OSError,  # bzip2 data that is broken, a seek beyond the file
-)
+_OF_THE_FILE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError)
+_BROKEN = (*_OF_THE_FILE, RuntimeError, ValueError)  # an odd compression, name or offset
 
 
 class ZipContent:
@@ -81,7 +73,7 @@ class ZipContent:
         except BaseException:
             self._file.close()
             raise
-        files = [member for member in self._zip.infolist() if not member.is_dir()]
+        files = [file for file in self._zip.infolist() if not file.is_dir()]
         self.members = tuple(file for file in files if not skipped_part(file.filename))
         self.skipped = frozenset(skipped_part(file.filename) for file in files) - {""}
         return self
@@ -119,11 +111,8 @@ class ZipContent:
             raise _broken(member, "is encrypted", "Unpack the zip file with its password")
         if member.compress_type not in _READABLE:
             method = _METHODS.get(member.compress_type, f"method {member.compress_type}")
-            raise _broken(
-                member,
-                f"is compressed by {method}, which can't be read",
-                "Unpack the zip file, or pack it with another program",
-            )
+            what = f"is compressed by {method}, which can't be read"
+            raise _broken(member, what, "Unpack the zip file, or pack it by another program")
         with _explained(member):
             content = self._zip.open(member)
         with content:
@@ -146,16 +135,11 @@ def _explained(member: zipfile.ZipInfo) -> Iterator[None]:
         raise _broken(member, f"can't be read: {error or type(error).__name__}") from None
 
 
-def _broken(
-    member: zipfile.ZipInfo, what: str, next_step: str = "Copy or export the file again"
-) -> DataError:
-    return DataError(
-        Code.BLOB_CORRUPT,
-        f"a member of the zip file {what}",
-        next_step=next_step,
-        member=member.filename,
-        offset=member.header_offset,
-    )
+def _broken(member: zipfile.ZipInfo, what: str, next_step: str = "") -> DataError:
+    where = {"member": member.filename, "offset": member.header_offset}
+    error = corrupt(f"a member of the zip file {what}", **where)
+    error.next_step = next_step or error.next_step
+    return error
 
 
 def modified(member: zipfile.ZipInfo) -> datetime | None:

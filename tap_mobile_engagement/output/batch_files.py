@@ -1,8 +1,4 @@
-"""Records as BATCH messages: files of JSON lines that the target reads itself.
-
-A file is closed, and its BATCH message written, at the latest when an export ends; so the STATE
-that claims the export follows all of its data.
-"""
+"""Records as BATCH messages: files of JSON lines that the target reads itself."""
 
 from __future__ import annotations
 
@@ -95,9 +91,8 @@ def batch_config(config: Mapping[str, Any]) -> BatchConfig | None:
 class BatchOutput(Output):
     """Writes the records of one stream to files, and a BATCH message for each of them.
 
-    The files' names begin with ``name``; the stream is ``alias`` in messages. ``messages``
-    makes the RECORD messages of one record, by the SDK: a stream map may make none or several,
-    under other names.
+    ``messages`` makes the RECORD messages of one record, by the SDK: a stream map may make none
+    or several, under other names than ``alias``.
     """
 
     def __init__(
@@ -160,10 +155,7 @@ class BatchOutput(Output):
 
 
 class _BatchFile:
-    """One file while it is written.
-
-    The SDK would wrap it into a transaction of the storage, which ends with the first file.
-    """
+    """One file; the SDK would wrap it into a transaction, which ends with the first file."""
 
     def __init__(self, config: BatchConfig, name: str) -> None:
         folder = config.storage._root_path  # noqa: SLF001  (what its own methods build upon)

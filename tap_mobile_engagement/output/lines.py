@@ -1,8 +1,4 @@
-"""Records as lines, and lines to standard output in large writes that survive a signal.
-
-Records are collected, because Meltano's proxy works nearly twice as hard if each is flushed.
-STATE is written right behind them.
-"""
+"""Records as lines, and lines to standard output in large writes that survive a signal."""
 
 from __future__ import annotations
 
@@ -30,7 +26,8 @@ _encoder = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 class MessageWriter(GenericSingerWriter[bytes, Message]):
     """Writes messages in order; records wait until there are enough, or something follows.
 
-    A signal handler must only set a flag, so that a line is either out whole or not begun.
+    Meltano's proxy works nearly twice as hard if each is flushed. A signal handler must only
+    set a flag, so that a line is either out whole or not begun.
     """
 
     def __init__(self) -> None:
@@ -77,7 +74,7 @@ class Output:
         opening: What stands before a record in its line.
         ending: What stands behind it, before the time; None: nothing, not even a time.
         write_lines: Writes records as whole lines, each between those, and their count.
-        write_record: Writes one record through the SDK: selection, stream maps, flattening.
+        write_record: Writes one record through the SDK.
     """
 
     opening = b""

@@ -50,10 +50,9 @@ def cut_array(
 ) -> Iterator[Block]:
     """Cut the elements of an array out of its bytes, each into exactly one block, in order.
 
-    ``wrapper`` is the text of an object around the array up to there. What stands between two
-    commas and is no element is a block that is not sound. Raises DataError BLOB_TRUNCATED
-    where the content ends before array and object are closed; BLOB_CORRUPT where it is no
-    array, something follows, or another array of the wrapper holds objects, too.
+    ``wrapper`` is the text of an object around the array up to there. Raises DataError
+    BLOB_TRUNCATED where the content ends before array and object are closed; BLOB_CORRUPT where
+    something follows, or another array of the wrapper holds objects, too.
     """
     cutter = _ArrayCutter(chunks, decode, offset, block_size)
     cutter.wrapper = wrapper
@@ -117,10 +116,7 @@ class _ArrayCutter(Cutter):
             raise self._corrupt("something follows the end of the array")
 
     def _end_of_wrapper(self) -> int:
-        """Where the object around the array ends in the buffer, which begins behind the array.
-
-        Its other members hold no elements: no object stands in an array there.
-        """
+        """Behind the object around the array; its other arrays hold no object."""
         has_more = self._fill(_TAIL)
         before = self.wrapper + b"[]"
         inside = bytearray()  # the brackets that are open

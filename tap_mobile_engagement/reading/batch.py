@@ -1,13 +1,12 @@
-"""A batch: the records of one block as columns of values, with their ids.
-
-All output is made of batches: RECORD messages, BATCH files and the SDK's dictionaries.
-"""
+"""A batch: the records of one block as columns of values, with their ids."""
 
 from __future__ import annotations
 
 import sqlite3
 from binascii import hexlify
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from io import BytesIO
 from itertools import chain, compress, count, pairwise, repeat
 from operator import itemgetter, ne
@@ -35,6 +34,7 @@ _decode = msgspec.json.Decoder(float_hook=number).decode
 _hexadecimal_ids = Layout("32s").iter_unpack
 _between_brace_and_newline = itemgetter(slice(1, -1))
 _without_newline = itemgetter(slice(-1))
+_plain = partial(msgspec.to_builtins, builtin_types=(Decimal,))
 _MOST_IN_MEMORY = 100_000  # digests of one group; more go to a file
 
 
@@ -102,8 +102,7 @@ class RecordIds:
     """Makes the record ids of one file: hashes over app, data type, content and occurrence.
 
     The content is the canonical JSON of the item's own fields, group key included, without its
-    opening brace, and of its own unknown fields. A cryptographic hash would cost more than all
-    other work on a record.
+    opening brace, and of its own unknown fields.
     """
 
     def __init__(self, app_name: str, data_type: DataType) -> None:
@@ -204,12 +203,5 @@ def _merged(own: Column | None, group: Column) -> list[bytes]:
         by_group = {id(theirs): theirs for theirs in group}
         texts = dict(zip(by_group, _as_json([*by_group.values()]), strict=True))
         return [texts[id(theirs)] for theirs in group]
-    pairs = zip(own, group, strict=True)
-    return _as_json([{**_fields(theirs), **_fields(mine)} or None for mine, theirs in pairs])
-
-
-def _fields(unknown: Any) -> dict[str, Any]:
-    if not isinstance(unknown, msgspec.Struct):
-        return unknown or {}
-    pairs = zip(unknown.__struct_encode_fields__, msgspec.structs.astuple(unknown), strict=True)
-    return {name: value for name, value in pairs if value is not msgspec.UNSET}
+    both = zip(map(_plain, own), map(_plain, group), strict=True)
+    return _as_json([{**(theirs or {}), **(mine or {})} or None for mine, theirs in both])

@@ -1,7 +1,6 @@
 """Columns of source values to columns of record values, the same as by :mod:`.values`.
 
-One call of a built-in over a list costs a tenth of a Python call per value. A column that is
-not regular is read value by value.
+One call of a built-in over a list costs a tenth of a Python call per value.
 """
 
 from __future__ import annotations
@@ -98,10 +97,10 @@ class Columns(NamedTuple):
 def normalised(
     data_type: DataType, columns: Sequence[Column | None], certain: set[int], count: int
 ) -> list[Column]:
-    """Columns of ``count`` source values as a record has them, for each field of the data type.
+    """Columns of ``count`` record values for each field; None where no item has the field.
 
-    A column is None where no item has the field; ``certain`` has the places of columns without
-    null. Raises BadValue for a bad value, or for null where a record needs a value.
+    ``certain`` has the places of columns without null. Raises BadValue for a bad value, or for
+    null where a record needs a value.
     """
     read: list[Column] = []
     for place, (field, column) in enumerate(zip(data_type.fields, columns, strict=True)):

@@ -1,7 +1,4 @@
-"""The content of a file: uncompressed, as UTF-8, by its first bytes.
-
-Nothing is taken from a name, because names of export files are not documented.
-"""
+"""The content of a file: uncompressed, as UTF-8, by its first bytes."""
 
 from __future__ import annotations
 
@@ -58,7 +55,6 @@ class Content:
     """A content of export data; of a zip file, that of one ``member``.
 
     Attributes:
-        encoding: A codec's name.
         head: Its first bytes as UTF-8, without byte order mark and white space before it; at
             least :data:`HEAD_SIZE`, unless it ends or is broken before.
         rest: What follows the head, once; its damage is raised where it occurs.
@@ -85,10 +81,9 @@ def compression_of(head: bytes) -> Compression:
 
 
 def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Content:
-    """The content of a file that is no zip file, from its stored bytes.
+    """The content of a file that is no zip file; its damage is raised by ``rest``.
 
-    ``encoding`` is a codec's name for text that is neither UTF-8 nor UTF-16. Damage of the
-    content is raised by ``rest``.
+    ``encoding`` is a codec's name for text that is neither UTF-8 nor UTF-16.
     """
     head, rest, _ = _first(iter(chunks), _MAGIC_SIZE)
     compression = Compression.NONE
@@ -140,8 +135,7 @@ def _raising(error: DataError) -> Iterator[bytes]:
 def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
     """The encoding that first bytes tell, and the length of the byte order mark among them.
 
-    Without a mark it is UTF-16 if one of the first two bytes is zero: JSON and the names in a
-    CSV header begin with an ASCII character, and never hold a NUL.
+    JSON and CSV headers begin with an ASCII character, and never hold a NUL.
     """
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):

@@ -135,10 +135,8 @@ class ShapedReader:
                 lines = BytesIO(encode_lines([*zip(*said, strict=True)]))
                 repeated = max(map(len, lines), default=0)
                 if group_unknown is not None:
-                    alone = (
-                        u for u, size in zip(group_unknown, sizes, strict=True) if not size
-                    )
-                    if any(map(holds_objects, msgspec.to_builtins([*alone]))):
+                    alone = [u for u, n in zip(group_unknown, sizes, strict=True) if not n]
+                    if any(map(holds_objects, msgspec.to_builtins(alone))):
                         return None  # what would be lost may be items
                     group_unknown = [*chain.from_iterable(map(repeat, group_unknown, sizes))]
                 for place, column in enumerate(shared):
@@ -219,10 +217,7 @@ class _Level:
         )
 
     def read(self, objects: Sequence[Any], values: list[Column | None]) -> Column | None:
-        """Put the columns of known fields into their places, and return the unknown fields.
-
-        They are None if no object has any. Raises BadValue if one is nested too deep.
-        """
+        """Put known fields into their places; return the unknown ones, BadValue if too deep."""
         # Tuples turned on their side: a tenth of the time of as many attribute look-ups.
         columns = [*zip(*map(astuple, objects), strict=True)]
         if not columns:

@@ -1,7 +1,6 @@
 """Decode one element, also where a strict JSON decoder refuses it.
 
-U+FFFD replaces what a target can't take, as Unicode recommends: lone surrogates (half an
-emoji), U+0000, bytes that are no UTF-8. Raw control characters stay.
+U+FFFD replaces what a target can't take: lone surrogates, U+0000, bytes that are no UTF-8.
 """
 
 from __future__ import annotations

@@ -98,9 +98,9 @@ _ELEMENT_KEYS = frozenset({"deviceid", "sessionid", "jobid"})
 def _wrapper(head: bytes) -> Layout | None:
     """The layout if the first object wraps an array of elements; None if it is an element.
 
-    It wraps the first array that consists of objects, or the only array if that is empty. It is
-    an element if it has the id of one, if the array's objects lack what the object would say
-    for them as a group, or if it has the fields of an item and they have not.
+    It wraps the first array of objects, or the only array if that is empty. It is an element
+    if it has the id of one, if the array's objects lack what it would say for them as a group,
+    or if it has the fields of an item and they have not.
     """
     members = [*_members(head, 0)]
     names = {plain(name) for name, _ in members}

@@ -35,8 +35,7 @@ def names_of(field: Field) -> list[str]:
 def list_names(data_type: DataType) -> frozenset[str]:
     """The plain names of a list that holds a group's items, or all elements of a file.
 
-    Documented are ``activities`` and ``events``; the others are assumed to be named after the
-    stream or the service's export type. A name that is also a field (tags) does not count.
+    Assumed are the names of the stream and of the export type. A field's name (tags) is none.
     """
     names = {data_type.name, data_type.group_list or ""}
     if data_type.export_type:
@@ -113,8 +112,8 @@ class Known(NamedTuple):
 def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
     """Tell the data type of decoded elements, as far as the first ones do.
 
-    A data type fits if it has every required field. Of those that fit, the one that names the
-    most fields wins, then the one with the fewest of its own. A tie is not decided.
+    Of those whose required fields are all there, the one that names the most fields wins, then
+    the one with the fewest of its own. A tie is not decided.
     """
     names: dict[str, str] = {}  # as they are written, by their plain form
     candidates: list[FieldNames] = SIGNATURES

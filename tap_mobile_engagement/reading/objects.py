@@ -41,9 +41,8 @@ def cut_objects(
 ) -> Iterator[Block]:
     """Cut objects that follow one another, each into exactly one block, in order.
 
-    What is no object (a line of a log, a comma, half an object) is a block that is not sound,
-    up to where a line or a brace tells that the next one begins. Raises DataError
-    BLOB_TRUNCATED where the content ends within an object.
+    What is no object is a block that is not sound, up to where a line or a brace tells that the
+    next one begins. Raises DataError BLOB_TRUNCATED where the content ends within an object.
     """
     return _ObjectsCutter(chunks, decode, offset, block_size).blocks()
 

@@ -1,9 +1,8 @@
 """Parts of a large JSON array: the elements that begin in a range of its bytes.
 
-A part begins behind a comma before an element that has the first element's first key, and that
-has records. The brace and the key tell that the comma stands in no string: the quote before the
-key would end that string, and no key follows an end. Inside of an element the same may stand:
-then a part ends there, is no array, and reading it raises an error.
+A part begins behind a comma before an element with the first element's first key. Brace and key
+tell that the comma stands in no string: the quote before the key would end it. Inside of an
+element the same may stand: then a part ends there, is no array, and reading it is an error.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ def read_part(
 ) -> Iterator[bytes]:
     """An array of the elements that begin in a part of a larger array's bytes.
 
-    An array whose first element is no beginning of a part is not divided: the part from byte 0
-    on is all of it, and the others are empty.
+    Where the first element begins no part, the part from byte 0 on is all of the array.
     """
     start, stop = part
     with open_at(0) as chunks:
@@ -116,10 +114,7 @@ class _Text(Buffered):
         return len(self._buffer) > before
 
     def _has_element_at(self, at: int) -> bool:
-        """Whether a part may begin with what begins there: an object that has records.
-
-        Where ids number identical rows as they follow each other, it is a group as well.
-        """
+        """Whether an element with records begins there; where ids count rows, a group."""
         while not (end := end_by_brackets(self._buffer, at, at + MAX_ITEM_SIZE)):
             size = len(self._buffer) - at
             if size > MAX_ITEM_SIZE or not self._has_more(max(size, _STEP)):

@@ -46,9 +46,8 @@ class BadRecords:
     def reject(self, reason: str, item: Any, *, blob: str | None, offset: int) -> None:
         """Set a bad record aside: an item, decoded as far as possible, and why it is none.
 
-        The offset is in bytes of uncompressed content before its element. Raises DataError
-        BAD_RECORD if bad records fail the stream, or TOO_MANY_BAD_RECORDS; SettingsError
-        BAD_SETTING if the dead letter file can't be written.
+        Raises DataError BAD_RECORD if bad records fail the stream, or TOO_MANY_BAD_RECORDS;
+        SettingsError BAD_SETTING if the dead letter file can't be written.
         """
         if self._skip:
             self.count += 1

@@ -1,7 +1,7 @@
 """The shape of a file's elements: names of fields, unknown names, nesting, groups.
 
-A shape is learned from elements, because the form of export files is not documented, and types
-are made for it (:mod:`.decoding`). What does not fit is read by itself (:mod:`.items`).
+It is learned from elements, because their form is not documented; what does not fit is read by
+itself (:mod:`.items`).
 """
 
 from __future__ import annotations

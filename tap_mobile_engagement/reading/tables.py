@@ -1,9 +1,4 @@
-"""Cut the rows of CSV into blocks.
-
-That there is a header is an assumption. Files from a spreadsheet or another system are read
-too: a first line ``sep=;``, lines that end with CR alone, rows of delimiters only, further
-headers.
-"""
+"""Cut the rows of CSV into blocks. That there is a header is an assumption."""
 
 from __future__ import annotations
 
@@ -84,8 +79,7 @@ class Rows:
     """Some rows of a table, one after another.
 
     Attributes:
-        rows: The cells of each row, as many as there are names; where ``sound`` is false, one
-            cell with the text of what is no row.
+        rows: The cells of each row; where ``sound`` is false, the text of what is no row.
         offset: Where the first row stands in the content, in bytes.
         repaired: Rows in which characters had to be replaced; such a row is by itself.
         text: The text of the rows; empty where it has more than them.
@@ -143,7 +137,6 @@ def cut_rows(
     """Cut the rows below the header out of the bytes of a table, in order.
 
     A row with more or fewer cells than the header, or with broken quotes, is an unsound block.
-
     Raises DataError BLOB_TRUNCATED where the content ends within a row; BLOB_CORRUPT where the
     header lacks a name or has it twice, or a row has no end.
     """

@@ -49,8 +49,8 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 def time(value: Any) -> str | None:
     """A date-time in UTC as RFC 3339 with Z and 0, 3, 6 or 9 fraction digits; null if empty.
 
-    A time without a zone is taken as UTC, an integer of 9 or 10 digits as seconds since 1970:
-    both are assumptions. Any other integer is milliseconds, as the devices API gives them.
+    It is assumed that no zone means UTC, and an integer of 9 or 10 digits seconds since 1970.
+    Any other integer is milliseconds, as the devices API gives them.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -133,10 +133,7 @@ def boolean(value: Any) -> bool:
 
 
 def mapping(value: Any) -> dict[str, Any] | None:
-    """An object, or JSON text that holds one; null where that text says null.
-
-    An empty list or text is an empty object, because some writers know no other.
-    """
+    """An object, also as JSON text, which may say null; an empty list or text is one, too."""
     if isinstance(value, str):
         value = _from_json(value) if value.strip() else {}
         if value is None:

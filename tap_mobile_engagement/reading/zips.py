@@ -1,7 +1,6 @@
 """Zip files: their members, proven whole; a broken one does not concern the others.
 
-Only the table at the end tells the members. So all of a file is kept: in memory while it is
-small, else in a temporary file.
+Only the table at the end tells the members, so all of a file is kept.
 """
 
 from __future__ import annotations
@@ -145,8 +144,7 @@ def _broken(member: zipfile.ZipInfo, what: str, next_step: str = "") -> DataErro
 def modified(member: zipfile.ZipInfo) -> datetime | None:
     """When a member was last written, in UTC; None where the zip file does not say.
 
-    The time that every member has is that of a clock in an unknown zone, taken as UTC. Most
-    programs add one in UTC, which counts first.
+    The time that every member has is of an unknown zone. Most programs add one in UTC.
     """
     time = member.date_time
     try:

@@ -50,10 +50,8 @@ class Field:
     @property
     def json_schema(self) -> dict[str, Any]:
         """The field's JSON Schema, with its description."""
-        schema = dict(_JSON_TYPES[self.kind])
-        if self.nullable:
-            schema["type"] = [schema["type"], "null"]
-        return {**schema, "description": self.description}
+        schema = {**_JSON_TYPES[self.kind], "description": self.description}
+        return schema | ({"type": [schema["type"], "null"]} if self.nullable else {})
 
 
 def _field(

@@ -188,10 +188,7 @@ def shown(text: object, most: int = MOST_SHOWN) -> str:
     clean = redact(str(text))
     if len(clean) > most:
         clean = f"{clean[:most]}…"
-    if clean.isprintable():
-        return clean
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
-    return "".join(escaped)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
 
 
 def install_log_redaction() -> None:

@@ -56,9 +56,8 @@ class Setting:
         self.kind: str = self.schema["type"][0]
         self.secret = "secret" in self.schema
         value = self.schema["examples"][0]
-        self.example = (
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        )
+        is_text = isinstance(value, str)
+        self.example = value if is_text else json.dumps(value, ensure_ascii=False)
         self._type = hint
         self._check = hint.__metadata__[-1].extra["check"]
 

@@ -197,15 +197,12 @@ class _Arrived:
 
 
 def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[Blob]:
-    bookmark = state.bookmark
-    notes: _Notes | None = None
+    bookmark, notes = state.bookmark, None
     with suppress(msgspec.ValidationError):  # then no version of the tap wrote them
         notes = msgspec.convert(state.values.get("archive"), _Notes)
     if notes is None or notes.bookmark != bookmark:
         # The bookmark was put there by hand, or taken away: it alone counts.
-        if bookmark is None:
-            return set()
-        return {*sound.between(_BEGINNING, instant(bookmark))}
+        return {*sound.between(_BEGINNING, instant(bookmark))} if bookmark else set()
     if notes.rules.encoding != rules.encoding:
         return set()
     late = sound.between(notes.since, _END)

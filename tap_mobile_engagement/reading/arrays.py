@@ -117,7 +117,7 @@ class _ArrayCutter(Cutter):
 
     def _end_of_wrapper(self) -> int:
         """Behind the object around the array; its other arrays hold no object."""
-        has_more = self._fill(_TAIL)
+        self._fill(_TAIL)
         before = self.wrapper + b"[]"
         inside = bytearray()  # the brackets that are open
         for token, byte, depth in tokens(before + self._buffer):
@@ -128,7 +128,7 @@ class _ArrayCutter(Cutter):
             elif depth <= 0:
                 return max(token.end() - len(before), 0)
             del inside[depth:]
-        if has_more:
+        if self._fill(len(self._buffer) + 1):
             raise self._corrupt(f"more than {_TAIL} bytes follow its array")
         raise self._truncated("the content ends before its object is closed")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from isal import isal_zlib
 
 from tap_mobile_engagement.errors import DataError, corrupt, truncated
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, WHITE
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, WHITE, raising
 from tap_mobile_engagement.reading.zips import ZIP_MAGICS, ZipContent
 
 if TYPE_CHECKING:
@@ -123,13 +123,8 @@ def _first(
     except StopIteration:
         pass
     except DataError as error:
-        rest = _raising(error)
+        rest = raising(error)
     return b"".join(taken), rest, offset
-
-
-def _raising(error: DataError) -> Iterator[bytes]:
-    yield from ()
-    raise error
 
 
 def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:

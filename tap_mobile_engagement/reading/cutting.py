@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tap_mobile_engagement.errors import corrupt, truncated
+from tap_mobile_engagement.errors import DataError, corrupt, truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from tap_mobile_engagement.errors import DataError
 
     Decode = Callable[[bytes], Any]
     """Decodes the data of a block; None where it is not valid, or not of the kind wanted."""
@@ -56,6 +54,12 @@ _GUESSES = 3  # per block; each costs a parse of the block
 decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _raw_lines = msgspec.json.Decoder(msgspec.Raw).decode_lines
 _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def raising(error: DataError) -> Iterator[bytes]:
+    """Chunks of which there are none because of some damage."""
+    yield from ()
+    raise error
 
 
 class Span(NamedTuple):
@@ -155,14 +159,26 @@ class Buffered:
         self._block_size = block_size
         self._buffer = b""
         self._offset = offset  # of the buffer's first byte in the content
+        self._damaged_at = -1  # the offset when damage was met last
 
     def _fill(self, wanted: int) -> bool:
-        """Let the buffer grow to some bytes; False where the content has no more."""
+        """Let the buffer grow to some bytes; False where the content has no more.
+
+        Damage is raised once nothing can be taken from the bytes before it.
+        """
         parts = [self._buffer]
         length = len(self._buffer)
         while length < wanted:
             if self._taken >= len(self._chunk):
-                chunk = next(self._chunks, None)
+                try:
+                    chunk = next(self._chunks, None)
+                except DataError as error:
+                    if self._damaged_at == self._offset:
+                        raise
+                    self._damaged_at = self._offset
+                    self._chunks = raising(error)
+                    wanted = length
+                    break
                 if chunk is None:
                     break
                 self._chunk, self._taken = chunk, 0
@@ -228,7 +244,7 @@ class Cutter(Buffered):
                 self._is_first = False
                 wanted = len(self._buffer) + 1
             elif not self._buffer[1:].strip(WHITE):
-                self._offset += len(self._buffer) - 1
+                self._offset += len(self._buffer[1:])
                 self._buffer = self._buffer[:1]
                 wanted = 2
             elif len(self._buffer) > MAX_ELEMENT_SIZE:

@@ -13,10 +13,10 @@ from tap_mobile_engagement.reading.content import (
     contents,
     open_content,
 )
-from tap_mobile_engagement.reading.cutting import Block
+from tap_mobile_engagement.reading.cutting import WHITE, Block
 from tap_mobile_engagement.reading.decoding import LARGE
 from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.layouts import Format, cut, layout_of, outline
+from tap_mobile_engagement.reading.layouts import Format, Layout, cut, layout_of, outline
 from tap_mobile_engagement.reading.names import SAMPLE, Known, data_type_of
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ def _recognised(content: Content, data_type: DataType | None) -> Recognition:
     if layout.format is Format.UNKNOWN:
         known = Known(None, _kind_of(content.head))
     else:
-        elements, problem = _first_elements(content)
-        if layout.header is not None:
-            elements = [dict.fromkeys(layout.header.names, "")]
+        elements, problem = _first_elements(content, layout)
         known = Known(None, problem.what if problem else "")
         if elements:
             known = data_type_of(elements, layout.array_name)
@@ -100,7 +98,7 @@ def _recognised(content: Content, data_type: DataType | None) -> Recognition:
     return Recognition(content.compression, content.encoding, layout.format, *told)
 
 
-def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
+def _first_elements(content: Content, layout: Layout) -> tuple[list[Any], DataError | None]:
     """Some elements, of the last one maybe a part; and the damage that was met."""
     taken = [content.head]
     size = len(content.head)
@@ -112,13 +110,13 @@ def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
             if size >= _MOST_BYTES:
                 is_cut = True
                 return
-            taken.append(chunk)
-            size += len(chunk)
+            taken.append(chunk.strip(WHITE))
+            size += len(taken[-1])
             yield chunk
 
-    found: list[Any] = []
+    found = [dict.fromkeys(layout.header.names, "")] if layout.header else []
     problem = None
-    broken = False
+    has_elements = False
     try:
         for block in cut(replace(content, rest=rest())):
             is_enough = len(found) >= SAMPLE or (found and size > LARGE)
@@ -126,12 +124,12 @@ def _first_elements(content: Content) -> tuple[list[Any], DataError | None]:
                 break
             for text in block.elements() if block.sound else [block.data]:
                 found += _decoded(bytes(text))
-            broken = broken or not block.sound
+            has_elements = True
     except DataError as error:
         problem = None if is_cut else error
     if not found and (is_cut or problem):
-        found = _outlined(b"".join(taken), layout_of(content.head).array_at)
-    if not found and broken and problem is None:
+        found = _outlined(b"".join(taken), layout.array_at)
+    if not found and problem is None and (has_elements or is_cut):
         problem = corrupt("an element of it is no JSON", offset=0)
     return [element for element in found if isinstance(element, dict)] or found, problem
 

@@ -8,13 +8,15 @@ import struct
 
 import pytest
 
+from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.objects import cut_objects
 from tap_mobile_engagement.reading.recognise import recognise
+from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.tables import Rows
 from tests.archive.forms import gzipped, zipped
 from tests.reading.arrays import read_blocks
-from tests.support.records import Rejected, read_file
+from tests.support.records import Rejected, origin, read_file
 
 TRUNCATED, CORRUPT = Code.BLOB_TRUNCATED, Code.BLOB_CORRUPT
 OBJECTS = b'{"a": "}{"}\n{"b": [{}, {}]}{"c": "\\"}{"}'
@@ -193,12 +195,20 @@ def test_an_encrypted_member_is_an_error_that_says_so() -> None:
         (b'[{"sessionId": "s", "page": 1, "cookie": 2, "referrer": 3}]',
          "its fields (sessionId, page, cookie, referrer) are not those of an export"),
         (gzipped(b"[1]")[:5], "its gzip data ends too early"),
+        (b'[{"name": ' + b"1" * 5000 + b"}]", "its fields (name) are not those of an export"),
+        (b'{"name": ' + b"1" * 5000 + b"}\n", "its fields (name) are not those of an export"),
     ],
 )  # fmt: skip
 def test_what_is_no_export_is_told_from_what_is_empty(file: bytes, reason: str) -> None:
     found = recognise([file])
     assert (found.data_type, found.reason) == (None, reason)
     assert found.is_empty == (reason == "")
+
+
+def test_white_space_before_the_first_element_does_not_make_a_file_empty() -> None:
+    found = recognise([b"[", *[b" " * 65_536] * 32, b'{"deviceId": "d", "token": "t"}]'])
+    assert found.data_type is BY_NAME["tokens"]
+    assert not recognise([b"{" * 65_536] * 32).is_empty
 
 
 @pytest.mark.parametrize("key", ["stackTrace", "type"])
@@ -214,3 +224,27 @@ def test_a_first_element_larger_than_the_head_is_recognised(key: str) -> None:
 def test_a_group_whose_key_follows_its_items_keeps_it(name: str, key: str) -> None:
     group = {name: [{key: "s"}, {key: "t"}], "deviceId": "d"}
     assert elements(json.dumps(group).encode()) == [group]
+
+
+ROWS = [{"deviceId": f"d{number}", "token": "t", "type": ""} for number in range(9)]
+WHOLE_ROWS = {
+    "array": json.dumps(ROWS),
+    "objects": "\n".join(map(json.dumps, ROWS)) + "\n",
+    "csv": HEADER.decode() + "".join(f"d{number},t,\n" for number in range(9)),
+}
+
+
+@pytest.mark.parametrize("form", WHOLE_ROWS)
+@pytest.mark.parametrize("damage", ["no checksum", "half a character", "something follows"])
+def test_what_stands_before_damage_is_read_in_a_small_file_too(form: str, damage: str) -> None:
+    text = WHOLE_ROWS[form]
+    file = {
+        "no checksum": gzipped(text.encode())[:-8],
+        "half a character": text.encode("utf-16-le") + b"[",
+        "something follows": gzipped(text.encode()) + b"[",
+    }[damage]
+    batches = RecordReader(BY_NAME["tokens"], Rejected()).batches(origin("tokens"), [file])
+    counts: list[int] = []
+    with pytest.raises(DataError):
+        counts.extend(len([*batch.dictionaries()]) for batch in batches)
+    assert sum(counts) == len(ROWS)

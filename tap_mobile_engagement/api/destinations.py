@@ -88,7 +88,7 @@ class SharedStorage(TaskStorage):
         self._recognised: dict[tuple[str, str], Recognition] = {}
         # Names and ETags of blobs that are no task's, or a known one's. One set for all tasks.
         self._settled: set[tuple[str, str]] | None = None
-        self._exports: list[PendingExport] = []  # all whose tasks were to write here
+        self._exports: set[PendingExport] = set()  # all whose tasks were to write here
         self._latest: dict[str, PendingExport] = {}  # by data type, the last one to write here
         self.check = Check("listing of the container", container.check)
         self.one_at_a_time = frozenset(BY_NAME)
@@ -105,18 +105,14 @@ class SharedStorage(TaskStorage):
                 self._new(blobs, BY_NAME[other.data_type])
         export.container_url = self._task_url
         self._latest[export.key.data_type] = export
-        self._note(export)
-
-    def _note(self, export: PendingExport) -> None:
-        if export not in self._exports:
-            self._exports.append(export)
+        self._exports.add(export)
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
         """The blobs that are the task's by one of the rules."""
         task, data_type = export.task, BY_NAME[export.key.data_type]
         if task is None or task.container is not None:
             raise task_lost("an export task wrote to a container of its own, in an account")
-        self._note(export)
+        self._exports.add(export)
         blobs = [*self._container.list()]
         named = _named_after([task.id], blobs)
         if named:

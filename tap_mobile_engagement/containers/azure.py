@@ -10,6 +10,7 @@ import re
 import textwrap
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
 from http import HTTPStatus
@@ -31,7 +32,7 @@ from azure.storage.blob import ContainerClient
 
 from tap_mobile_engagement.background import fetched_ahead
 from tap_mobile_engagement.clock import Clock
-from tap_mobile_engagement.containers.base import Blob, blob_changed, blob_missing
+from tap_mobile_engagement.containers.base import Blob, blob_changed
 from tap_mobile_engagement.containers.storage import (
     USER_AGENT,
     Storage,
@@ -43,7 +44,6 @@ from tap_mobile_engagement.containers.urls import RIGHT_FORM, ContainerUrl
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
-    RetryLaterError,
     SettingsError,
     TapError,
 )
@@ -127,12 +127,18 @@ class AzureContainer:
         """As :meth:`Container.open`; a thread fetches what the reader asks for next."""
         if blob.problem:
             raise copy(blob.problem).at(container=self.label)
-        with fetched_ahead(lambda: self._read(blob, start), self._storage.clock) as chunks:
+
+        def fetch() -> Generator[bytes]:
+            url = self._client.get_blob_client(blob.name).url
+            size = self._request_bytes
+            return _Download(blob, self._storage, self._downloads, url, size, start).chunks()
+
+        with fetched_ahead(fetch, self._storage.clock) as chunks:
             yield chunks
 
     def check(self) -> None:
         """As :meth:`Container.check`."""
-        self._first("")
+        next(self._listing("", RETRY_ONCE, results_per_page=1), None)
 
     def _listing(self, prefix: str, retry: Retry = RETRY, **options: Any) -> Iterator[Blob]:
         listing = self._client.list_blobs(name_starts_with=prefix or None, **options)
@@ -149,114 +155,78 @@ class AzureContainer:
                 return
             known.add(token)
 
-    def _first(self, prefix: str) -> Blob | None:
-        return next(self._listing(prefix, RETRY_ONCE, results_per_page=1), None)
 
-    def _read(self, blob: Blob, start: int) -> Generator[bytes]:
-        try:
-            yield from _Download(
-                blob,
-                storage=self._storage,
-                client=self._downloads,
-                url=self._client.get_blob_client(blob.name).url,
-                request_bytes=self._request_bytes,
-                start=start,
-            )
-        except RetryLaterError as error:
-            if error.code is Code.BLOB_CHANGED and self._is_gone(blob):
-                raise blob_missing(_FAILED, **error.where) from None
-            raise
-
-    def _is_gone(self, blob: Blob) -> bool:
-        """Whether the blob was deleted: Azurite 3.37 answers 412 for a version of it too."""
-        try:
-            # Of all names with this prefix, the name itself comes first.
-            first = self._first(blob.name)
-        except TapError:
-            return False
-        return first is None or first.name != blob.name
-
-
+@dataclass(slots=True)
 class _Download:
     """Iterates over one version of one blob, in chunks as they arrive.
 
     It ends after exactly ``blob.size`` bytes; every other end is an error.
     """
 
-    def __init__(
-        self,
-        blob: Blob,
-        *,
-        storage: Storage,
-        client: PipelineClient[HttpRequest, HttpResponse],
-        url: str,
-        request_bytes: int = REQUEST_BYTES,
-        start: int = 0,
-    ) -> None:
-        self._blob = blob
-        self._storage = storage
-        self._client = client
-        self._url = url
-        self._request_bytes = request_bytes
-        self._delivered = start
-        self._answer = self._next_answer()
+    blob: Blob
+    storage: Storage
+    client: PipelineClient[HttpRequest, HttpResponse]
+    url: str
+    request_bytes: int
+    delivered: int  # also in earlier requests
+    answer: Generator[bytes] = field(init=False)
 
-    def __iter__(self) -> Generator[bytes]:
+    def chunks(self) -> Generator[bytes]:
+        """The chunks; each has all tries, so that short-lived connections make progress too."""
+        self.answer = self._next_answer()
+        ask = partial(self.storage.tried, self._next_chunk, _FAILED, "r", blob=self.blob.name)
         try:
-            # Each chunk has all tries: a connection that never lives long makes progress too.
-            while chunk := self._storage.tried(
-                self._next_chunk, _FAILED, "r", blob=self._blob.name
-            ):
-                self._delivered += len(chunk)
-                if self._delivered > self._blob.size:
-                    raise self._wrong_length(self._delivered)
+            while chunk := ask():
+                self.delivered += len(chunk)
+                if self.delivered > self.blob.size:
+                    raise self._wrong_length(self.delivered)
                 yield chunk
         except TapError as error:
-            raise error.at(offset=self._delivered) from None
+            raise error.at(offset=self.delivered) from None
         finally:
-            self._answer.close()  # an abandoned answer occupies a connection
+            self.answer.close()  # an abandoned answer occupies a connection
 
     def _next_chunk(self) -> bytes:
         try:
-            chunk = next(self._answer, b"")
+            chunk = next(self.answer, b"")
         except BaseException:
-            self._answer = self._next_answer()
+            self.answer = self._next_answer()
             raise
-        if chunk or self._delivered == self._blob.size:
+        if chunk or self.delivered == self.blob.size:
             return chunk
-        self._answer = self._next_answer()
+        self.answer = self._next_answer()
         return self._next_chunk()
 
     def _next_answer(self) -> Generator[bytes]:
         """What one request brings from the next byte on; AzureError, HTTPError if it fails."""
-        start = self._delivered
-        end = min(start + self._request_bytes, self._blob.size)
-        headers = {"If-Match": f'"{self._blob.etag}"'}
+        start = self.delivered
+        end = min(start + self.request_bytes, self.blob.size)
+        headers = {"If-Match": f'"{self.blob.etag}"'}
         if end > start:  # an empty blob has no range, but it still may be gone or changed
             headers["Range"] = f"bytes={start}-{end - 1}"
-        request = HttpRequest("GET", self._url, headers=headers)
-        with self._client.send_request(request, stream=True) as response:
+        request = HttpRequest("GET", self.url, headers=headers)
+        with self.client.send_request(request, stream=True) as response:
             if response.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 raise HttpResponseError(response=response)
             self._check(response, start)
             yield from filter(None, response.iter_raw())
-        if self._delivered < end:
-            raise ServiceResponseError(f"the answer ended at byte {self._delivered}")
+        if self.delivered < end:
+            raise ServiceResponseError(f"the answer ended at byte {self.delivered}")
 
     def _check(self, response: HttpResponse, start: int) -> None:
         """Check an answer's headers; the whole blob instead of a range will do at its start."""
         headers = response.headers
         if "ETag" not in headers:  # they were cut off, yet parsed as if that were all
             raise ServiceResponseError("the answer broke off within its headers")
-        if headers["ETag"].strip('"') != self._blob.etag:
-            raise blob_changed(_FAILED, container=self._storage.label, blob=self._blob.name)
+        if headers["ETag"].strip('"') != self.blob.etag:
+            raise blob_changed(_FAILED, container=self.storage.label, blob=self.blob.name)
         first, length = 0, headers.get("Content-Length", "")
         if response.status_code == HTTPStatus.PARTIAL_CONTENT:
             found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
             if found is None:
                 raise ServiceResponseError("the answer does not tell which range it is")
             first, length = int(found[1]), found[2]
-        if _LENGTH.fullmatch(length) and int(length) != self._blob.size:
+        if _LENGTH.fullmatch(length) and int(length) != self.blob.size:
             raise self._wrong_length(int(length))
         if first != start:
             raise ServiceResponseError(f"the answer begins at byte {first}, not at {start}")
@@ -264,10 +234,10 @@ class _Download:
     def _wrong_length(self, length: int) -> DataError:
         return DataError(
             Code.BLOB_TRUNCATED,
-            f"the blob was listed with {self._blob.size} bytes, but the storage gives {length}",
+            f"the blob was listed with {self.blob.size} bytes, but the storage gives {length}",
             next_step="Run again; if it stays, look for a proxy or gateway that alters answers",
-            container=self._storage.label,
-            blob=self._blob.name,
+            container=self.storage.label,
+            blob=self.blob.name,
         )
 
 

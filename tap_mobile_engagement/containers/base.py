@@ -82,7 +82,7 @@ def blob_changed(failed: str, **where: object) -> RetryLaterError:
     """The error for a blob that is not the version that was listed."""
     return RetryLaterError(
         Code.BLOB_CHANGED,
-        f"{failed}: it was written again after it was listed",
+        f"{failed}: it was written again or removed after it was listed",
         next_step="Run again; it is then read as it is by then",
         **where,
     )

@@ -37,12 +37,6 @@ _MICROSECOND = timedelta(microseconds=1)
 _EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LATEST = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
-_SPECIAL = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 _FAILED = "the file could not be read"
 _DISK_FAULTS = {errno.EIO, errno.ELOOP, errno.ENAMETOOLONG}
 
@@ -135,8 +129,8 @@ class FolderContainer:
             return _without_content(name, self._explain(error, name))
         problem = None
         if not stat.S_ISREG(status.st_mode):
-            kind = _SPECIAL.get(stat.S_IFMT(status.st_mode), "something else")
-            problem = DataError(Code.BLOB_UNRECOGNISED, f"it is no file, but {kind}", blob=name)
+            what = "it is no file, but a named pipe, a socket or a device"
+            problem = DataError(Code.BLOB_UNRECOGNISED, what, blob=name)
         elif name != (name := os.fsencode(name).decode("utf-8", "backslashreplace")):
             problem = _unreadable(
                 name, "its name is not UTF-8 text", "Rename the file, then run again"

@@ -203,19 +203,9 @@ class Storage:
                 "Make sure that the account key was not renewed, and that the account's "
                 "firewall admits this machine"
             )
-        elif sas.expires is not None and sas.expires <= now:
-            code, what = Code.SAS_EXPIRED, f"its SAS ended at {sas.expires:%Y-%m-%dT%H:%M:%SZ}"
-            next_step = (
-                "Make a new SAS for the container, put its URL in the settings and run again; "
-                + _CONTINUES
-            )
-        elif missing := sas.missing(frozenset(permission)):
-            code = Code.SAS_PERMISSION_MISSING
-            what = f"its SAS does not allow {', '.join(missing)}"
-            next_step = (
-                f"Make a SAS for the container that has sp={permission} among its permissions, "
-                "and put its URL in the settings"
-            )
+        elif refusal := sas.refusal(frozenset(permission), now):
+            code, what, next_step = refusal
+            what = f"its SAS {what}"
         else:
             what = "the storage refused its SAS"
             next_step = (

@@ -68,10 +68,34 @@ class Sas:
     expires: datetime | None
     gaps: tuple[str, ...] = ()
 
-    def missing(self, needs: frozenset[str]) -> tuple[str, ...]:
-        """The names of what it lacks, as far as it tells."""
-        lacking = sorted(needs - self.permissions) if self.permissions is not None else ()
-        return (*self.gaps, *(PERMISSIONS.get(letter, letter) for letter in lacking))
+    def refusal(self, needs: frozenset[str], now: datetime) -> tuple[Code, str, str] | None:
+        """Why it does not do for that: the code, the reason and the next step, if any."""
+        if self.expires is not None and self.expires <= now:
+            step = (
+                "Make a new SAS for the container, put its URL in the settings and run again; "
+                "it continues where this run stopped"
+            )
+            return Code.SAS_EXPIRED, f"ended at {self.expires:%Y-%m-%dT%H:%M:%SZ}", step
+        if self.starts is not None and self.starts > now + _CLOCK_SKEW:
+            step = "Wait until then, or make a SAS that starts earlier"
+            return (
+                Code.SAS_EXPIRED,
+                f"counts only from {self.starts:%Y-%m-%dT%H:%M:%SZ} on",
+                step,
+            )
+        known = needs if self.permissions is None else self.permissions
+        lacking = (*self.gaps, *_names(needs - known))
+        if not lacking:
+            return None
+        step = (
+            f"Make a SAS for the container with the permissions {', '.join(_names(needs))} "
+            f"(sp={''.join(sorted(needs))}) and put its URL in the settings"
+        )
+        return Code.SAS_PERMISSION_MISSING, f"does not allow {', '.join(lacking)}", step
+
+
+def _names(permissions: frozenset[str]) -> list[str]:
+    return [PERMISSIONS.get(letter, letter) for letter in sorted(permissions)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,25 +149,10 @@ def check_container_url(
         if "w" in needs:
             _refuse(setting, f"{_NO_SAS}, without which the service can't write to it")
         return
-    code = Code.SAS_EXPIRED
-    if sas.expires is not None and sas.expires <= now:
-        what = f"ended at {sas.expires:%Y-%m-%dT%H:%M:%SZ}"
-        next_step = "Make a new SAS for the container and put its URL there"
-    elif sas.starts is not None and sas.starts > now + _CLOCK_SKEW:
-        what = f"counts only from {sas.starts:%Y-%m-%dT%H:%M:%SZ} on"
-        next_step = "Wait until then, or make a SAS that starts earlier"
-    elif missing := sas.missing(needs):
-        code, what = Code.SAS_PERMISSION_MISSING, f"does not allow {', '.join(missing)}"
-        letters = sorted(needs)
-        names = ", ".join(PERMISSIONS.get(letter, letter) for letter in letters)
-        next_step = (
-            f"Make a SAS for the container with the permissions {names} "
-            f"(sp={''.join(letters)}) and put its URL there"
-        )
-    else:
-        return
-    what = f"the SAS in the setting {setting} {what}"
-    raise SettingsError(code, what, next_step=next_step, container=container.label)
+    if refusal := sas.refusal(needs, now):
+        code, what, next_step = refusal
+        what = f"the SAS in the setting {setting} {what}"
+        raise SettingsError(code, what, next_step=next_step, container=container.label)
 
 
 def is_folder_url(url: str) -> bool:

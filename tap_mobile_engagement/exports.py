@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from singer_sdk import metrics
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("tap-mobile-engagement")
 
 _MOST_READINGS = 3  # of one export in one run; files that never come to rest fail the stream
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Counts of one export: bytes as stored, records, elements with replaced characters."""
-
-    size: int = 0
-    records: int = 0
-    repaired: int = 0
-    began: float = field(default_factory=time.monotonic)
 
 
 class ExportReader:
@@ -87,13 +77,13 @@ class ExportReader:
         self, export: Export, path: LinePath | SdkPath, count: Callable[[int], None]
     ) -> tuple[Part, ...] | None:
         """Emit an export once; return its files as they are now if they changed."""
-        tally = _Tally()
-        bad_before = self.bad_records.count
+        began, records = time.monotonic(), 0
+        bad_before, repaired_before = self.bad_records.count, self._reader.repaired
         try:
             for part in export.parts:
-                before = tally.records
-                self._emit_part(export, part, path, tally)
-                count(tally.records - before)
+                emitted = self._emit_part(export, part, path)
+                count(emitted)
+                records += emitted
         except TapError as error:
             changed = export.changed_files(error)
             if changed is None:
@@ -103,14 +93,30 @@ class ExportReader:
         if changed is not None:
             self.bad_records.count = bad_before
             return changed
-        _report(export, tally, bad=self.bad_records.count - bad_before)
-        self.records += tally.records
+        seconds = time.monotonic() - began
+        log.info(
+            "Read an export: app=%s range=%s task=%s blobs=%d bytes=%d records=%d bad=%d "
+            "repaired=%d waited=%.1fs read=%.1fs",
+            export.app_name or "-",
+            export.window or "-",
+            export.task_id or "-",
+            len(export.parts),
+            sum(part.size for part in export.parts),
+            records,
+            self.bad_records.count - bad_before,
+            self._reader.repaired - repaired_before,
+            export.waited,
+            seconds,
+        )
+        if export.task_id is not None:
+            _log_timer(export, "export_wait", export.waited)
+        _log_timer(export, "export_read", seconds)
+        self.records += records
         return None
 
-    def _emit_part(
-        self, export: Export, part: Part, path: LinePath | SdkPath, tally: _Tally
-    ) -> None:
-        repaired = self._reader.repaired
+    def _emit_part(self, export: Export, part: Part, path: LinePath | SdkPath) -> int:
+        """Emit one file; return the number of its records."""
+        records, repaired = 0, self._reader.repaired
         is_stopped = self._clock.stop.is_set
         is_api = export.task_id is not None or part.elements is not None
         origin = Origin(
@@ -130,39 +136,16 @@ class ExportReader:
                     if is_api:
                         self._keep_state()
                     path.write(batch)
-                    tally.records += batch.count
+                    records += batch.count
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
-        tally.size += part.size
-        found = self._reader.repaired - repaired
-        tally.repaired += found
-        if found:
+        if found := self._reader.repaired - repaired:
             log.warning(
                 "Replaced characters that no target can take in %d elements of %s",
                 found,
                 part.blob_name or "the service's answers",
             )
-
-
-def _report(export: Export, tally: _Tally, *, bad: int) -> None:
-    seconds = time.monotonic() - tally.began
-    log.info(
-        "Read an export: app=%s range=%s task=%s blobs=%d bytes=%d records=%d bad=%d "
-        "repaired=%d waited=%.1fs read=%.1fs",
-        export.app_name or "-",
-        export.window or "-",
-        export.task_id or "-",
-        len(export.parts),
-        tally.size,
-        tally.records,
-        bad,
-        tally.repaired,
-        export.waited,
-        seconds,
-    )
-    if export.task_id is not None:
-        _log_timer(export, "export_wait", export.waited)
-    _log_timer(export, "export_read", seconds)
+        return records
 
 
 def _log_timer(export: Export, job_type: str, seconds: float) -> None:

@@ -11,8 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 import msgspec
 import requests
 
-from tap_mobile_engagement.api.auth import TokenProvider
-from tap_mobile_engagement.api.http import creation_uncertain
+from tap_mobile_engagement.api.http import TokenProvider, creation_uncertain
 from tap_mobile_engagement.api.tasks import ExportTask, plain_id
 from tap_mobile_engagement.background import map_in_order
 from tap_mobile_engagement.errors import (

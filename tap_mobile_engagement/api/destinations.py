@@ -12,18 +12,28 @@ With an account each task has a container of its own. In a shared container:
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import BlobServiceClient, ContainerClient, generate_container_sas
+
 from tap_mobile_engagement.api.tasks import plain_id, task_lost
+from tap_mobile_engagement.clock import Clock
+from tap_mobile_engagement.containers.azure import AzureContainer
+from tap_mobile_engagement.containers.storage import Storage, client_options, new_transport
+from tap_mobile_engagement.containers.urls import CONTAINER_NAME, ContainerUrl
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all
+from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
 from tap_mobile_engagement.sources.base import Check, Part
 
 if TYPE_CHECKING:
@@ -31,7 +41,6 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.api.tasks import Key, PendingExport
     from tap_mobile_engagement.containers import Blob, Container
-    from tap_mobile_engagement.containers.account import StorageAccount
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.recognise import Recognition
     from tap_mobile_engagement.state import TaskEntry
@@ -41,6 +50,11 @@ OWN_CONTAINER = re.compile(rf"{CONTAINER_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,9}}")
 """The name of a container that the tap made for one task; nothing else is ever deleted."""
 
 SAMPLED_BLOBS = 10  # that a dry run looks at, at most, for all streams together
+_SETTING = "storage_connection_string"
+_RIGHT_FORM = (
+    "DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net"
+)
+_READ_FOR = timedelta(days=7)  # beyond the time that a run takes
 _CLOCK_SKEW = timedelta(minutes=15)  # between the tap's clock and the storage's
 _SAS_LIFETIME_BEYOND_TASK = timedelta(days=1)
 _SHORTEST_ID = 8  # characters; a shorter one may be in a name by chance
@@ -204,14 +218,41 @@ class SharedStorage(TaskStorage):
 
 
 class AccountStorage(TaskStorage):
-    """A container of its own for each task, with a SAS that outlasts ``task_timeout``."""
+    """A container of its own for each task, with a SAS that outlasts ``task_timeout``.
 
-    def __init__(self, account: StorageAccount, task_timeout: timedelta) -> None:
-        self._account = account
+    The Azure portal shows the connection string under "Access keys". Raises BAD_SETTING.
+    """
+
+    def __init__(
+        self, connection_string: str, task_timeout: timedelta, *, clock: Clock | None = None
+    ) -> None:
+        self._transport = new_transport()
+        try:
+            self._service = BlobServiceClient.from_connection_string(
+                connection_string.strip(), **client_options(self._transport)
+            )
+            self._key: str = self._service.credential.account_key
+            base64.b64decode(self._key, validate=True)
+        except (AttributeError, KeyError, ValueError):
+            # Without its cause, which may quote the connection string.
+            raise SettingsError(
+                Code.BAD_SETTING,
+                f"the setting {_SETTING} is no connection string with the key of an account",
+                next_step=f"Copy it from the account's access keys: {_RIGHT_FORM}",
+            ) from None
+        register_secret(self._key)
+        self._label = self._service.url.rstrip("/")
+        warn_of_plain_http(self._label)
+        self._storage = Storage(self._label, None, clock or Clock())
         self._lifetime = task_timeout + _SAS_LIFETIME_BEYOND_TASK
         self._tokens: dict[Key, str] = {}
         self._numbers: Counter[Key] = Counter()
-        self.check = Check("the storage account", partial(account.check, CONTAINER_PREFIX))
+        self.check = Check("the storage account", self._list_containers)
+
+    def _list_containers(self) -> None:
+        listing = self._service.list_containers(CONTAINER_PREFIX, results_per_page=1)
+        failed = "the account's containers could not be listed"
+        self._storage.call(lambda: next(iter(listing), None), failed, "l")
 
     def choose(self, export: PendingExport) -> None:
         """A new container with a SAS; a refused task keeps its own."""
@@ -220,8 +261,40 @@ class AccountStorage(TaskStorage):
         token = self._tokens.setdefault(export.key, secrets.token_hex(8))
         self._numbers[export.key] += 1
         name = f"{CONTAINER_PREFIX}{token}-{self._numbers[export.key]}"
-        url = self._account.new_task_container(name, lifetime=self._lifetime)
-        export.container, export.container_url = name, url
+        export.container_url = self.new_task_container(name)
+        export.container = name
+
+    def new_task_container(self, name: str) -> str:
+        """Make a container for one task; its URL, a secret, lets it write and list."""
+        url = self._url(name, "wl", self._lifetime)
+        register_secret(url.signature)
+
+        def create() -> None:
+            # It may exist because of a try whose answer was lost.
+            with suppress(ResourceExistsError):
+                self._service.create_container(name)
+
+        self._storage.call(create, f"the container {name} could not be made", "c")
+        return url.text
+
+    def container(self, name: str) -> AzureContainer:
+        """The container of that name, which need not exist."""
+        url = self._url(name, "rl", _READ_FOR)
+        client = ContainerClient.from_container_url(url.text, **client_options(self._transport))
+        storage = Storage(url.label, None, self._storage.clock)
+        return AzureContainer(client, self._transport, storage)
+
+    def _url(self, name: str, permission: str, lifetime: timedelta) -> ContainerUrl:
+        if not CONTAINER_NAME.fullmatch(name):
+            raise task_lost(f"{name!r} can't be the name of a task's container")
+        sas = generate_container_sas(
+            str(self._service.account_name),
+            name,
+            self._key,
+            permission=permission,
+            expiry=self._storage.clock.now() + lifetime,
+        )
+        return ContainerUrl.parse(f"{self._label}/{name}?{sas}", setting=_SETTING)
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
         """All blobs in the task's container."""
@@ -233,7 +306,7 @@ class AccountStorage(TaskStorage):
         del parts  # all that is there is the task's
         if task.container is None:
             raise task_lost("an export task wrote to a shared container, not in the account")
-        container = self._account.container(task.container)
+        container = self.container(task.container)
         try:
             return _parts(container, container.list())
         except TapError as error:
@@ -243,8 +316,14 @@ class AccountStorage(TaskStorage):
             raise
 
     def delete_container(self, name: str) -> None:
-        """Delete a container that a task had for itself."""
-        self._account.delete_container(name)
+        """Delete a container with all that it holds, if it exists."""
+
+        def delete() -> None:
+            # It may be gone because of a try whose answer was lost.
+            with suppress(ResourceNotFoundError):
+                self._service.delete_container(name)
+
+        self._storage.call(delete, f"the container {name} could not be deleted", "d")
 
 
 def _named_after(task_ids: Iterable[str], blobs: Iterable[Blob]) -> list[Blob]:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 import zlib
 from codecs import BOM_UTF8
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 # Imported here and not on first use: it costs nothing, because singer_sdk imports both itself.
 import requests
@@ -34,23 +36,29 @@ from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, Setti
 from tap_mobile_engagement.reading.elements import decode_lenient
 from tap_mobile_engagement.reading.records import check_cost
 from tap_mobile_engagement.reading.values import BadValue
-from tap_mobile_engagement.redaction import shown
+from tap_mobile_engagement.redaction import register_secret, shown
 from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+
+    from tap_mobile_engagement.settings import Settings
 
 MOST_BYTES = 64 * 1024 * 1024  # of an answer, unpacked
 MOST_ERROR_BYTES = 64 * 1024  # that are read of an answer that is an error
 EXTRACT_LENGTH = 300  # characters of an answer's text in an error message
 LONGEST_PAUSE = 86_400.0  # seconds; a longer Retry-After counts as a day
-_MOST_TEXT = 16_384  # bytes that are searched for words: more would take seconds
+_MOST_TEXT = 65_536  # bytes that are searched for words
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-# Tags, and what people do not see of a page.
+# Tags, and what people do not see of a page; without an end it is all the rest.
 _NO_WORDS = re.compile(
-    r"(?is)<(script|style|head)\b.*?</\1[^<>]*>|<!--.*?-->|<[^<>]*>",
+    r"(?is)<(script|style|head)\b(?:.*?</\1[^<>]*>|.*)|<!--(?:.*?-->|.*)|<[^<>]*>"
 )
+RESOURCE = "https://management.core.windows.net/"  # of the token, as Microsoft documents it
+RENEW_AHEAD = timedelta(minutes=5)  # of its end; a short-lived token at half its life
+_UNKNOWN_LIFE = timedelta(minutes=10)  # of a token whose answer does not tell
+_LONGEST_LIFE = timedelta(days=1)  # that is believed
+_TOKEN = re.compile(r"[!-~]{1,65536}")  # what a header can hold
 _PIECE = 64 * 1024  # bytes that are read at once
 _CONNECTIONS = 16  # that are kept open
 _GRACE = 1.5  # seconds by which a creation that has begun is waited for beyond a stop
@@ -307,3 +315,72 @@ def _json_error(text: str) -> str | None:
     else:
         parts = (error, answer.get("error_description"))
     return ": ".join(part for part in parts if isinstance(part, str) and part) or None
+
+
+class TokenProvider:
+    """Gets tokens by the client credentials grant of Azure AD; threads may share it."""
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        register_secret(settings.client_secret)
+        tenant = quote(settings.tenant_id, safe="")
+        self._url = f"{settings.authority_url}/{tenant}/oauth2/token"
+        self._form = urlencode(
+            {
+                "grant_type": "client_credentials",
+                "client_id": settings.client_id,
+                "client_secret": settings.client_secret,
+                "resource": RESOURCE,
+            }
+        ).encode("ascii")
+        self._transport = transport
+        self._lock = threading.Lock()
+        self._token = ""
+        self._renew_at = datetime.min.replace(tzinfo=UTC)
+
+    def token(self, *, rejected: str | None = None) -> str:
+        """A token that is good for some minutes, and is not the ``rejected`` one.
+
+        Raises AUTH_FAILED, SERVICE_UNAVAILABLE or BAD_ANSWER.
+        """
+        with self._lock:
+            is_due = self._transport.timing.now() >= self._renew_at
+            if self._token == rejected or (rejected is None and is_due):
+                self._request()
+            return self._token
+
+    def _request(self) -> None:
+        asked_at = self._transport.timing.now()
+        answer = self._transport.send(
+            "POST",
+            self._url,
+            body=self._form,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        if not answer.ok:
+            raise SettingsError(
+                Code.AUTH_FAILED,
+                f"the authority gives no access token: {answer.extract()}",
+                next_step="Check tenant_id, client_id and client_secret (a secret can expire)",
+                **answer.where,
+            )
+        content = answer.json()
+        value = content.get("access_token") if isinstance(content, dict) else None
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+            raise DataError(
+                Code.BAD_ANSWER,
+                "the authority's answer holds no access_token",
+                next_step="Check authority_url and tenant_id",
+                **answer.where,
+            )
+        register_secret(value)
+        life = _life(content)
+        self._token, self._renew_at = value, asked_at + life - min(RENEW_AHEAD, life / 2)
+
+
+def _life(answer: dict[str, Any]) -> timedelta:
+    """How long a token lives; Azure Active Directory writes a string, others a number."""
+    try:
+        life = timedelta(seconds=float(answer["expires_in"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        life = _UNKNOWN_LIFE
+    return min(max(life, timedelta()), _LONGEST_LIFE)

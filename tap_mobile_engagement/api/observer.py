@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _TASK = "app {app}: export task {task}"
 _STATE = f"{_TASK} ({{data_type}}) is {{detail}}"
 _UNKNOWN = "is in state {detail!r}, which is unknown; it is watched until its time is up"
-_EMPTY = "succeeded, but there is no content of it: {detail}"
+_EMPTY = "succeeded, but there is no content of it: it counts as empty"
 
 
 class What(Enum):
@@ -58,7 +58,8 @@ class Observer:
         self._now = now
         self._began_at = now()
         self._lock = threading.Lock()
-        self._progress = new_progress()
+        self._live = new_live_progress()
+        self._pause = self._line_due_at = _FIRST_LINE
         self._timeline = Timeline()
         self._timeline_path = timeline_path
         self._read = 0
@@ -78,15 +79,22 @@ class Observer:
 
     def progressed(self, *, running: int, unread: int) -> None:
         """So many tasks are at work, and so many exports are still to be read."""
-        elapsed = max(self._now() - self._began_at, timedelta())
+        elapsed = self._now() - self._began_at
         with self._lock:
-            read = self._read
-            self._progress.show(Summary(running, read, read + unread, elapsed))
+            if self._live is not None:
+                self._live.show(self._read, self._read + unread, running)
+            elif elapsed >= self._line_due_at:
+                words = "Export tasks: %d of %d read, %d running; %s elapsed"
+                total = self._read + unread
+                log.info(words, self._read, total, running, in_words(elapsed))
+                self._pause = min(self._pause * 2, _LAST_PAUSE)
+                self._line_due_at = elapsed + self._pause
 
     def close(self) -> None:
         """The run is over. No picture is worth a failed run."""
         with self._lock:
-            self._progress.close()
+            if self._live is not None:
+                self._live.close()
             if self._timeline_path is None:
                 return
             try:
@@ -97,39 +105,6 @@ class Observer:
                 log.warning(
                     "The timeline could not be written to %s: %s", self._timeline_path, error
                 )
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How many export tasks are at work, how many exports were read, and how long it took."""
-
-    running: int
-    read: int
-    total: int
-    elapsed: timedelta
-
-    def __str__(self) -> str:
-        return (
-            f"Export tasks: {self.read} of {self.total} read, {self.running} running; "
-            f"{in_words(self.elapsed)} elapsed"
-        )
-
-
-class ProgressLines:
-    """A line of the log at growing intervals."""
-
-    def __init__(self) -> None:
-        self._pause = self._due_at = _FIRST_LINE
-
-    def show(self, summary: Summary) -> None:
-        """Log a line, if the last one is long enough ago."""
-        if summary.elapsed >= self._due_at:
-            log.info("%s", summary)
-            self._pause = min(self._pause * 2, _LAST_PAUSE)
-            self._due_at = summary.elapsed + self._pause
-
-    def close(self) -> None:
-        """The run is over."""
 
 
 class LiveProgress:
@@ -152,14 +127,12 @@ class LiveProgress:
         self._bar: TaskID | None = None
         self._restore: list[Callable[[], object]] = []
 
-    def show(self, summary: Summary) -> None:
+    def show(self, read: int, total: int, running: int) -> None:
         """Move the bar."""
         if self._bar is None:
             self._begin()
             self._bar = self._bars.add_task("", running=0)
-        self._bars.update(
-            self._bar, completed=summary.read, total=summary.total, running=summary.running
-        )
+        self._bars.update(self._bar, completed=read, total=total, running=running)
 
     def _begin(self) -> None:
         terminal = sys.stderr
@@ -179,11 +152,8 @@ class LiveProgress:
         self._restore.clear()
 
 
-def new_progress() -> ProgressLines | LiveProgress:
-    """The display that fits: live on a terminal, lines everywhere else."""
-    if sys.stderr.isatty():
-        try:
-            return LiveProgress()
-        except ImportError:
-            pass
-    return ProgressLines()
+def new_live_progress() -> LiveProgress | None:
+    """The live display, where there is a terminal and the extra."""
+    with suppress(ImportError):
+        return LiveProgress() if sys.stderr.isatty() else None
+    return None

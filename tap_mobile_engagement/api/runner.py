@@ -45,11 +45,6 @@ _THREAD_NAP = 0.5  # seconds; how long the thread may not notice that it was clo
 _READER_NAP = 0.2  # seconds; how long the reader may not notice a signal
 _FAREWELL = 2.0  # seconds; how long the end of a run waits for a request that is under way
 
-_EMPTY = {
-    True: "its range counts as empty, and the next run looks once more",
-    False: "the snapshot counts as empty, and retires no row",
-}
-
 _SEEN = {TaskState.STARTED: What.STARTED, TaskState.SUCCEEDED: What.SUCCEEDED}
 
 log = logging.getLogger(__name__)
@@ -254,15 +249,11 @@ class TaskRunner:
             with self._changed:
                 self._plan.polled(export, answer, self._clock.now())
         finally:
-            if export.state != before:
-                self._report_state(export, before)
-
-    def _report_state(self, export: PendingExport, before: str) -> None:
-        state = known_state(export.state)
-        if state is not None:
-            self._observer.happened(_SEEN.get(state, What.STATE), export, state)
-        elif not before or known_state(before) is not None:
-            self._observer.happened(What.UNKNOWN_STATE, export, export.state)
+            state = known_state(export.state)
+            if export.state != before and state is not None:
+                self._observer.happened(_SEEN.get(state, What.STATE), export, state)
+            elif export.state != before and (not before or known_state(before) is not None):
+                self._observer.happened(What.UNKNOWN_STATE, export, export.state)
 
     def _find_blobs(self, export: PendingExport) -> None:
         parts = self._storage.find(export)
@@ -274,5 +265,4 @@ class TaskRunner:
             is_over = self._plan.searched(export, found, self._clock.now())
             self._changed.notify_all()
         if is_over and not found and not is_second_look:
-            is_range = BY_NAME[export.key.data_type].historical
-            self._observer.happened(What.EMPTY, export, _EMPTY[is_range])
+            self._observer.happened(What.EMPTY, export)

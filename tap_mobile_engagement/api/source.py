@@ -24,7 +24,6 @@ from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.tasks import Key, PendingExport
 from tap_mobile_engagement.containers import open_container
-from tap_mobile_engagement.containers.account import StorageAccount
 from tap_mobile_engagement.containers.urls import (
     READ_AND_LIST,
     WRITE_AND_LIST,
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.state import PartitionState, TaskEntry
 
-PUSH_FEEDBACK = "push_feedback"
-
 log = logging.getLogger(__name__)
 
 
@@ -57,23 +54,17 @@ def open_api(settings: Settings, clock: Clock, state: Mapping[str, Any]) -> ApiS
     for url in (settings.api_url, settings.authority_url, settings.task_container_url or ""):
         warn_of_plain_http(url)
     client = ServiceClient(settings, Transport(timing=clock))
-    storage = _open_storage(settings, clock, state)
-    return ApiSource(settings, client=client, storage=storage, clock=clock)
-
-
-def _open_storage(settings: Settings, clock: Clock, state: Mapping[str, Any]) -> TaskStorage:
     timeout = timedelta(minutes=settings.task_timeout_minutes)
+    storage: TaskStorage
     if settings.storage_connection_string:
-        account = StorageAccount(settings.storage_connection_string, clock=clock)
-        return AccountStorage(account, timeout)
-    url = settings.container_url or ""
-    # An app that is in the settings no more may have a task that still writes.
-    apps = {*settings.app_names, *apps_with_tasks(state, since=clock.now() - timeout)}
-    return SharedStorage(
-        open_container(url, clock),
-        service_url(settings.task_container_url or url),
-        apps=len(apps),
-    )
+        storage = AccountStorage(settings.storage_connection_string, timeout, clock=clock)
+    else:
+        url = settings.container_url or ""
+        task_url = service_url(settings.task_container_url or url)
+        # An app that is in the settings no more may have a task that still writes.
+        apps = {*settings.app_names, *apps_with_tasks(state, since=clock.now() - timeout)}
+        storage = SharedStorage(open_container(url, clock), task_url, apps=len(apps))
+    return ApiSource(settings, client=client, storage=storage, clock=clock)
 
 
 def _urls_and_rights(settings: Settings) -> dict[str, tuple[str, frozenset[str]]]:
@@ -199,7 +190,7 @@ class ApiSource:
         # A snapshot that an earlier run asked for is still one, if it is not too old.
         recent = self._clock.now() - timedelta(minutes=settings.task_timeout_minutes)
         by_type = {task.campaign_type: task for task in tasks if task.created >= recent}
-        if data_type.name != PUSH_FEEDBACK:
+        if data_type.name != "push_feedback":
             return [PendingExport(key, task=by_type.get(None))]
         if settings.start_date >= settings.end_date:
             return []

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 256 * 1024
 """The most bytes in a chunk. Larger ones decode more slowly, because of their page faults."""
 
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", "~")
+_RESOURCE_FORKS = "__MACOSX"
+
 
 class Blob(Struct, frozen=True):
     """One version of one blob, as a listing described it.
@@ -86,3 +89,17 @@ def blob_changed(failed: str, **where: object) -> RetryLaterError:
         next_step="Run again; it is then read as it is by then",
         **where,
     )
+
+
+def skipped_part(name: str) -> str:
+    """A name up to the hidden or unfinished folder or file for which it is skipped; else empty.
+
+    A folder's name ends with ``/``.
+    """
+    *folders, file = name.split("/")
+    reached = 0
+    for folder in folders:
+        reached += len(folder) + 1
+        if (folder.startswith(".") and folder.strip(".")) or folder == _RESOURCE_FORKS:
+            return name[:reached]
+    return name if file.startswith(".") or file.endswith(_UNFINISHED) else ""

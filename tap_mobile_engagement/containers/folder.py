@@ -17,8 +17,8 @@ from tap_mobile_engagement.containers.base import (
     Blob,
     blob_changed,
     blob_missing,
+    skipped_part,
 )
-from tap_mobile_engagement.containers.names import skipped_part
 from tap_mobile_engagement.containers.urls import folder_path
 from tap_mobile_engagement.errors import (
     Code,
@@ -63,7 +63,7 @@ class FolderContainer:
     def list(
         self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
     ) -> Iterator[Blob]:
-        """As :meth:`Container.list`; by default without the names that :mod:`names` skips."""
+        """As :meth:`Container.list`; by default without what :func:`skipped_part` names."""
         takes = takes or (lambda name: not skipped_part(name))
         # What is still to be listed, the next one last; a folder with those that lead to it.
         # No recursion: folders may be deeper than Python can call.
@@ -188,32 +188,26 @@ class FolderContainer:
 
     def _explain(self, error: OSError, blob: str | None = None) -> TapError:
         where = {"container": self.label, "blob": blob}
+        is_gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        if is_gone and blob is not None:
+            return blob_missing(_FAILED, **where)
         name = "folder" if not blob or blob.endswith("/") else "file"
         what = f"the {name} can't be read: {error.strerror or error}"
-        kind: type[TapError] = RetryLaterError
-        if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
-            if blob is not None:
-                return blob_missing(_FAILED, **where)
-            kind, code, what = (
-                SettingsError,
-                Code.CONTAINER_NOT_FOUND,
-                "there is no such folder",
-            )
+        kind: type[TapError] = DataError if blob else SettingsError
+        code = Code.BLOB_UNREADABLE if blob else Code.CONTAINER_ACCESS_DENIED
+        if is_gone and self._folder.is_file():
+            code, what = Code.CONTAINER_NOT_FOUND, "it is a file, not a folder"
+            next_step = f"Name its folder, and {self._folder.name} as the pattern"
+        elif is_gone:
+            code, what = Code.CONTAINER_NOT_FOUND, "there is no such folder"
             next_step = "Make it, or correct its path in the settings"
-            if self._folder.is_file():
-                what = "it is a file, not a folder"
-                next_step = f"Name its folder, and {self._folder.name} as the pattern"
         elif isinstance(error, PermissionError):
-            kind, code = SettingsError, Code.CONTAINER_ACCESS_DENIED
-            if blob is not None:
-                kind, code = DataError, Code.BLOB_UNREADABLE
             what = f"this user has no right to the {name}"
             next_step = "Grant it, or run the tap as a user who has it"
-        elif blob is not None and error.errno in _DISK_FAULTS:
-            kind, code = DataError, Code.BLOB_UNREADABLE
+        elif blob and error.errno in _DISK_FAULTS:
             next_step = "Make sure that its disk is sound, then run again"
         else:
-            code = Code.STORAGE_UNAVAILABLE
+            kind, code = RetryLaterError, Code.STORAGE_UNAVAILABLE
             next_step = "Make sure that its disk or share is there, then run again"
         return kind(code, what, next_step=next_step, **where)
 

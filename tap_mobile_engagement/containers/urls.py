@@ -77,12 +77,8 @@ class Sas:
             )
             return Code.SAS_EXPIRED, f"ended at {self.expires:%Y-%m-%dT%H:%M:%SZ}", step
         if self.starts is not None and self.starts > now + _CLOCK_SKEW:
-            step = "Wait until then, or make a SAS that starts earlier"
-            return (
-                Code.SAS_EXPIRED,
-                f"counts only from {self.starts:%Y-%m-%dT%H:%M:%SZ} on",
-                step,
-            )
+            what = f"counts only from {self.starts:%Y-%m-%dT%H:%M:%SZ} on"
+            return Code.SAS_EXPIRED, what, "Wait until then, or make a SAS that starts earlier"
         known = needs if self.permissions is None else self.permissions
         lacking = (*self.gaps, *_names(needs - known))
         if not lacking:

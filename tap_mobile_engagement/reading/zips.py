@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
-from tap_mobile_engagement.containers.names import skipped_part
+from tap_mobile_engagement.containers.base import skipped_part
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, corrupt, truncated
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 

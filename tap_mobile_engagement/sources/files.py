@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.background import map_in_order
 from tap_mobile_engagement.containers import FolderContainer
-from tap_mobile_engagement.containers.names import skipped_part
+from tap_mobile_engagement.containers.base import skipped_part
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.content import Compression, Encoding, compression_of, peek
@@ -88,7 +88,7 @@ class Files:
 
     ``attend`` is called for each name and before the files of each blob are taken; what it
     raises ends the work. ``skipped`` has the names that
-    :mod:`tap_mobile_engagement.containers.names` skips.
+    :mod:`tap_mobile_engagement.containers.base` skips.
     """
 
     def __init__(

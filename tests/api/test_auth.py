@@ -6,8 +6,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tap_mobile_engagement.api.auth import TokenProvider
-from tap_mobile_engagement.api.http import Transport
+from tap_mobile_engagement.api.http import TokenProvider, Transport
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import redact
 from tests.support.times import FakeTime

@@ -8,39 +8,37 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.observer import (
-    LiveProgress,
-    ProgressLines,
-    Summary,
-    new_progress,
-)
+from tap_mobile_engagement.api.observer import LiveProgress, Observer, What, new_live_progress
+from tests.support.times import FakeTime
+
+from .fakes import pending
 
 if TYPE_CHECKING:
     import pytest
 
 
-def summary(minutes: float = 0, *, read: int = 2) -> Summary:
-    return Summary(running=2, read=read, total=9, elapsed=timedelta(minutes=minutes))
-
-
-def test_the_line_says_what_is_done_and_how_long_it_took() -> None:
-    assert str(summary(75)) == "Export tasks: 2 of 9 read, 2 running; 1:15:00 elapsed"
-
-
-def test_lines_come_at_growing_intervals(caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_at_growing_intervals_say_what_is_done_and_how_long_it_took(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO)
-    lines = ProgressLines()
+    time = FakeTime()
+    observer = Observer(lambda: time.now)
+    for _ in range(2):
+        observer.happened(What.READ, pending())
 
-    for second in range(0, 3_600 * 4, 10):
-        lines.show(summary(second / 60))
+    for _ in range(360 * 4):
+        observer.progressed(running=2, unread=7)
+        time.now += timedelta(seconds=10)
 
-    elapsed = [record.getMessage().split("; ")[1].split(" ")[0] for record in caplog.records]
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "Export tasks: 2 of 9 read, 2 running; 0:00:30 elapsed"
+    elapsed = [line.split("; ")[1].split(" ")[0] for line in lines]
     assert elapsed[:5] == ["0:00:30", "0:01:30", "0:03:30", "0:07:30", "0:15:30"]
     assert len(elapsed) < 20
 
 
 def test_without_a_terminal_there_are_lines() -> None:
-    assert isinstance(new_progress(), ProgressLines)
+    assert new_live_progress() is None
 
 
 def read_all(terminal: int) -> str:
@@ -64,10 +62,11 @@ def test_on_a_terminal_there_is_a_bar_and_the_log_goes_above_it(
     logging.getLogger().addHandler(handler)
 
     # when
-    progress = new_progress()
-    progress.show(summary())
+    progress = new_live_progress()
+    assert isinstance(progress, LiveProgress)
+    progress.show(2, 9, 2)
     logging.getLogger().warning("a line of the log")
-    progress.show(summary(read=3))
+    progress.show(3, 9, 2)
     progress.close()
 
     # then
@@ -76,7 +75,6 @@ def test_on_a_terminal_there_is_a_bar_and_the_log_goes_above_it(
     terminal.close()
     shown = read_all(ours)
     os.close(ours)
-    assert isinstance(progress, LiveProgress)
     assert "3/9" in shown
     assert "a line of the log" in shown
     assert stream_is_back

@@ -12,10 +12,10 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import AccountSasPermissions, ContainerClient, generate_account_sas
 from azure.storage.blob import ResourceTypes as Types
 
+from tap_mobile_engagement.api.destinations import AccountStorage
 from tap_mobile_engagement.clock import Clock
-from tap_mobile_engagement.containers.account import StorageAccount
 from tap_mobile_engagement.containers.urls import check_container_url, sas_expiry
-from tap_mobile_engagement.errors import Code, SettingsError
+from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import redact
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ A_DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def account(azurite: Azurite) -> StorageAccount:
-    return StorageAccount(azurite.connection_string, clock=Clock(lambda: NOW))
+def account(azurite: Azurite) -> AccountStorage:
+    return AccountStorage(azurite.connection_string, timedelta(), clock=Clock(lambda: NOW))
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def sas_connection_string(azurite: Azurite) -> str:
 
 
 def test_what_the_service_writes_into_a_task_container_the_tap_can_read(
-    account: StorageAccount, name: str
+    account: AccountStorage, name: str
 ) -> None:
-    task_url = account.new_task_container(name, lifetime=A_DAY)
+    task_url = account.new_task_container(name)
 
     ContainerClient.from_container_url(task_url).upload_blob("events.json", b"[1]")
 
@@ -62,9 +62,9 @@ def test_what_the_service_writes_into_a_task_container_the_tap_can_read(
 
 
 def test_the_services_sas_allows_writing_and_listing_for_its_lifetime_only(
-    account: StorageAccount, name: str
+    account: AccountStorage, name: str
 ) -> None:
-    task_url = account.new_task_container(name, lifetime=A_DAY)
+    task_url = account.new_task_container(name)
 
     check_container_url(task_url, needs=frozenset("wl"), now=NOW, setting="task")
     assert sas_expiry(task_url) == NOW + A_DAY
@@ -74,29 +74,29 @@ def test_the_services_sas_allows_writing_and_listing_for_its_lifetime_only(
         service.download_blob("events.json")
 
 
-def test_the_secret_of_a_task_container_is_masked(account: StorageAccount, name: str) -> None:
-    task_url = account.new_task_container(name, lifetime=A_DAY)
+def test_the_secret_of_a_task_container_is_masked(account: AccountStorage, name: str) -> None:
+    task_url = account.new_task_container(name)
 
     (signature,) = parse_qs(urlsplit(task_url).query)["sig"]
     assert signature not in redact(f"made with {signature}")
 
 
 def test_a_container_that_was_made_but_is_empty_is_taken(
-    account: StorageAccount, name: str
+    account: AccountStorage, name: str
 ) -> None:
     # given a first try whose answer was lost
-    account.new_task_container(name, lifetime=A_DAY)
+    account.new_task_container(name)
 
-    account.new_task_container(name, lifetime=A_DAY)
+    account.new_task_container(name)
 
     assert list(account.container(name).list()) == []
 
 
 def test_containers_are_deleted_also_if_they_are_gone(
-    azurite: Azurite, account: StorageAccount, name: str
+    azurite: Azurite, account: AccountStorage, name: str
 ) -> None:
-    account.new_task_container(name, lifetime=A_DAY)
-    account.check(name)
+    account.new_task_container(name)
+    account.check.run()
 
     for _ in range(2):
         account.delete_container(name)
@@ -105,26 +105,26 @@ def test_containers_are_deleted_also_if_they_are_gone(
 
 
 @pytest.mark.parametrize("wrong", ["", "Events", "a/b", "a--b", "x" * 64, "..", "raw?sig=1"])
-def test_what_can_be_no_container_is_refused(account: StorageAccount, wrong: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        account.new_task_container(wrong, lifetime=A_DAY)
+def test_what_can_be_no_container_is_refused(account: AccountStorage, wrong: str) -> None:
+    with pytest.raises(RetryLaterError) as caught:
+        account.new_task_container(wrong)
 
-    assert caught.value.code == Code.BAD_SETTING
+    assert caught.value.code == Code.TASK_LOST
 
 
 def test_a_connection_string_with_a_sas_instead_of_the_key_is_refused(azurite: Azurite) -> None:
     with pytest.raises(SettingsError, match="storage_connection_string") as caught:
-        StorageAccount(sas_connection_string(azurite))
+        AccountStorage(sas_connection_string(azurite), timedelta())
 
     assert caught.value.code == Code.BAD_SETTING
 
 
 def test_a_wrong_key_is_refused_without_showing_it(azurite: Azurite, name: str) -> None:
     key = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
-    account = StorageAccount(azurite.connection_string.replace(azurite.key, key))
+    account = AccountStorage(azurite.connection_string.replace(azurite.key, key), timedelta())
 
     with pytest.raises(SettingsError, match="account key") as caught:
-        account.new_task_container(name, lifetime=A_DAY)
+        account.new_task_container(name)
 
     assert caught.value.code == Code.CONTAINER_ACCESS_DENIED
     assert key not in str(caught.value)
@@ -143,7 +143,7 @@ def test_a_wrong_key_is_refused_without_showing_it(azurite: Azurite, name: str) 
 )
 def test_what_is_no_connection_string_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(SettingsError, match="storage_connection_string") as caught:
-        StorageAccount(text)
+        AccountStorage(text, timedelta())
 
     assert caught.value.code == Code.BAD_SETTING
     assert "c2VjcmV0a2V5" not in str(caught.value)

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from azure.storage.blob import AccessPolicy, ContainerSasPermissions, ContentSettings
 
+from tap_mobile_engagement.api.destinations import AccountStorage
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers import CHUNK_BYTES
-from tap_mobile_engagement.containers.account import StorageAccount
 from tap_mobile_engagement.containers.azure import AzureContainer
 from tap_mobile_engagement.errors import (
     Code,
@@ -71,7 +71,7 @@ def test_content_comes_exactly_where_requests_meet(
 
 def test_a_blob_is_read_with_an_account_key(azurite: Azurite, name: str) -> None:
     azurite.upload(name, "für alle.json", b"[1]")
-    container = StorageAccount(azurite.connection_string).container(name)
+    container = AccountStorage(azurite.connection_string, timedelta()).container(name)
     (blob,) = container.list()
 
     assert read(container, blob) == b"[1]"

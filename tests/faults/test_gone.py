@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,6 @@ from azure.storage.blob import BlobServiceClient
 
 from tap_mobile_engagement.api.client import ServiceClient
 from tap_mobile_engagement.api.destinations import AccountStorage
-from tap_mobile_engagement.containers.account import StorageAccount
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.state import PartitionState
 from tests.support.messages import Messages, assert_same, bookmark, own_fields, partition
@@ -50,7 +50,7 @@ def containers(azurite: Azurite) -> set[str]:
 
 
 def delete(azurite: Azurite, name: str) -> None:
-    StorageAccount(azurite.connection_string).delete_container(name)
+    AccountStorage(azurite.connection_string, timedelta()).delete_container(name)
 
 
 def assert_complete(messages: Messages, simulator: Simulator) -> None:

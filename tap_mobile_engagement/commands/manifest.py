@@ -28,10 +28,9 @@ _VERSION = 1
 _SAVE_SECONDS = 2.0
 _STEM_CHARACTERS = 60
 # The files that this command makes, also while it writes them.
-_OWN_NAME = re.compile(
-    r"[A-Za-z0-9.=_-]+-[0-9a-f]{16}\.parquet"
-    rf"|\.(?:{re.escape(NAME)}|[A-Za-z0-9.=_-]+-[0-9a-f]{{16}}\.parquet)\.\d+\.partial"
-)
+_FILE = r"[A-Za-z0-9.=_-]+-[0-9a-f]{16}\.parquet"
+_OWN_NAME = re.compile(rf"{_FILE}|\.(?:{re.escape(NAME)}|{_FILE})\.\d+\.partial")
+_OWN_PATH = re.compile(rf"[a-z_]+/{_FILE}")
 
 
 class _Content(Struct):
@@ -114,7 +113,9 @@ class Manifest:
         ]
 
     def _paths(self, findings: list[Finding]) -> set[Path]:
-        return {self._plan.output / each.path for each in findings if each.path is not None}
+        """The files of findings; what else a manifest may name is not ours to remove."""
+        paths = (each.path for each in findings if each.path is not None)
+        return {self._plan.output / path for path in paths if _OWN_PATH.fullmatch(path)}
 
     def _save(self) -> None:
         self._content.files = [
@@ -138,7 +139,7 @@ class Manifest:
     def _read(self) -> _Content:
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=_Content)
-        except (msgspec.MsgspecError, OSError, UnicodeError) as error:
+        except (msgspec.MsgspecError, OSError, UnicodeError, RecursionError) as error:
             raise DataError(
                 Code.BAD_STATE,
                 f"{self._path} is no manifest of this command: {error}",

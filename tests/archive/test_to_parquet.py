@@ -350,7 +350,10 @@ def test_no_file_at_all_may_be_accepted(tmp_path: Path, output: Path) -> None:
     assert manifest(output) == {}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": "x"}', b"\xff\xfe"])
+DEEP = b'{"x":' + b"[" * 10_000
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": "x"}', b"\xff\xfe", DEEP])
 def test_a_manifest_that_can_not_be_read_is_one_line(
     folder: Path, output: Path, content: bytes
 ) -> None:
@@ -360,6 +363,26 @@ def test_a_manifest_that_can_not_be_read_is_one_line(
     assert done.returncode == 1
     assert done.stderr.startswith("BAD_STATE: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", ["../other", "tokens/../../other", "{other}"])
+def test_a_manifest_removes_no_file_but_its_own(
+    tmp_path: Path, output: Path, path: str
+) -> None:
+    # Given a manifest that names a file elsewhere
+    other, source = tmp_path / "other", tmp_path / "archive" / "a"
+    source.parent.mkdir()
+    source.write_bytes(LINES)
+    run(source.parent, output)
+    other.write_text("mine")
+    named = manifest(output)["a"]["path"], path.format(other=other)
+    text = (output / "_manifest.json").read_text().replace(*named)
+    (output / "_manifest.json").write_text(text)
+    # When the source is new, then its file is written and the other one stays
+    source.write_bytes(LINES + LINES)
+    assert run(source.parent, output).returncode == 0
+    assert other.read_text() == "mine"
+    assert manifest(output)["a"]["path"] == named[0]
 
 
 def test_a_storage_that_fails_spares_the_files_found_before(

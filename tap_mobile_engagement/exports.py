@@ -115,7 +115,6 @@ class ExportReader:
         return None
 
     def _emit_part(self, export: Export, part: Part, path: LinePath | SdkPath) -> int:
-        """Emit one file; return the number of its records."""
         records, repaired = 0, self._reader.repaired
         is_stopped = self._clock.stop.is_set
         is_api = export.task_id is not None or part.elements is not None

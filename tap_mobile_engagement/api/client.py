@@ -189,7 +189,6 @@ class ServiceClient:
         raise _refused(answer).at(app=app, **where)
 
     def _find(self, app: str, path: str, name: str, **where: object) -> Answer | None:
-        """The answer about one thing of an app; None if that does not exist."""
         try:
             return self._get(app, self._url(app, f"{path}/{path_segment(name)}"), **where)
         except SettingsError as error:
@@ -243,7 +242,6 @@ def _is_segment(text: str) -> bool:
 
 
 def _prepared(url: str) -> str:
-    """A URL as requests will connect to it."""
     return requests.Request("GET", url).prepare().url or ""
 
 

@@ -75,17 +75,13 @@ _REASON_CHARACTERS = 300
 class AzureContainer:
     """A container in Azure Blob Storage, or in an emulator of it; threads may share it."""
 
+    request_bytes = REQUEST_BYTES
+
     def __init__(
-        self,
-        client: ContainerClient,
-        transport: RequestsTransport,
-        storage: Storage,
-        *,
-        request_bytes: int = REQUEST_BYTES,
+        self, client: ContainerClient, transport: RequestsTransport, storage: Storage
     ) -> None:
         self._client = client
         self._storage = storage
-        self._request_bytes = request_bytes
         self._downloads: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
             client.url, transport=transport, policies=_policies(client)
         )
@@ -98,7 +94,6 @@ class AzureContainer:
         *,
         credential: TokenCredential | None = None,
         clock: Clock | None = None,
-        request_bytes: int = REQUEST_BYTES,
     ) -> Self:
         """As :func:`open_container`; CONTAINER_URL_INVALID also without ``azure-identity``."""
         parsed = ContainerUrl.parse(url)
@@ -112,7 +107,6 @@ class AzureContainer:
             ContainerClient.from_container_url(parsed.text, credential=identity, **options),
             transport,
             Storage(parsed.label, parsed.sas, clock or Clock(), is_identity=bool(identity)),
-            request_bytes=request_bytes,
         )
 
     def list(
@@ -130,7 +124,7 @@ class AzureContainer:
 
         def fetch() -> Generator[bytes]:
             url = self._client.get_blob_client(blob.name).url
-            size = self._request_bytes
+            size = self.request_bytes
             return _Download(blob, self._storage, self._downloads, url, size, start).chunks()
 
         with fetched_ahead(fetch, self._storage.clock) as chunks:
@@ -214,7 +208,6 @@ class _Download:
             raise ServiceResponseError(f"the answer ended at byte {self.delivered}")
 
     def _check(self, response: HttpResponse, start: int) -> None:
-        """Check an answer's headers; the whole blob instead of a range will do at its start."""
         headers = response.headers
         if "ETag" not in headers:  # they were cut off, yet parsed as if that were all
             raise ServiceResponseError("the answer broke off within its headers")

@@ -263,7 +263,6 @@ def _read_sas(parts: SplitResult, setting: str) -> Sas | None:
 
 
 def _read_time(query: Mapping[str, str], name: str, setting: str) -> datetime | None:
-    """A date, maybe with a time of day and a zone; UTC without one."""
     text = query.get(name)
     if not text:
         return None

@@ -63,7 +63,8 @@ def test_content_comes_exactly_where_requests_meet(
 ) -> None:
     content = os.urandom(size)
     azurite.upload(name, "events.json", content)
-    container = AzureContainer.from_url(azurite.sas_url(name), request_bytes=MIB)
+    container = AzureContainer.from_url(azurite.sas_url(name))
+    container.request_bytes = MIB
     (blob,) = container.list()
 
     assert read(container, blob) == content
@@ -178,7 +179,8 @@ def test_a_blob_overwritten_during_the_download_is_detected(
     azurite: Azurite, name: str
 ) -> None:
     azurite.upload(name, "events.json", bytes(3 * MIB))
-    container = AzureContainer.from_url(azurite.sas_url(name), request_bytes=MIB)
+    container = AzureContainer.from_url(azurite.sas_url(name))
+    container.request_bytes = MIB
     (blob,) = container.list()
 
     with container.open(blob) as chunks:
@@ -249,8 +251,8 @@ def test_a_right_that_ends_during_the_download_is_told_with_the_way_on(
     container = AzureContainer.from_url(
         azurite.sas_url(name, None, policy="reader"),
         clock=Clock(lambda: now[0]),
-        request_bytes=MIB,
     )
+    container.request_bytes = MIB
     (blob,) = container.list()
 
     with container.open(blob) as chunks:
@@ -270,7 +272,8 @@ def test_several_threads_read_from_one_container_at_once(azurite: Azurite, name:
     contents = {f"{number}.json": os.urandom(1_000_000 + number) for number in range(16)}
     for blob_name, content in contents.items():
         azurite.upload(name, blob_name, content)
-    container = AzureContainer.from_url(azurite.sas_url(name), request_bytes=100_000)
+    container = AzureContainer.from_url(azurite.sas_url(name))
+    container.request_bytes = 100_000
     blobs = list(container.list())
 
     with ThreadPoolExecutor(8) as pool:

@@ -104,7 +104,8 @@ def test_a_body_shorter_than_it_claims_is_never_taken_for_whole() -> None:
 
 def test_a_server_that_sends_all_instead_of_a_range_will_do() -> None:
     with ScriptedStorage(whole()) as storage:
-        container = AzureContainer.from_url(storage.url, request_bytes=4)
+        container = AzureContainer.from_url(storage.url)
+        container.request_bytes = 4
 
         assert read(container, BLOB) == b"0123456789"
 

@@ -76,7 +76,9 @@ def url(https_azurite: Azurite) -> str:
 
 
 def opened(url: str, credential: TokenCredential) -> AzureContainer:
-    return AzureContainer.from_url(url, credential=credential, request_bytes=1_000_000)
+    container = AzureContainer.from_url(url, credential=credential)
+    container.request_bytes = 1_000_000
+    return container
 
 
 def test_blobs_are_listed_and_read(url: str) -> None:

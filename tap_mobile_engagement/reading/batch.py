@@ -67,6 +67,7 @@ class Batch:
         struct = _STRUCTS[origin.data_type.name]
         lines = BytesIO(_canonical.encode_lines([*map(struct, *columns.values)])).readlines()
         self.rows = [*map(_between_brace_and_newline, lines)]
+        del lines  # a large one would take its memory twice
         own = self.unknown = _as_json(columns.unknown) if columns.unknown else None
         if columns.group_unknown:
             self.unknown = _merged(columns.unknown, columns.group_unknown)

@@ -79,7 +79,7 @@ def test_flattening_writes_objects_as_text(simulator: Simulator, folder: Path) -
 def test_a_later_file_and_the_environment_count_more(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "tags.csv").write_text("deviceId;tags\n4fd34e1c;plan=gold\n")
+        (tmp_path / folder / "tags.csv").write_text("deviceId;tags\n4fd34e1c;{}\n")
     first = {"source": "archive", "container_url": tmp_path.as_uri(), "archive_pattern": "a/*"}
     (tmp_path / "first.json").write_text(json.dumps(first | {"app_names": ["first"]}))
     (tmp_path / "second.json").write_text(json.dumps({"app_names": ["second"]}))

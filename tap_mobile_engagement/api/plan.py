@@ -232,6 +232,7 @@ class Plan:
             export.due_at = deadline
         if has_succeeded(export, answer, now, self.timeout):
             export.phase, export.due_at, export.written_at = Phase.WRITTEN, None, now
+            export.polls = 0
             self._closed_until = None  # another may be taken in its place
 
     def searched(self, export: PendingExport, parts: Sequence[Part], now: datetime) -> bool:
@@ -242,8 +243,8 @@ class Plan:
         assert export.written_at is not None  # noqa: S101  (its phase is WRITTEN)
         until = export.written_at + LOOK_AGAIN_FOR
         if not parts and now < until:
-            pause = timedelta(seconds=_BLOB_PAUSES.pause(export.searches))
-            export.searches += 1
+            pause = timedelta(seconds=_BLOB_PAUSES.pause(export.polls))
+            export.polls += 1
             export.due_at = min(now + pause, until)
             return False
         if not parts and export.asked_at is None and not export.is_second_look:

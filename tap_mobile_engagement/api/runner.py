@@ -154,9 +154,7 @@ class TaskRunner:
         except RunStopped:
             pass  # the main thread stops by the same flag
         except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
-            with self._changed:
-                self._crash = error
-                self._changed.notify_all()
+            self._crash = error
 
     def _do(self, export: PendingExport) -> None:
         try:
@@ -241,7 +239,7 @@ class TaskRunner:
         return None
 
     def poll(self, export: PendingExport) -> None:
-        """Ask once for an export's task; errors as in :func:`.policy.has_succeeded`."""
+        """Ask once for an export's task; errors as in :func:`.tasks.has_succeeded`."""
         assert export.task is not None  # noqa: S101  (its phase is RUNNING)
         before = export.state
         try:

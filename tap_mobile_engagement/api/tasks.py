@@ -135,7 +135,6 @@ class PendingExport:
     state: str = ""
     failures: int = 0
     written_at: datetime | None = None
-    searches: int = 0
     parts: Sequence[Part] = ()
     past_ids: list[str] = field(default_factory=list)
     error: TapError | None = None
@@ -209,7 +208,7 @@ class PendingExport:
             self.past_ids.append(self.task.id)
         self.task = self.asked_at = self.written_at = self.container = None
         self.container_url = self.state = ""
-        self.polls = self.misses = self.searches = 0
+        self.polls = self.misses = 0
         self.parts = ()
 
 

@@ -5,11 +5,12 @@ The Azure SDK is imported at its first use, because that takes 0.15 to 0.5 secon
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.containers.base import CHUNK_BYTES, Blob, Container
 from tap_mobile_engagement.containers.folder import FolderContainer
-from tap_mobile_engagement.containers.urls import is_folder_url
+from tap_mobile_engagement.containers.urls import folder_path, is_folder_url
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -27,7 +28,7 @@ def open_container(
     No request is sent yet. Without a SAS, the credential reads it, or that of the environment.
     """
     if is_folder_url(url):
-        return FolderContainer.from_url(url)
+        return FolderContainer(Path(folder_path(url)))
     from tap_mobile_engagement.containers.azure import AzureContainer  # noqa: PLC0415
 
     return AzureContainer.from_url(url, credential=credential, clock=clock)

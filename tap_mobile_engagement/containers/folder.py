@@ -9,8 +9,7 @@ import stat
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.containers.base import (
     CHUNK_BYTES,
@@ -19,7 +18,6 @@ from tap_mobile_engagement.containers.base import (
     blob_missing,
     skipped_part,
 )
-from tap_mobile_engagement.containers.urls import folder_path
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -30,6 +28,7 @@ from tap_mobile_engagement.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from typing import IO
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,11 +53,6 @@ class FolderContainer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.label = folder.absolute().as_uri()
-
-    @classmethod
-    def from_url(cls, url: str) -> Self:
-        """The folder of a ``file:`` URL or path; raises SettingsError CONTAINER_URL_INVALID."""
-        return cls(Path(folder_path(url)))
 
     def list(
         self, prefix: str = "", *, takes: Callable[[str], bool] | None = None

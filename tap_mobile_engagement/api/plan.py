@@ -197,7 +197,7 @@ class Plan:
     def refused(
         self, export: PendingExport, refusal: TaskRefusedError, now: datetime
     ) -> timedelta | None:
-        """Fewer tasks at a time, after a pause, which is returned; None if all is given up."""
+        """No task for a pause, which is returned, or until one ends; None: all is given up."""
         export.phase = Phase.DUE
         seconds = self.schedule.pause(self._refusals, retry_after=refusal.retry_after)
         pause = timedelta(seconds=seconds)

@@ -182,7 +182,7 @@ class TaskRunner:
                 self._changed.notify_all()
             if pause is not None:
                 seconds = pause.total_seconds()
-                detail = f"{refusal.what}; fewer at a time, and none for {seconds:.0f} s"
+                detail = f"{refusal.what}; none for {seconds:.0f} s, or until one has ended"
                 self._observer.happened(What.REFUSED, export, detail)
 
     def submit(self, export: PendingExport) -> None:

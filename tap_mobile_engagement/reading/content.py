@@ -141,25 +141,26 @@ def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
     return None, 0
 
 
+def _with_end(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    return chain(zip(chunks, repeat(False)), [(b"", True)])
+
+
 def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator[bytes]:
     """UTF-16 as UTF-8; half a surrogate pair becomes invalid, for the decoder to replace."""
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    for chunk in chunks:
+    for chunk, is_last in _with_end(chunks):
         offset += len(chunk)
-        text = decoder.decode(chunk)
-        if text:
-            yield text.encode("utf-8", "surrogatepass")
-    rest, _ = decoder.getstate()
-    if len(rest) % 2:
-        raise truncated(f"the content ends within a character of {encoding}", offset=offset)
-    if rest:  # half a pair
-        yield rest.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+        try:
+            yield decoder.decode(chunk, is_last).encode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            what = f"the content ends within a character of {encoding}"
+            raise truncated(what, offset=offset) from None
 
 
 def _read_as(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     """Text in some encoding as UTF-8, from the first chunk on that is no UTF-8."""
     decoder: Any = codecs.getincrementaldecoder("utf-8")()
-    for chunk, is_last in chain(zip(chunks, repeat(False)), [(b"", True)]):
+    for chunk, is_last in _with_end(chunks):
         pending, _ = decoder.getstate()
         try:
             text = decoder.decode(chunk, is_last)
@@ -189,32 +190,24 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     member = None
     # In small pieces: ISA-L copies what it has not consumed of its input at every call.
     pieces = (c[at : at + BLOCK_SIZE] for c in chunks for at in range(0, len(c), BLOCK_SIZE))
-    for piece in pieces:
-        data = piece
-        while data:
-            if member is None:
-                if not data.strip(b"\0"):
-                    break  # zero padding behind the last member is legal
-                if not _GZIP_MAGIC.startswith(data[: len(_GZIP_MAGIC)]):
-                    raise corrupt("something follows its gzip data", offset=offset)
-                member = isal_zlib.decompressobj(_WITH_HEADER)
-            content = _inflate(member, data, offset)
-            if content:
-                yield content
-            rest = member.unused_data if member.eof else member.unconsumed_tail
-            offset += len(data) - len(rest)
-            data = rest
-            if member.eof:
-                member = None
-    while member is not None and (content := _inflate(member, b"", offset)):
-        yield content
-    if member is not None and not member.eof:
-        raise truncated("its gzip data ends too early", offset=offset)
-
-
-def _inflate(member: isal_zlib.Decompress, data: bytes, offset: int) -> bytes:
     try:
-        content: bytes = member.decompress(data, BLOCK_SIZE)
+        for piece in pieces:
+            data = piece
+            while data:
+                if member is None:
+                    if not data.strip(b"\0"):
+                        break  # zero padding behind the last member is legal
+                    if not _GZIP_MAGIC.startswith(data[: len(_GZIP_MAGIC)]):
+                        raise corrupt("something follows its gzip data", offset=offset)
+                    member = isal_zlib.decompressobj(_WITH_HEADER)
+                yield member.decompress(data, BLOCK_SIZE)
+                rest = member.unused_data if member.eof else member.unconsumed_tail
+                offset += len(data) - len(rest)
+                data = rest
+                member = None if member.eof else member
+        while member is not None and (content := member.decompress(b"", BLOCK_SIZE)):
+            yield content
     except _BROKEN as error:
         raise corrupt(f"its gzip data is broken: {error}", offset=offset) from None
-    return content
+    if member is not None and not member.eof:
+        raise truncated("its gzip data ends too early", offset=offset)

@@ -155,12 +155,12 @@ class ShapedReader:
         values: list[Column | None] = [None] * len(self._data_type.fields)
         unknown: dict[str, Column] = {}
         for name, place, column in rows.columns(self._data_type) if rows.sound else ():
-            if place is None:
+            if place is None and is_field_name(name):
                 unknown[name] = column
-            elif values[place] is None:
+            elif place is not None and values[place] is None:
                 values[place] = column
             else:
-                return None  # two columns are one field
+                return None  # two columns are one field, or an odd name
         count = len(rows.rows)
         try:
             columns = normalised(self._data_type, values, {*range(len(values))}, count)
@@ -241,12 +241,9 @@ class _Level:
 
 
 def unknown_column(columns: dict[str, Column]) -> Column:
-    """Unknown fields as Structs of their own or dictionaries, None for what has none."""
+    """Unknown fields as Structs of their own, None for what has none."""
     names = tuple(sorted(columns))
     rows = zip(*(columns[name] for name in names), strict=True)
-    if not all(map(is_field_name, names)):
-        found = ({n: v for n, v in zip(names, r, strict=True) if v is not UNSET} for r in rows)
-        return [fields or None for fields in found]
     made = _unknown_struct(names)
     return [None if row.count(UNSET) == len(names) else made(*row) for row in rows]
 

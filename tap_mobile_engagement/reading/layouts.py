@@ -54,14 +54,11 @@ def cut(
     chunks, offset = content.chunks(at), content.offset + at
     if layout.header is not None:
         return cut_rows(chunks, layout.header, offset=offset, block_size=block_size)
-    match layout.format:
-        case Format.ARRAY | Format.WRAPPER:
-            wrapper = content.head[:at]
-            return cut_array(
-                chunks, decode=decode, offset=offset, wrapper=wrapper, block_size=block_size
-            )
-        case Format.OBJECTS | Format.EMPTY:
-            return cut_objects(chunks, decode=decode, offset=offset, block_size=block_size)
+    how: Any = {"decode": decode, "offset": offset, "block_size": block_size}
+    if layout.format in {Format.ARRAY, Format.WRAPPER}:
+        return cut_array(chunks, wrapper=content.head[:at], **how)
+    if layout.format in {Format.OBJECTS, Format.EMPTY}:
+        return cut_objects(chunks, **how)
     raise DataError(
         Code.BLOB_UNRECOGNISED,
         "the file is neither JSON nor CSV with a header of known fields",

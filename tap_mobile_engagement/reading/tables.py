@@ -228,7 +228,7 @@ class _TableCutter(Buffered):
             return None
         longest = max(_LONGEST_NAME, len(self._header.names[0]))
         firsts = {row[0] for row in rows if len(row[0]) <= longest}
-        is_possible = any(plain(first.strip()) in self._known for first in firsts)
+        is_possible = not self._known.isdisjoint(plain(first.strip()) for first in firsts)
         if is_possible and any(map(self._is_header, rows)):
             return None
         return Rows(self._header.names, rows, self._offset, text=text)

@@ -7,10 +7,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import cut_array
+from tap_mobile_engagement.reading.arrays import cut_array, cut_objects
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, QUOTE, tokens
 from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, SIGNATURES, fitting, plain
-from tap_mobile_engagement.reading.objects import cut_objects
 from tap_mobile_engagement.reading.tables import Header, cut_rows, header_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.objects import cut_objects
+from tap_mobile_engagement.reading.arrays import cut_objects
 from tap_mobile_engagement.reading.recognise import recognise
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.tables import Rows

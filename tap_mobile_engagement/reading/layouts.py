@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.arrays import cut_array, cut_objects
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, QUOTE, tokens
-from tap_mobile_engagement.reading.names import ALL_LIST_NAMES, SIGNATURES, fitting, plain
+from tap_mobile_engagement.reading.names import SIGNATURES, fitting, plain
 from tap_mobile_engagement.reading.tables import Header, cut_rows, header_of
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _wrapper(head: bytes) -> Layout | None:
         is_empty = len(arrays) == 1 and _EMPTY_ARRAY.match(head, at)
         return wrapper if is_empty and not fitting(names) else None
     inner = {plain(name) for name, _ in _members(head, first.end())}
-    if inner & ALL_LIST_NAMES or not fitting(names) or fitting(inner):
+    has_lists = any(inner & each.lists for each in SIGNATURES)
+    if has_lists or not fitting(names) or fitting(inner):
         are_items = any(
             plain(name) in each.lists and inner.isdisjoint({each.group_key, *each.lists})
             for each in SIGNATURES

@@ -59,9 +59,6 @@ FIELD_NAMES = frozenset(
 )
 """The plain names of all fields of all data types."""
 
-ALL_LIST_NAMES = frozenset(name for each in DATA_TYPES for name in list_names(each))
-"""The plain names of lists of items or elements, of all data types."""
-
 
 class FieldNames:
     """The fields that names stand for, and what tells a data type by them, all in plain names.

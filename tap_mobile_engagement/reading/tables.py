@@ -163,8 +163,12 @@ class _TableCutter(Buffered):
             has_more = self._fill(step)
             end = self._end_of_lines(step, has_more=has_more)
             has_more = has_more or end < len(self._buffer)
+            # An odd number of quotes: a row goes on, or one is broken.
+            is_usual = end <= _LARGE and self._buffer.count(b'"', 0, end) % 2 == 0
+            found = self._whole(self._buffer[:end]) if is_usual else None
             taken = 0
-            for block, size in self._rows(end, has_more=has_more):
+            rows = [(found, end)] if found else self._one_by_one(end, has_more=has_more)
+            for block, size in rows:
                 taken += size
                 if block is not None and block.rows:
                     yield block
@@ -201,16 +205,6 @@ class _TableCutter(Buffered):
         end = self._buffer.rfind(newline, 0, step) + 1 or self._buffer.find(newline, step) + 1
         return end or (0 if has_more else len(self._buffer))
 
-    def _rows(self, end: int, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
-        """The rows of the lines up to there, each block with its size in bytes."""
-        lines = memoryview(self._buffer)[:end]
-        is_usual = end <= _LARGE and self._buffer.count(b'"', 0, end) % 2 == 0
-        block = self._whole(bytes(lines)) if is_usual else None
-        if block is not None:
-            yield block, end
-        else:
-            yield from self._one_by_one(str(lines, *_AS_IT_IS), has_more=has_more)
-
     def _whole(self, data: bytes) -> Rows | None:
         """All rows of whole lines; None if one of them is none, or has to be checked."""
         if b"\0" in data or not (data.isascii() or _MARK.encode() not in data):
@@ -233,8 +227,9 @@ class _TableCutter(Buffered):
             return None
         return Rows(self._header.names, rows, self._offset, text=text)
 
-    def _one_by_one(self, text: str, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
+    def _one_by_one(self, end: int, *, has_more: bool) -> Iterator[tuple[Rows | None, int]]:
         """Rows of lines of which some are none; a row without an end waits for more lines."""
+        text = str(memoryview(self._buffer)[:end], *_AS_IT_IS)
         offset = self._offset
         start = 0
         while start < len(text):

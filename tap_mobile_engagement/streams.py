@@ -22,13 +22,7 @@ from tap_mobile_engagement.errors import Code, DataError, TapError
 from tap_mobile_engagement.exit import tap_error
 from tap_mobile_engagement.exports import ExportReader
 from tap_mobile_engagement.output.batch_files import BatchOutput, batch_config
-from tap_mobile_engagement.output.lines import (
-    LinePath,
-    MessageWriter,
-    Output,
-    RecordOutput,
-    SdkPath,
-)
+from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput, SdkPath
 from tap_mobile_engagement.settings import map_failed
 from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
@@ -42,6 +36,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import RecordMessage
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.output.lines import Output
     from tap_mobile_engagement.sources.base import Export
     from tap_mobile_engagement.tap import TapMobileEngagement
 

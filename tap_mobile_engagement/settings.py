@@ -115,11 +115,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     window_days: Annotated[_Count, described(
         "Number of days that one export task covers.", 7)] = 7
     lookback_days: Annotated[_CountOrNone, described(
-        "Number of days before the bookmark that are exported again, as data arrives late.", 3,
-    )] = 3
+        "Number of days before the bookmark that are exported again for late data.", 3)] = 3
     campaign_types: Annotated[_CampaignTypes, described(
-        "Campaign types to export push feedback of.", ["Announcement", "Poll"],
-    )] = CAMPAIGN_TYPES
+        "Campaign types of the push feedback.", ["Announcement", "Poll"])] = CAMPAIGN_TYPES
     device_details: Annotated[bool, described(
         "Whether to fetch technical data and location of each device: one request per device.",
         False)] = True
@@ -130,8 +128,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     task_timeout_minutes: Annotated[_Count, described(
         "An export task that is not finished by then has failed.", 1440)] = 1440
     poll_interval_seconds: Annotated[_Seconds, described(
-        "Pause before an export task is polled for the first time; it grows from there.", 5,
-    )] = 5
+        "Pause before an export task is polled first; it grows from there.", 5)] = 5
     poll_max_interval_seconds: Annotated[_Seconds, described(
         "Longest pause between two polls of an export task; `Retry-After` wins.", 300)] = 300
     bad_records: Annotated[_FailOrSkip, described(
@@ -142,8 +139,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         "With `bad_records: skip`: a file (NDJSON) that gets every skipped record.",
         "bad-records.ndjson")] = None
     max_bad_records: Annotated[_CountOrNone, described(
-        "With `bad_records: skip`: more bad records than this in one stream fail it.", 1000,
-    )] = 1000
+        "With `bad_records: skip`: more than this in one stream fails it.", 1000)] = 1000
     bad_files: Annotated[_FailOrSkip, described(
         "For `archive`: what a file that is damaged or can't be had does: `fail` reads all "
         "other files, holds the bookmark and fails the stream, `skip` warns and continues.",

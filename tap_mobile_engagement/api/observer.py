@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 _TASK = "app {app}: export task {task}"
 _STATE = f"{_TASK} ({{data_type}}) is {{detail}}"
 _UNKNOWN = "is in state {detail!r}, which is unknown; it is watched until its time is up"
-_EMPTY = "succeeded, but there is no content of it: it counts as empty"
+_EMPTY = "succeeded, but there is no content of it: {detail}"
 
 
 class What(Enum):

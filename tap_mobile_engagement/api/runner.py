@@ -45,6 +45,10 @@ _THREAD_NAP = 0.5  # seconds; how long the thread may not notice that it was clo
 _READER_NAP = 0.2  # seconds; how long the reader may not notice a signal
 _FAREWELL = 2.0  # seconds; how long the end of a run waits for a request that is under way
 
+_EMPTY = {
+    True: "its range counts as empty, and the next run looks once more",
+    False: "the snapshot counts as empty, and retires no row",
+}
 _SEEN = {TaskState.STARTED: What.STARTED, TaskState.SUCCEEDED: What.SUCCEEDED}
 
 log = logging.getLogger(__name__)
@@ -263,4 +267,5 @@ class TaskRunner:
             is_over = self._plan.searched(export, found, self._clock.now())
             self._changed.notify_all()
         if is_over and not found and not is_second_look:
-            self._observer.happened(What.EMPTY, export)
+            is_range = BY_NAME[export.key.data_type].historical
+            self._observer.happened(What.EMPTY, export, _EMPTY[is_range])

@@ -53,9 +53,6 @@ _decode = msgspec.json.Decoder().decode
 LARGE = 512 << 10
 """Bytes of a block beyond which a group is cut between its items before it is decoded."""
 
-Decoded = tuple[list[Any], list[Any]]
-"""Decoded elements, and all items that were decoded for them."""
-
 
 _MOST_UNKNOWN = 200  # names in a shape; with more of them elements are read one by one
 
@@ -195,8 +192,8 @@ class ShapedReader:
         self._use(shape)
         return True
 
-    def decode(self, data: bytes) -> Decoded | None:
-        """The elements of a block; None if it is not valid, too large, or of another shape."""
+    def decode(self, data: bytes) -> tuple[list[Any], list[Any]] | None:
+        """The elements and items of a block; None if it is not valid, or of another shape."""
         self._made.clear()
         if len(data) > LARGE:
             return None

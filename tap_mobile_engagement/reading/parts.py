@@ -50,18 +50,7 @@ def read_part(
         return
     border = re.compile(rb",(?=\s{0,64}\{\s{0,64}%b\s{0,64}:)" % re.escape(key))
     with open_at(start) as chunks:
-        text = _Text(chunks, start, data_type)
-        if start:
-            for _ in text.before(border, stop):
-                pass
-            if text.at_end() or text.start >= stop:
-                return
-            yield b"[" + text.take(1)[1:]
-        while text.start < stop and not text.at_end():
-            yield text.take(min(stop - text.start, _STEP))
-        yield from text.before(border)
-        if not text.at_end():
-            yield b"]"
+        yield from _Text(chunks, start, data_type).part(border, stop)
 
 
 class _Text(Buffered):
@@ -72,12 +61,18 @@ class _Text(Buffered):
         self._data_type = data_type
         self._items = ItemReader(data_type, lambda *_: None)
 
-    @property
-    def start(self) -> int:
-        return self._offset
-
-    def at_end(self) -> bool:
-        return not self._fill(1)
+    def part(self, border: re.Pattern[bytes], stop: int) -> Iterator[bytes]:
+        if self._offset:
+            for _ in self.before(border, stop):
+                pass
+            if self._offset >= stop or not self._fill(1):
+                return
+            yield b"[" + self.take(1)[1:]
+        while self._offset < stop and self._fill(1):
+            yield self.take(min(stop - self._offset, _STEP))
+        yield from self.before(border)
+        if self._fill(1):
+            yield b"]"
 
     def take(self, size: int) -> bytes:
         taken = self._buffer[:size]

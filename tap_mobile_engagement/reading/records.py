@@ -12,8 +12,7 @@ from tap_mobile_engagement.reading.batch import Batch, RecordIds
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Block, tokens
 from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader
-from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.elements import repaired as clean
+from tap_mobile_engagement.reading.elements import decode_element, repaired
 from tap_mobile_engagement.reading.items import ItemReader
 from tap_mobile_engagement.reading.layouts import cut
 from tap_mobile_engagement.reading.names import list_names, lists_in
@@ -84,18 +83,15 @@ class RecordReader:
     def batches_of_elements(self, origin: Origin, elements: Iterable[Any]) -> Iterator[Batch]:
         """The records of elements that were decoded elsewhere."""
         self._begin(origin)
-        rest = map(self._repaired, elements)
+        rest = iter(elements)
         while some := [*islice(rest, _AT_ONCE)]:
+            for at, element in enumerate(some):
+                with suppress(RecursionError):  # nested too deep: its item is a bad record
+                    some[at], is_repaired = repaired(element)
+                    self.repaired += is_repaired
             columns = self._items.columns(some)
             if columns.values[0]:
                 yield Batch(origin, columns, self._ids)
-
-    def _repaired(self, element: Any) -> Any:
-        """An element that a target can take; counted where something had to be replaced."""
-        with suppress(RecursionError):  # nested too deep: its item is a bad record
-            element, is_repaired = clean(element)
-            self.repaired += is_repaired
-        return element
 
     def _begin(self, origin: Origin) -> None:
         self._origin = origin
@@ -145,15 +141,15 @@ class RecordReader:
         if group is not None:
             yield from self._of_group(group, is_large=len(text) > LARGE)
             return
-        element, repaired, fault = _decoded(text)
+        element, is_repaired, fault = _decoded(text)
         if fault:
             self._reject(fault, text.decode(errors="replace"))
             return
-        self.repaired += repaired
+        self.repaired += is_repaired
         yield self._items.columns([element])
 
     def _of_group(self, group: Group, *, is_large: bool) -> Iterator[Columns]:
-        shell, repaired, fault = _decoded(group.shell)
+        shell, has_repairs, fault = _decoded(group.shell)
         names = [name for name, _ in group.lists]
         names += [] if fault else lists_in(shell, self._data_type)
         if not (fault or all(isinstance(shell.get(name), list | None) for name in names)):
@@ -172,7 +168,7 @@ class RecordReader:
                         self._reject(fault or reason, piece.text.decode(errors="replace"))
                     else:
                         items.append(item)
-                        repaired = repaired or is_repaired
+                        has_repairs |= is_repaired
                 if items:
                     has_items = True
                     rest = {name: shell[name] for name in shell if name not in names}
@@ -184,7 +180,7 @@ class RecordReader:
                 is_first = False
         if is_first and not (has_items or fault):
             self._items.columns([shell])  # what it holds beside may be items
-        self.repaired += repaired
+        self.repaired += has_repairs
 
     def _reject(self, reason: str, item: Any) -> None:
         blob = self._origin.blob_name

@@ -94,8 +94,7 @@ class ZipContent:
             raise corrupt(what, offset=size) from None
         members = sorted(found.infolist(), key=lambda member: member.header_offset)
         # The library would read the last of two files that were joined, and skip the first.
-        if members and members[0].header_offset != 0:
-            first = members[0].header_offset
+        if members and (first := members[0].header_offset):
             raise corrupt(f"its zip table skips the first {first} bytes of the file", offset=0)
         for member, following in pairwise(members):
             behind = member.header_offset + _SHORTEST_HEADER + member.compress_size

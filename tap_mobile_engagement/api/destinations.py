@@ -252,7 +252,8 @@ class AccountStorage(TaskStorage):
     def _list_containers(self) -> None:
         listing = self._service.list_containers(CONTAINER_PREFIX, results_per_page=1)
         failed = "the account's containers could not be listed"
-        self._storage.call(lambda: next(iter(listing), None), failed, "l")
+        # Each try asks anew: after a failure the SDK's listing takes itself for finished.
+        self._storage.call(lambda: next(listing.by_page(), None), failed, "l")
 
     def choose(self, export: PendingExport) -> None:
         """A new container with a SAS; a refused task keeps its own."""

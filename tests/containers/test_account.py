@@ -17,6 +17,9 @@ from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers.urls import check_container_url, sas_expiry
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import redact
+from tap_mobile_engagement.retry import RETRY
+from tests.containers.scripted_storage import Answer, ScriptedStorage
+from tests.support.times import FakeTime
 
 if TYPE_CHECKING:
     from tests.support.azurite import Azurite
@@ -117,6 +120,22 @@ def test_a_connection_string_with_a_sas_instead_of_the_key_is_refused(azurite: A
         AccountStorage(sas_connection_string(azurite), timedelta())
 
     assert caught.value.code == Code.BAD_SETTING
+
+
+def test_an_account_that_fails_each_time_does_not_pass_its_check() -> None:
+    with ScriptedStorage(Answer(503)) as storage:
+        account = AccountStorage(
+            "DefaultEndpointsProtocol=http;AccountName=account;AccountKey=c2VjcmV0;"
+            f"BlobEndpoint={storage.url.partition('/container')[0]}",
+            timedelta(),
+            clock=FakeTime().timing,
+        )
+
+        with pytest.raises(RetryLaterError) as caught:
+            account.check.run()
+
+    assert caught.value.code == Code.STORAGE_UNAVAILABLE
+    assert len(storage.requests) == RETRY.tries
 
 
 def test_a_wrong_key_is_refused_without_showing_it(azurite: Azurite, name: str) -> None:

@@ -120,10 +120,10 @@ def _taken(
     queue: Queue[bytes | BaseException | None], clock: Clock, most: int
 ) -> Iterator[bytes]:
     while True:
+        clock.check()  # also while there is no end of small chunks, without a whole element
         try:
             item = queue.get(timeout=_SLICE)
         except Empty:
-            clock.check()
             continue
         if not isinstance(item, bytes):
             if item is not None:

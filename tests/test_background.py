@@ -164,6 +164,17 @@ def test_a_stop_ends_the_wait_for_a_download_that_stalls(stalled: threading.Even
             next(chunks)
 
 
+def test_a_stop_ends_a_download_that_crawls_in_small_chunks() -> None:
+    stop = StopFlag()
+    network = Network([b" "] * 100)
+
+    with fetched_ahead(network.fetch, Clock(stop=stop)) as chunks:
+        next(chunks)
+        stop.set()
+        with pytest.raises(RunStopped):
+            list(chunks)
+
+
 def test_a_stop_ends_the_wait_for_a_call_that_stalls(stalled: threading.Event) -> None:
     stop = StopFlag()
     threading.Timer(0.2, stop.set).start()

@@ -305,7 +305,9 @@ class ApiSource:
                 self._note_container(state, task)
             else:  # the next run looks once more
                 state.remember_task(msgspec.structs.replace(task, empty=True))
-            if window is not None:
+            begin, start = state.bookmark, self._settings.start_date
+            # What is looked at once more may lie beyond a bookmark that was set back by hand.
+            if window and window.start <= first_day(begin, start_date=start, lookback_days=0):
                 state.advance(window)
             self._observer.happened(What.READ, pending)
 

@@ -181,3 +181,32 @@ def test_what_came_out_empty_beyond_a_bound_is_exported_once_more_as_one_range()
     assert "empty_range" not in values
     assert values["replication_key_value"] == "2016-06-30T00:00:00Z"
     assert run() == []
+
+
+def test_what_is_exported_once_more_moves_no_bookmark_over_days_before_it() -> None:
+    # Given a state whose bookmark was set back before days that had come out empty
+    clock = LeapingTime()
+    service: Any = Account(1, clock.now)
+    values: dict[str, Any] = {
+        "replication_key_value": "2016-05-02T00:00:00Z",
+        "empty_range": {"start": "2016-05-06", "end": "2016-05-07"},
+    }
+    source = ApiSource(
+        parse(CONFIG | {"lookback_days": 0}, today=date(2016, 6, 1)),
+        client=service,
+        storage=service,
+        clock=clock.timing,
+    )
+
+    # when they are exported first, then the days before them are still to come,
+    exports = source.exports(BY_NAME["events"], "shop", PartitionState(values), lambda: None)
+    bookmarks = []
+    for export in exports:
+        export.commit()
+        bookmarks.append((str(export.window), values["replication_key_value"][:10]))
+    source.close()
+
+    assert bookmarks == [
+        ("2016-05-06/2016-05-07", "2016-05-02"),
+        ("2016-05-02/2016-05-08", "2016-05-08"),
+    ]

@@ -130,9 +130,9 @@ class TaskRunner:
             self._thread.start()
 
     def close(self) -> None:
-        """Do nothing more, but wait a moment for a request that may be creating a task."""
-        self._closed = True
-        if self._thread is not None:
+        """Do nothing more, but wait once for a moment: a request may be creating a task."""
+        was_closed, self._closed = self._closed, True
+        if self._thread is not None and not was_closed:
             self._thread.join(_FAREWELL)
 
     def _run(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_mobile_engagement.api.tasks import ExportTask, PendingExport
+    from tap_mobile_engagement.containers import Blob
     from tap_mobile_engagement.sources.base import Part
 
 _PATIENCE = 30.0  # seconds until a test that will not pass is given up
@@ -102,6 +104,35 @@ def test_tasks_are_begun_while_the_devices_are_listed(tmp_path: Path) -> None:
 
     # then the tasks of other streams have not waited for them.
     assert listed == [{"deviceId": "d1"}]
+
+
+def test_a_run_waits_once_at_its_end_for_what_stalls(tmp_path: Path) -> None:
+    # Given a run whose container takes longer than any end of a run may
+    service: Any = Service()
+    stalls, goes_on = threading.Event(), threading.Event()
+
+    class Stalled(FolderContainer):
+        def list(self, *_: Any, **__: Any) -> Iterator[Blob]:
+            stalls.set()
+            goes_on.wait(_PATIENCE)
+            return iter(())
+
+    source = ApiSource(
+        parse(CONFIG, today=date(2016, 6, 1)),
+        client=service,
+        storage=SharedStorage(Stalled(tmp_path), tmp_path.as_uri()),
+        clock=Clock(),
+    )
+    source.prepare(BY_NAME["events"], "shop", PartitionState({}))
+    next(iter(source.exports(BY_NAME["devices"], "shop", PartitionState({}), lambda: None)))
+    assert stalls.wait(_PATIENCE)
+    source.close()
+
+    # when it is closed again, then that takes no time.
+    began = time.monotonic()
+    source.close()
+    assert time.monotonic() - began < 1
+    goes_on.set()
 
 
 @dataclass

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tap_mobile_engagement.commands.findings import Finding, as_text
+from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ _VERSION = 1
 _SAVE_SECONDS = 2.0
 _STEM_CHARACTERS = 60
 # The files that this command makes, also while it writes them.
-_FILE = r"[A-Za-z0-9.=_-]+-[0-9a-f]{16}\.parquet"
+_FILE = rf"[A-Za-z0-9.=_-]{{1,{_STEM_CHARACTERS}}}-[0-9a-f]{{16}}\.parquet"
 _OWN_NAME = re.compile(rf"{_FILE}|\.(?:{re.escape(NAME)}|{_FILE})\.\d+\.partial")
-_OWN_PATH = re.compile(rf"[a-z_]+/{_FILE}")
+_OWN_PATH = re.compile(rf"(?:{'|'.join(BY_NAME)})/{_FILE}")
 
 
 class _Content(Struct):

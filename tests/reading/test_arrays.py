@@ -59,7 +59,7 @@ def test_a_block_says_where_it_stands(
         inner = block.data[1:-1]
         assert content[block.offset + 1 : block.offset + 1 + len(inner)] == inner
         before = content[block.offset : block.offset + 1]
-        assert before in {b"[", b",", b" ", b"\n"}, "nothing of the element before it"
+        assert before in {b"[", b",", b" ", b"\t", b"\r", b"\n"}
 
 
 @pytest.mark.parametrize("writer", WRITERS)

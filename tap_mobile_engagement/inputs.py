@@ -59,6 +59,8 @@ class Input:
             if self is STATE and not text.strip():
                 return {}
             value = load_json(text)
+            if self is not CONFIG:  # (whose settings are checked one by one)
+                msgspec.json.encode(value)  # or ValueError: half of a character
         except (ValueError, RecursionError) as error:  # also of text that is not UTF-8
             raise self.bad(f"{named} holds no JSON: {error}") from None
         if not isinstance(value, dict):

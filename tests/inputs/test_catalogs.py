@@ -36,6 +36,10 @@ WRONG: dict[str, tuple[Any, str]] = {
         {"streams": [{"tap_stream_id": "users", "schema": {"properties": {}}}]},
         "none of this tap's streams",
     ),
+    "half of a character": (
+        {"streams": [{"tap_stream_id": "events", "schema": {"properties": {"\ud800": {}}}}]},
+        "surrogates not allowed",
+    ),
     "no schema": ({"streams": [{"tap_stream_id": "events"}]}, "schema"),
     "selected by a word": (
         {

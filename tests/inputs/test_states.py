@@ -144,6 +144,15 @@ def test_a_state_that_is_none_of_this_tap_is_refused(archive: Archive, kind: str
     assert words in line
 
 
+def test_a_state_with_half_of_a_character_is_refused(archive: Archive) -> None:
+    # (no message could hold it)
+    partition = {**PARTITION, "context": {"app_name": "\ud800"}}
+
+    line = archive.run(state={"bookmarks": {"events": {"partitions": [partition]}}}).refusal()
+
+    assert line.startswith("BAD_STATE: ")
+
+
 @pytest.mark.parametrize("bookmark", BOOKMARKS)
 @pytest.mark.parametrize("place", [("sessions",), ("events", "partitions", 0)])
 def test_a_bookmark_that_is_none_is_refused(

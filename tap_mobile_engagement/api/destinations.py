@@ -141,7 +141,8 @@ class SharedStorage(TaskStorage):
             return ()
         found = self._new(blobs, data_type)
         if any(blob.size for blob in found):
-            self._settle(found)
+            # What is in doubt may be any task's: each one that meets it fails by reading it.
+            self._settle(blob for blob in found if not self._is_in_doubt(blob))
             return _parts(self._container, found)
         return ()
 
@@ -215,6 +216,10 @@ class SharedStorage(TaskStorage):
         if found.candidates:
             return data_type in found.candidates
         return found.data_type is data_type or (found.data_type is None and in_doubt)
+
+    def _is_in_doubt(self, blob: Blob) -> bool:
+        found = self._recognised.get((blob.name, blob.etag))
+        return found is None or not (found.data_type or found.candidates or found.is_empty)
 
 
 class AccountStorage(TaskStorage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tracemalloc
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from tap_mobile_engagement.api.destinations import SAMPLED_BLOBS, SharedStorage
 from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport
 from tap_mobile_engagement.containers import Blob, FolderContainer
+from tap_mobile_engagement.containers.storage import blob_archived
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.state import PartitionState
@@ -108,6 +111,37 @@ def test_without_names_it_is_what_was_not_there_before_and_holds_the_data_type(
 
     # In doubt a blob is read: what is wrong with it is then said.
     assert sorted(scene.found(export)) == ["broken.json", "new.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'[{"deviceId":', gzip.compress(EVENTS)[:5], b"\0garbage"],
+    ids=["cut", "cut gzip", "garbage"],
+)
+def test_what_is_in_doubt_is_kept_from_no_task_that_may_have_written_it(
+    tmp_path: Path, content: bytes
+) -> None:
+    scene = Scene(tmp_path)
+    tags, events = scene.begun("tags", 1), scene.begun("events", 2)
+    scene.write("broken.json", content)
+    scene.write("new.json")
+
+    assert scene.found(tags) == ["broken.json"]
+    assert scene.found(events) == ["broken.json", "new.json"]
+
+
+def test_a_blob_that_can_be_read_later_is_the_task_s_that_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path)
+    tags, events = scene.begun("tags", 1), scene.begun("events", 2)
+    scene.write("new.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderContainer, "open", Mock(side_effect=blob_archived()))
+        assert scene.found(tags) == ["new.json"]
+
+    assert scene.found(events) == ["new.json"]
+    assert scene.found(tags) == []
 
 
 def test_what_one_task_wrote_is_not_taken_for_the_next_ones(tmp_path: Path) -> None:

@@ -64,12 +64,13 @@ class TaskStorage:
     """Gives each task a place to write, and finds what it wrote.
 
     Tasks of a data type in ``one_at_a_time``, and with ``one_app`` of two apps, could be mixed
-    up if they ran at once.
+    up if they ran at once. Those of one in ``read_first`` write over each other's blobs.
     """
 
     check: Check
     one_at_a_time: frozenset[str] = frozenset()
     one_app = False
+    read_first: frozenset[str] = frozenset()
 
     def choose(self, export: PendingExport) -> None:
         """Set where the task of an export is to write, before it is created."""
@@ -141,6 +142,9 @@ class SharedStorage(TaskStorage):
             return ()
         found = self._new(blobs, data_type)
         if any(blob.size for blob in found):
+            known = {name for name, _ in self._settled or ()}
+            if any(blob.name in known for blob in found):
+                self.read_first |= {data_type.name}
             # What is in doubt may be any task's: each one that meets it fails by reading it.
             self._settle(blob for blob in found if not self._is_in_doubt(blob))
             return _parts(self._container, found)

@@ -264,6 +264,7 @@ class TaskRunner:
         is_second_look = export.is_second_look
         with self._changed:
             self._plan.one_at_a_time = self._storage.one_at_a_time
+            self._plan.read_first |= self._storage.read_first
             is_over = self._plan.searched(export, found, self._clock.now())
             self._changed.notify_all()
         if is_over and not found and not is_second_look:

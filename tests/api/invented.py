@@ -83,6 +83,7 @@ class Service:
     may_mix: frozenset[str] = frozenset()
     tasks: dict[str, Task] = field(default_factory=dict)
     one_app: bool = False
+    read_first: frozenset[str] = frozenset()
     _tries: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -262,6 +262,7 @@ def test_blobs_that_a_later_task_wrote_over_are_lost(tmp_path: Path) -> None:
     first = scene.begun()
     scene.write("events.json")
     parts = scene.storage.find(first)
+    assert scene.storage.read_first == frozenset()
     second = scene.begun(number=2)
     (tmp_path / "events.json").unlink()
     scene.write("events.json", EVENTS + b" ")
@@ -272,6 +273,22 @@ def test_blobs_that_a_later_task_wrote_over_are_lost(tmp_path: Path) -> None:
         scene.storage.find_again(first.task, parts)
     assert caught.value.code is Code.TASK_LOST
     assert scene.found(second) == ["events.json"]
+    assert scene.storage.read_first == {"events"}
+
+
+def test_where_a_task_writes_over_an_older_blob_each_is_read_before_the_next(
+    tmp_path: Path,
+) -> None:
+    # Given what a task of an earlier run wrote
+    scene = Scene(tmp_path)
+    scene.write("events.json")
+    export = scene.begun()
+
+    # when one of this run writes over it, then the next one would write over that.
+    (tmp_path / "events.json").unlink()
+    scene.write("events.json", EVENTS + b" ")
+    assert scene.found(export) == ["events.json"]
+    assert scene.storage.read_first == {"events"}
 
 
 class CountedContainer(FolderContainer):

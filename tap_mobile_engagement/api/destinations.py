@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient, generate_container_sas
+from msgspec.structs import replace
 
 from tap_mobile_engagement.api.tasks import plain_id, task_lost
 from tap_mobile_engagement.clock import Clock
@@ -101,6 +102,7 @@ class SharedStorage(TaskStorage):
         self._task_url = task_url
         self._only_names_count = apps > 1
         self._recognised: dict[tuple[str, str], Recognition] = {}
+        self._unread: dict[tuple[str, str], DataError] = {}  # why they are not recognised
         # Names and ETags of blobs that are no task's, or a known one's. One set for all tasks.
         self._settled: set[tuple[str, str]] | None = None
         self._exports: set[PendingExport] = set()  # all whose tasks were to write here
@@ -147,7 +149,9 @@ class SharedStorage(TaskStorage):
                 self.read_first |= {data_type.name}
             # What is in doubt may be any task's: each one that meets it fails by reading it.
             self._settle(blob for blob in found if not self._is_in_doubt(blob))
-            return _parts(self._container, found)
+            # It may be readable by then, and another data type's.
+            unread = (replace(b, problem=self._unread.get((b.name, b.etag))) for b in found)
+            return _parts(self._container, unread)
         return ()
 
     def _settle_earlier(
@@ -213,8 +217,13 @@ class SharedStorage(TaskStorage):
         try:
             if key not in self._recognised:
                 with self._container.open(blob) as chunks:
-                    self._recognised[key] = next(recognise_all(chunks), recognise([]))
-        except DataError:
+                    found = next(recognise_all(chunks), recognise([]))
+                if found.problem and not found.data_type:
+                    raise found.problem
+                self._recognised[key] = found
+                self._unread.pop(key, None)
+        except DataError as error:
+            self._unread[key] = error
             return in_doubt  # reading it will say what is wrong
         found = self._recognised[key]
         if found.candidates:

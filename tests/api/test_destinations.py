@@ -21,7 +21,7 @@ from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport
 from tap_mobile_engagement.containers import Blob, FolderContainer
 from tap_mobile_engagement.containers.storage import blob_archived
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 from tap_mobile_engagement.state import PartitionState
 from tests.api.invented import Odds, Service
 from tests.api.test_bookmarks import END_DAY, FIRST_DAY, KEYS, Target, run
@@ -138,8 +138,11 @@ def test_a_blob_that_can_be_read_later_is_the_task_s_that_wrote_it(
     scene.write("new.json")
     with monkeypatch.context() as patch:
         patch.setattr(FolderContainer, "open", Mock(side_effect=blob_archived()))
-        assert scene.found(tags) == ["new.json"]
+        (part,) = scene.storage.find(tags)
 
+    # (a task that met it before does not read it as its own data type)
+    with pytest.raises(DataError, match="archive tier"), part.open():
+        pass
     assert scene.found(events) == ["new.json"]
     assert scene.found(tags) == []
 

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, TypeVar
 
-from tap_mobile_engagement.clock import RunStopped
+from tap_mobile_engagement.clock import SLICE, RunStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -25,7 +25,6 @@ Result = TypeVar("Result")
 
 AHEAD = 4  # results held ready per worker, so that one slow request idles no other
 MOST_CHUNKS = 128  # of one file that may be fetched ahead of its reader
-_SLICE = 0.1  # seconds; how long a stop may go unnoticed
 
 
 def interruptible(
@@ -48,7 +47,7 @@ def interruptible(
     threading.Thread(target=run, name="request", daemon=True).start()
     began = time.monotonic()
     stopped_at: float | None = None
-    while not wait([outcome], _SLICE).done:
+    while not wait([outcome], SLICE).done:
         now = time.monotonic()
         if clock.stop.is_set():
             stopped_at = stopped_at or now
@@ -84,7 +83,7 @@ def map_in_order(
 def fetched_ahead(
     fetch: Callable[[], Generator[bytes]], clock: Clock, *, most: int = MOST_CHUNKS
 ) -> Iterator[Iterator[bytes]]:
-    """Chunks that a thread fetches while the reader works; at most so many wait for it.
+    """Chunks that a thread fetches while the reader works; at most ``most`` wait for it.
 
     Before the reader has taken any, it is one: the reader may want the head alone.
     """
@@ -94,7 +93,7 @@ def fetched_ahead(
     def put(item: bytes | BaseException | None) -> bool:
         while not is_over.is_set():
             with suppress(Full):
-                queue.put(item, timeout=_SLICE)
+                queue.put(item, timeout=SLICE)
                 return True
         return False
 
@@ -122,7 +121,7 @@ def _taken(
     while True:
         clock.check()  # also while there is no end of small chunks, without a whole element
         try:
-            item = queue.get(timeout=_SLICE)
+            item = queue.get(timeout=SLICE)
         except Empty:
             continue
         if not isinstance(item, bytes):

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Protocol
 
-_SLICE = 0.1  # seconds; how long a stop may go unnoticed
+SLICE = 0.1  # seconds; how long a stop may go unnoticed
 
 
 class RunStopped(BaseException):
@@ -43,7 +43,7 @@ class StopFlag:
         """As :meth:`Stoppable.wait`."""
         until = time.monotonic() + timeout
         while not self._asked and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, _SLICE))
+            time.sleep(min(left, SLICE))
         return self.is_set()
 
 

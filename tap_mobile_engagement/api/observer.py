@@ -95,7 +95,7 @@ class Observer:
                 self._timeline.begins(phase, task_id, f"{app}: {export}", self._now())
 
     def progressed(self, *, running: int, unread: int) -> None:
-        """So many tasks are at work, and so many exports are still to be read."""
+        """Show how many tasks are at work, and how many exports are still to be read."""
         elapsed = self._now() - self._began_at
         with self._lock:
             if self._live is not None:

@@ -81,7 +81,7 @@ class Columns(NamedTuple):
     has_decimals: bool = False
 
     def parts(self, most_shared: int) -> Iterator[Columns]:
-        """The same items in several columns, each with so many shared bytes at most."""
+        """The same items in several columns, each with ``most_shared`` bytes at most."""
         count = max(most_shared // self.shared, 1)
         for at in range(0, len(self.values[0]), count):
             part = slice(at, at + count)

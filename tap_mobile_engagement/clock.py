@@ -1,55 +1,58 @@
-"""The clock, times as text, and pauses that a stop ends; what waits has them as parameters."""
+"""The clock, times as text, and waits that a stop of the run ends: pauses, and work in threads.
+
+A system call that a network stalls can't be ended, so it is made in a daemon thread.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable  # noqa: TC003  (in an annotation of a class)
-from dataclasses import dataclass, field
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
-from typing import Protocol
+from math import inf
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 SLICE = 0.1  # seconds; how long a stop may go unnoticed
+AHEAD = 4  # results held ready per worker, so that one slow request idles no other
+MOST_CHUNKS = 128  # of one file that may be fetched ahead of its reader
 
 
 class RunStopped(BaseException):
     """The run was asked to stop; no ``Exception``, which a stream's failure would be."""
 
 
-class Stoppable(Protocol):
-    """What can be waited on and told to stop; ``threading.Event`` fits as well."""
+class Clock:
+    """The clock of a run, aware and in UTC, and whether the run is asked to stop.
 
-    def is_set(self) -> bool:
-        """Whether the run has been asked to stop."""
+    A signal handler may set ``is_stopped``; what waits for a lock there can deadlock.
+    """
 
-    def wait(self, timeout: float, /) -> bool:
-        """Sleep for that many seconds, or until a stop; tell whether there was one."""
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.now = now
+        self.is_stopped = False
 
+    def check(self) -> None:
+        """Raise RunStopped if the run is asked to stop."""
+        if self.is_stopped:
+            raise RunStopped
 
-class StopFlag:
-    """A stop flag that a signal handler may set; ``threading.Event.set`` can deadlock there."""
-
-    def __init__(self) -> None:
-        self._asked: list[None] = []
-        # No method: it is asked before every block of a file, and methods cost more to call.
-        self.is_set = partial(bool, self._asked)
-
-    def set(self) -> None:
-        """Ask the run to stop; safe in a signal handler and from any thread."""
-        self._asked.append(None)
-
-    def wait(self, timeout: float, /) -> bool:
-        """As :meth:`Stoppable.wait`."""
-        until = time.monotonic() + timeout
-        while not self._asked and (left := until - time.monotonic()) > 0:
+    def pause(self, seconds: float) -> None:
+        """Wait for that many seconds; raise RunStopped if the run is asked to stop."""
+        until = time.monotonic() + seconds
+        self.check()
+        while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, SLICE))
-        return self.is_set()
-
-
-def utc_now() -> datetime:
-    """The current time, aware, in UTC."""
-    return datetime.now(UTC)
+            self.check()
 
 
 def read_time(text: str) -> datetime:
@@ -72,19 +75,97 @@ def _in_utc(time_: datetime) -> datetime:
     return time_.astimezone(UTC) if time_.tzinfo else time_.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The clock of a run, and what tells it to stop. ``now`` is aware, in UTC."""
+def interruptible(
+    call: Callable[[], Result], clock: Clock, *, grace: float = 0.0, limit: float = inf
+) -> Result:
+    """What a call in a thread of its own returns or raises.
 
-    now: Callable[[], datetime] = utc_now
-    stop: Stoppable = field(default_factory=StopFlag)
+    A stop ends the wait for it after ``grace`` seconds (RunStopped), and so does the ``limit``
+    in seconds (TimeoutError).
+    """
+    clock.check()
+    outcome: Future[Result] = Future()
 
-    def check(self) -> None:
-        """Raise RunStopped if the run is asked to stop."""
-        if self.stop.is_set():
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001  (raised again where it is waited for)
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="request", daemon=True).start()
+    began, ends_at = time.monotonic(), inf
+    while not wait([outcome], SLICE).done:
+        now = time.monotonic()
+        if clock.is_stopped:
+            ends_at = min(ends_at, now + grace)
+        if now >= ends_at:
             raise RunStopped
+        if now >= began + limit:
+            raise TimeoutError(f"no end after {limit:.0f} s")
+    return outcome.result()
 
-    def pause(self, seconds: float) -> None:
-        """Wait for that many seconds; raise RunStopped if the run is asked to stop."""
-        if self.stop.wait(max(seconds, 0.0)):
-            raise RunStopped
+
+def map_in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+) -> Iterator[Result]:
+    """Apply a function to items in threads, and yield the results in the items' order.
+
+    An exception is raised in the place of its result. Then, or when the caller stops
+    reading, what has not begun is dropped.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="requests")
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= workers * AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def fetched_ahead(
+    fetch: Callable[[], Generator[bytes]], clock: Clock
+) -> Iterator[Iterator[bytes]]:
+    """Chunks that a thread fetches while the reader works; a few wait for it.
+
+    Before the reader has taken any, it is one: the reader may want the head alone.
+    """
+    queue: Queue[bytes | BaseException | None] = Queue(1)
+    is_over = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not is_over.is_set():
+            with suppress(Full):
+                queue.put(item, timeout=SLICE)
+                return True
+        return False
+
+    def run() -> None:
+        end: BaseException | None = None
+        try:
+            with closing(fetch()) as chunks:
+                all(map(put, chunks))  # until the reader takes no more
+        except BaseException as error:  # noqa: BLE001  (raised again where it is read)
+            end = error
+        put(end)
+
+    def take() -> bytes | None:
+        item: bytes | BaseException | None = b""
+        while item == b"":
+            clock.check()  # also while there is no end of small chunks
+            with suppress(Empty):
+                item = queue.get(timeout=SLICE)
+        if isinstance(item, BaseException):
+            raise item
+        queue.maxsize = min(2 * queue.maxsize, MOST_CHUNKS)
+        return item
+
+    threading.Thread(target=run, name="download", daemon=True).start()
+    try:
+        yield iter(take, None)
+    finally:
+        is_over.set()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from singer_sdk import metrics
 
+from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.records import RecordReader
@@ -116,7 +117,6 @@ class ExportReader:
 
     def _emit_part(self, export: Export, part: Part, path: LinePath | SdkPath) -> int:
         records, repaired = 0, self._reader.repaired
-        is_stopped = self._clock.stop.is_set
         is_api = export.task_id is not None or part.elements is not None
         origin = Origin(
             export.data_type, export.app_name, part.blob_name, export.exported_until
@@ -128,8 +128,8 @@ class ExportReader:
                 else:
                     batches = self._reader.batches(origin, chunks)
                 for batch in batches:
-                    if is_stopped():
-                        self._clock.check()
+                    if self._clock.is_stopped:
+                        raise RunStopped
                     # Not behind the last batch: a state there would still hold a task whose
                     # records are all out.
                     if is_api:

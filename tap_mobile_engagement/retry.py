@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.errors import TapError
 
 _MOST_STEPS = 250  # enough to grow from a nanosecond to centuries by a fifth each time
+_PATIENCE = 900.0  # seconds; a longer pause that a service asks for is not waited for
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,6 @@ class PassingError(Exception):
     ) -> None:
         super().__init__(reason)
         self.error = error
-        self.reason = reason
         self.retry_after = retry_after
 
 
@@ -53,37 +53,33 @@ class Retry:
     """How often and at what pace a request is tried.
 
     Azure moves a broken part of its storage within about half a minute; all pauses together
-    are two. A pause that a service asks for beyond ``patience`` seconds is not waited for.
+    are two.
     """
 
     tries: int = 8
     schedule: Schedule = Schedule(first=1, largest=60, growth=2)
-    patience: float = 900
 
     def call(self, attempt: Callable[[], Result], *, clock: Clock, name: str) -> Result:
         """What an attempt returns; it is made again while it raises :class:`PassingError`."""
 
         def pause(details: Any) -> None:
-            passing = details["exception"]
-            step = details["tries"] - 1
+            passing, step = details["exception"], details["tries"] - 1
             seconds = self.schedule.pause(step, retry_after=passing.retry_after)
-            log.warning("%s: %s; trying again in %.3g s", name, passing.reason, seconds)
+            log.warning("%s: %s; trying again in %.3g s", name, passing, seconds)
             clock.pause(seconds)
 
-        # backoff itself sleeps for no time: a stop would not end its own sleep.
-        retried = backoff.on_exception(
-            backoff.constant,
-            PassingError,
-            interval=0,
-            jitter=None,
-            max_tries=self.tries,
-            giveup=lambda passing: (passing.retry_after or 0) > self.patience,
-            on_backoff=pause,
-            on_giveup=lambda details: details["exception"].error.at(tries=details["tries"]),
-            logger=None,
-        )(attempt)
         try:
-            return retried()
+            return backoff.on_exception(
+                backoff.constant,
+                PassingError,
+                interval=0,  # a stop would not end its own sleep
+                jitter=None,
+                max_tries=self.tries,
+                giveup=lambda passing: (passing.retry_after or 0) > _PATIENCE,
+                on_backoff=pause,
+                on_giveup=lambda details: details["exception"].error.at(tries=details["tries"]),
+                logger=None,
+            )(attempt)()
         except PassingError as passing:
             # Without its cause: messages of the network's libraries hold URLs.
             raise passing.error from None

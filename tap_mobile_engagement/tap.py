@@ -18,7 +18,7 @@ from singer_sdk.helpers._util import dump_json
 from singer_sdk.plugin_base import _ConfigInput
 
 from tap_mobile_engagement import inputs, settings
-from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
+from tap_mobile_engagement.clock import Clock, RunStopped
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
 from tap_mobile_engagement.errors import Code, SettingsError, TapError
 from tap_mobile_engagement.exit import (
@@ -59,10 +59,9 @@ class TapMobileEngagement(Tap):
     def __init__(self, **options: Any) -> None:
         install_log_redaction()
         self.failures = Failures()
-        self._stop = StopFlag()
         self._signal = 0
         self._signalled_at = 0.0
-        self.timing = Clock(stop=self._stop)
+        self.timing = Clock()
         if isinstance(catalog := options.get("catalog"), dict):
             inputs.check_catalog(catalog)
         super().__init__(**options)
@@ -185,7 +184,7 @@ class TapMobileEngagement(Tap):
             os._exit(128 + signum)
         self._signal = signum
         self._signalled_at = time.monotonic()
-        self._stop.set()
+        self.timing.is_stopped = True
 
     @contextmanager
     def _ended_by_signal(self) -> Iterator[None]:

@@ -4,8 +4,15 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tap_mobile_engagement.background import AHEAD, fetched_ahead, interruptible, map_in_order
-from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
+from tap_mobile_engagement import clock as module
+from tap_mobile_engagement.clock import (
+    AHEAD,
+    Clock,
+    RunStopped,
+    fetched_ahead,
+    interruptible,
+    map_in_order,
+)
 from tap_mobile_engagement.errors import Code, RetryLaterError
 
 
@@ -98,10 +105,13 @@ class Network:
 
 
 @pytest.mark.parametrize("most", [1, 2, 200])
-def test_all_chunks_come_in_order_however_many_wait(most: int) -> None:
+def test_all_chunks_come_in_order_however_many_wait(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(module, "MOST_CHUNKS", most)
     network = Network([bytes([n]) * 50 for n in range(100)])
 
-    with fetched_ahead(network.fetch, Clock(), most=most) as chunks:
+    with fetched_ahead(network.fetch, Clock()) as chunks:
         assert [*chunks] == network.chunks
 
 
@@ -112,10 +122,11 @@ def test_chunks_are_fetched_before_they_are_asked_for() -> None:
         assert network.has_given_all.wait(10)
 
 
-def test_no_more_is_fetched_than_may_wait() -> None:
+def test_no_more_is_fetched_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CHUNKS", 4)
     network = Network([b"x" * 50] * 100)
 
-    with fetched_ahead(network.fetch, Clock(), most=4) as chunks:
+    with fetched_ahead(network.fetch, Clock()) as chunks:
         taken = [next(chunks) for _ in range(10)]
 
     assert network.closed.wait(10), "the download continues though nobody reads it"
@@ -152,54 +163,54 @@ def stalled() -> Iterator[threading.Event]:
 
 
 def test_a_stop_ends_the_wait_for_a_download_that_stalls(stalled: threading.Event) -> None:
-    stop = StopFlag()
+    clock = Clock()
 
     def fetch() -> Generator[bytes]:
         stalled.wait()
         yield b"late"
 
-    with fetched_ahead(fetch, Clock(stop=stop)) as chunks:
-        threading.Timer(0.2, stop.set).start()
+    with fetched_ahead(fetch, clock) as chunks:
+        threading.Timer(0.2, setattr, (clock, "is_stopped", True)).start()
         with pytest.raises(RunStopped):
             next(chunks)
 
 
 def test_a_stop_ends_a_download_that_crawls_in_small_chunks() -> None:
-    stop = StopFlag()
+    clock = Clock()
     network = Network([b" "] * 100)
 
-    with fetched_ahead(network.fetch, Clock(stop=stop)) as chunks:
+    with fetched_ahead(network.fetch, clock) as chunks:
         next(chunks)
-        stop.set()
+        clock.is_stopped = True
         with pytest.raises(RunStopped):
             list(chunks)
 
 
 def test_a_stop_ends_the_wait_for_a_call_that_stalls(stalled: threading.Event) -> None:
-    stop = StopFlag()
-    threading.Timer(0.2, stop.set).start()
+    clock = Clock()
+    threading.Timer(0.2, setattr, (clock, "is_stopped", True)).start()
 
     with pytest.raises(RunStopped):
-        interruptible(stalled.wait, Clock(stop=stop))
+        interruptible(stalled.wait, clock)
 
 
 def test_a_call_that_has_begun_is_waited_for_a_moment_beyond_a_stop() -> None:
-    stop = StopFlag()
+    clock = Clock()
 
     def request() -> str:
-        stop.set()
+        clock.is_stopped = True
         time.sleep(0.3)
         return "created"
 
-    assert interruptible(request, Clock(stop=stop), grace=10) == "created"
+    assert interruptible(request, clock, grace=10) == "created"
 
 
 def test_no_call_begins_after_a_stop() -> None:
-    stop = StopFlag()
-    stop.set()
+    clock = Clock()
+    clock.is_stopped = True
 
     with pytest.raises(RunStopped):
-        interruptible(lambda: pytest.fail("it was called"), Clock(stop=stop), grace=10)
+        interruptible(lambda: pytest.fail("it was called"), clock, grace=10)
 
 
 def test_what_a_call_raises_is_raised() -> None:

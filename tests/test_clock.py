@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag, utc_now
+from tap_mobile_engagement.clock import Clock, RunStopped
 
 
 def test_a_pause_lasts_as_long_as_it_should() -> None:
@@ -25,37 +25,37 @@ def test_no_pause_takes_no_time(seconds: float) -> None:
 
 
 def test_a_stop_by_another_thread_ends_a_pause() -> None:
-    flag = StopFlag()
-    threading.Timer(0.05, flag.set).start()
+    clock = Clock()
+    threading.Timer(0.05, setattr, (clock, "is_stopped", True)).start()
     began = time.monotonic()
 
     with pytest.raises(RunStopped):
-        Clock(stop=flag).pause(60)
+        clock.pause(60)
 
     assert time.monotonic() - began < 5
-    assert flag.is_set()
+    assert clock.is_stopped
 
 
 def test_a_stop_by_a_signal_handler_ends_a_pause() -> None:
-    flag = StopFlag()
-    before = signal.signal(signal.SIGALRM, lambda *_: flag.set())
+    clock = Clock()
+    before = signal.signal(signal.SIGALRM, lambda *_: setattr(clock, "is_stopped", True))
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         began = time.monotonic()
         with pytest.raises(RunStopped):
-            Clock(stop=flag).pause(60)
+            clock.pause(60)
     finally:
         signal.signal(signal.SIGALRM, before)
 
     assert time.monotonic() - began < 5
 
 
-def test_an_event_is_a_stop_flag_as_well() -> None:
-    event = threading.Event()
-    event.set()
+def test_no_pause_begins_after_a_stop() -> None:
+    clock = Clock()
+    clock.is_stopped = True
 
     with pytest.raises(RunStopped):
-        Clock(stop=event).pause(60)
+        clock.pause(60)
 
 
 def test_a_stop_is_not_taken_for_a_failure() -> None:
@@ -63,7 +63,7 @@ def test_a_stop_is_not_taken_for_a_failure() -> None:
 
 
 def test_the_clock_is_in_utc() -> None:
-    offset = utc_now().utcoffset()
+    offset = Clock().now().utcoffset()
 
     assert offset is not None
     assert not offset

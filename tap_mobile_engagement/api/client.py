@@ -13,7 +13,7 @@ import requests
 
 from tap_mobile_engagement.api.http import TokenProvider, creation_uncertain
 from tap_mobile_engagement.api.tasks import ExportTask, plain_id
-from tap_mobile_engagement.background import map_in_order
+from tap_mobile_engagement.clock import map_in_order
 from tap_mobile_engagement.errors import (
     Code,
     DataError,

@@ -30,8 +30,7 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
-from tap_mobile_engagement.background import interruptible
-from tap_mobile_engagement.clock import Clock, read_http_date
+from tap_mobile_engagement.clock import Clock, interruptible, read_http_date
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 from tap_mobile_engagement.reading.elements import decode_lenient
 from tap_mobile_engagement.reading.records import check_cost

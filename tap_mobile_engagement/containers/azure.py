@@ -30,8 +30,7 @@ from azure.core.pipeline.policies import (
 from azure.core.rest import HttpRequest
 from azure.storage.blob import ContainerClient
 
-from tap_mobile_engagement.background import fetched_ahead
-from tap_mobile_engagement.clock import Clock
+from tap_mobile_engagement.clock import Clock, fetched_ahead
 from tap_mobile_engagement.containers.base import Blob, blob_changed
 from tap_mobile_engagement.containers.storage import (
     USER_AGENT,

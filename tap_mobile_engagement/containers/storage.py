@@ -20,8 +20,7 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from urllib3.exceptions import HTTPError
 
-from tap_mobile_engagement.background import interruptible
-from tap_mobile_engagement.clock import read_http_date
+from tap_mobile_engagement.clock import interruptible, read_http_date
 from tap_mobile_engagement.containers.base import CHUNK_BYTES, blob_changed, blob_missing
 from tap_mobile_engagement.errors import (
     Code,

@@ -12,7 +12,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.background import map_in_order
+from tap_mobile_engagement.clock import map_in_order
 from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.containers.base import skipped_part
 from tap_mobile_engagement.datatypes import BY_NAME

@@ -21,7 +21,7 @@ from tap_mobile_engagement.api.http import (
     Transport,
     new_session,
 )
-from tap_mobile_engagement.clock import Clock, RunStopped, StopFlag
+from tap_mobile_engagement.clock import Clock, RunStopped
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.retry import Retry
 from tests.support.times import FakeTime
@@ -145,12 +145,12 @@ def test_an_answer_that_trickles_has_its_time(part: str) -> None:
 
 
 def test_a_stop_ends_an_answer_that_trickles() -> None:
-    stop = StopFlag()
-    threading.Timer(0.3, stop.set).start()
+    clock = Clock()
+    threading.Timer(0.3, setattr, (clock, "is_stopped", True)).start()
     began = time.monotonic()
 
     with pytest.raises(RunStopped):
-        ask(answers(head(), *[b" "] * 20, pause=0.1), clock=Clock(stop=stop))
+        ask(answers(head(), *[b" "] * 20, pause=0.1), clock=clock)
 
     assert time.monotonic() - began < 10
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.clock import Clock, StopFlag
+from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.settings import parse
@@ -74,7 +74,7 @@ class Run:
         state: The state of all streams, as an earlier run left it.
         now: Where the clock stands.
         workers: Blobs to look at at once.
-        stop: The stop flag.
+        clock: Another clock.
         settings: More settings.
     """
 
@@ -85,10 +85,10 @@ class Run:
         *,
         now: datetime | None = None,
         workers: int = 1,
-        stop: StopFlag | None = None,
+        clock: Clock | None = None,
         **settings: Any,
     ) -> None:
-        timing = Clock(now=lambda: now or datetime.now(UTC), stop=stop or StopFlag())
+        timing = clock or Clock(now=lambda: now or datetime.now(UTC))
         self.source = ArchiveSource(settings_for(**settings), timing, container=container)
         self.source._files._workers = workers
         self.state = state

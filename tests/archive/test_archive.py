@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_mobile_engagement.clock import RunStopped, StopFlag
+from tap_mobile_engagement.clock import Clock, RunStopped
 from tap_mobile_engagement.containers import Blob, FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
@@ -377,19 +377,19 @@ class TestFailures:
     ) -> None:
         for name in ("a", "b"):
             (tmp_path / name).write_bytes(array(elements_of("jobs")))
-        stop = StopFlag()
-        run = Run(FolderContainer(tmp_path), {}, stop=stop)
+        clock = Clock()
+        run = Run(FolderContainer(tmp_path), {}, clock=clock)
         exports = exports_of(run, "jobs")
         next(exports)
-        stop.set()
+        clock.is_stopped = True
         with pytest.raises(RunStopped):
             next(exports)
 
     def test_a_stop_is_noticed_while_a_folder_is_listed(self, tmp_path: Path) -> None:
         (tmp_path / "a").touch()
-        stop = StopFlag()
-        stop.set()
-        run = Run(FolderContainer(tmp_path), {}, stop=stop, archive_pattern="*.zip")
+        clock = Clock()
+        clock.is_stopped = True
+        run = Run(FolderContainer(tmp_path), {}, clock=clock, archive_pattern="*.zip")
         with pytest.raises(RunStopped):
             next(exports_of(run, "jobs"))
 

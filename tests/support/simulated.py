@@ -112,28 +112,22 @@ def settings_for(
 # In this process.
 
 
-class LeapingTime:
+class LeapingTime(Clock):
     """A clock that leaps over every pause, so that a test sees hours go by in no time."""
 
     def __init__(self) -> None:
         self._now = datetime.now(UTC)
         self._lock = threading.Lock()
+        super().__init__(lambda: self._now)
 
-    def now(self) -> datetime:
-        return self._now
-
-    def is_set(self) -> bool:
-        return False
-
-    def wait(self, timeout: float, /) -> bool:
+    def pause(self, seconds: float) -> None:
         with self._lock:
-            self._now += timedelta(seconds=timeout)
-        return False
+            self._now += timedelta(seconds=max(seconds, 0.0))
 
     @property
     def timing(self) -> Clock:
         """What a tap needs to live by this clock."""
-        return Clock(now=self.now, stop=self)
+        return self
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,33 @@ START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class FakeTime:
-    """A clock and a stop flag: a wait moves the clock and takes no time."""
+    """A clock that may stop the run: a pause moves it and takes no time."""
 
     def __init__(self) -> None:
         self.now = START
         self.pauses: list[float] = []
         self.stop_at: datetime | None = None
 
-    def is_set(self) -> bool:
-        return self.stop_at is not None and self.now >= self.stop_at
-
-    def wait(self, timeout: float, /) -> bool:
-        self.now += timedelta(seconds=timeout)
-        if timeout:
-            self.pauses.append(timeout)
-        return self.is_set()
-
     @property
     def timing(self) -> Clock:
-        return Clock(now=lambda: self.now, stop=self)
+        return _Moved(self)
+
+
+class _Moved(Clock):
+    def __init__(self, time: FakeTime) -> None:
+        self._time = time
+        super().__init__(lambda: time.now)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._time.stop_at is not None and self.now() >= self._time.stop_at
+
+    @is_stopped.setter
+    def is_stopped(self, value: bool) -> None:
+        """Nothing: the time says it."""
+
+    def pause(self, seconds: float) -> None:
+        self._time.now += timedelta(seconds=max(seconds, 0.0))
+        if seconds > 0:
+            self._time.pauses.append(seconds)
+        self.check()

@@ -22,7 +22,7 @@ from tap_mobile_engagement.settings import SDK_SETTINGS, SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tap_mobile_engagement.setting_schema import Setting
+    from tap_mobile_engagement.settings import Setting
 
 ROOT = Path(__file__).resolve().parent.parent
 _LINE_LENGTH = 96

@@ -22,7 +22,7 @@ from tap_mobile_engagement.api.tasks import (
 )
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 from tap_mobile_engagement.retry import Schedule
-from tap_mobile_engagement.settings import MOST
+from tap_mobile_engagement.settings import _MOST as MOST
 from tap_mobile_engagement.state import TaskEntry, Window
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from tap_mobile_engagement.tap import TapMobileEngagement
 from tests.inputs.support import tap
 
 if TYPE_CHECKING:
-    from tap_mobile_engagement.setting_schema import Setting
+    from tap_mobile_engagement.settings import Setting
     from tests.inputs.support import Archive
     from tests.support.simulated import Command
 

@@ -1,15 +1,31 @@
-"""Every error that the tap raises: fix the settings, run again later, or look at the data."""
+"""Every error that the tap raises, by what to do about it, and how it ends a command."""
 
 from __future__ import annotations
 
+import logging
+import os
 import re
+import sys
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import SingerSDKError
+from click.exceptions import Abort, ClickException, Exit
+from singer_sdk.exceptions import ConfigValidationError, SingerSDKError
 
 from tap_mobile_engagement.redaction import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from click import Command
+
+log = logging.getLogger("tap-mobile-engagement")
+
+_LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]\s*")  # in text of a server
+_MOST_OF_A_TEXT = 2_000  # characters
+_MOST_OF_A_PLACE = 1_100  # characters; the name of a blob has 1,024 at most
 
 
 class Code(StrEnum):
@@ -59,12 +75,6 @@ class Code(StrEnum):
     UNEXPECTED = "UNEXPECTED"
 
 
-_LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]\s*")  # in text of a server
-_COPY_AGAIN = "Copy or export the file again"
-_MOST_OF_A_TEXT = 2_000  # characters
-_MOST_OF_A_PLACE = 1_100  # characters; the name of a blob has 1,024 at most
-
-
 class TapError(SingerSDKError):
     """A failure that the tap understands. Text of a server and URLs can be passed in.
 
@@ -81,13 +91,10 @@ class TapError(SingerSDKError):
 
     def __str__(self) -> str:
         what = shown(_LINE_BREAKS.sub(" ", self.what), _MOST_OF_A_TEXT)
-        if self.where:
-            places = (
-                f"{name}={shown(at, _MOST_OF_A_PLACE)}" for name, at in self.where.items()
-            )
-            what += f" ({', '.join(places)})"
-        parts = [f"{self.code}: {what}", shown(self.next_step, _MOST_OF_A_TEXT)]
-        return ". ".join(filter(None, parts)) + "."
+        places = [f"{name}={shown(at, _MOST_OF_A_PLACE)}" for name, at in self.where.items()]
+        where = f" ({', '.join(places)})" if places else ""
+        next_step = shown(self.next_step, _MOST_OF_A_TEXT)
+        return f"{self.code}: {what}{where}." + (f" {next_step}." if next_step else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         build = partial(type(self), next_step=self.next_step, **self.where)
@@ -114,11 +121,82 @@ class DataError(TapError):
     """The data is not what it should be; look at it."""
 
 
-def corrupt(what: str, **where: object) -> DataError:
-    """The error for a file whose content is broken."""
-    return DataError(Code.BLOB_CORRUPT, what, next_step=_COPY_AGAIN, **where)
+# The errors for a file whose content is broken, and for one of which the end is missing.
+_damaged = partial(DataError, next_step="Copy or export the file again")
+corrupt = partial(_damaged, Code.BLOB_CORRUPT)
+truncated = partial(_damaged, Code.BLOB_TRUNCATED)
 
 
-def truncated(what: str, **where: object) -> DataError:
-    """The error for a file of which the end is missing."""
-    return DataError(Code.BLOB_TRUNCATED, what, next_step=_COPY_AGAIN, **where)
+@contextmanager
+def errors_on_one_line(tell: Callable[[str], object] = log.error) -> Iterator[None]:
+    """Turn an error into one line and exit code 1; of wrong settings each is a line.
+
+    What was printed is written out: where Python does it at exit, a full disk has no line.
+    """
+    try:
+        try:
+            yield
+        except (Exit, SystemExit) as end:  # as an option that prints ends a command
+            if not any(end.args):
+                print(end="", flush=True)  # noqa: T201
+            raise
+        print(end="", flush=True)  # noqa: T201
+    except (Abort, ClickException, Exit):  # click's own ways to end a command
+        raise
+    except ConfigValidationError as error:
+        for message in error.errors:
+            tell(message)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001  (this is the end of all)
+        tell(str(tap_error(error)))
+        sys.exit(1)
+
+
+def ends_on_one_line(command: Command, tell: Callable[[str], object] = log.error) -> Command:
+    """A command that ends so: its options, itself, and its help where it can't be printed."""
+    guard = errors_on_one_line(tell)
+    parts: list[Any] = [command, *command.params]
+    for part in parts:
+        if part.callback is not None:
+            part.callback = guard(part.callback)
+    command.main = guard(command.main)  # type: ignore[method-assign]
+    return command
+
+
+def tap_error(error: Exception) -> TapError:
+    """What an exception means to the user; an error of the tap is returned as it is."""
+    if isinstance(error, TapError):
+        return error
+    if isinstance(error, MemoryError):
+        return RetryLaterError(
+            Code.OUT_OF_MEMORY,
+            "there is not enough memory",
+            next_step="Give the process more memory, or run fewer things beside it",
+        )
+    if isinstance(error, OSError) or sys.stdout is None:  # (Python has none if it is closed)
+        return _output_closed(error)
+    if os.environ.get("LOGLEVEL", "").upper() == "DEBUG":
+        logging.basicConfig(level=logging.DEBUG)  # for a command without a log of its own
+    log.debug("Traceback of an unexpected error", exc_info=error)
+    return TapError(
+        Code.UNEXPECTED,
+        f"{type(error).__name__}: {error}",
+        next_step="This is a defect of the tap: report it with the traceback, which "
+        "LOGLEVEL=DEBUG shows",
+    )
+
+
+def _output_closed(error: Exception) -> TapError:
+    """All other files and connections have errors of the tap; mostly the target ended."""
+    # Else Python would fail once more, with a traceback, when it flushes the rest at exit.
+    with suppress(AttributeError, OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    reason = getattr(error, "strerror", None) or "standard output is closed"
+    return RetryLaterError(
+        Code.OUTPUT_CLOSED,
+        f"what was read can't be handed on: {reason}",
+        next_step="Look at the log of the target, if it ended before the tap did, or make room "
+        "on the disk, then run again: the run continues from the last state that was stored",
+    )

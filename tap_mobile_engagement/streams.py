@@ -18,8 +18,7 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_mobile_engagement.datatypes import LISTED_TYPES
-from tap_mobile_engagement.errors import Code, DataError, TapError
-from tap_mobile_engagement.exit import tap_error
+from tap_mobile_engagement.errors import Code, DataError, TapError, tap_error
 from tap_mobile_engagement.exports import ExportReader
 from tap_mobile_engagement.output.batch_files import BatchOutput, batch_config
 from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput, SdkPath
@@ -121,7 +120,7 @@ class ExportStream(Stream):
                 path = self._choose_path(output)
                 gaps = [
                     self._sync_partition(partition, path, output, counter)
-                    for partition in self._partitions(context)
+                    for partition in ([context] if context else self.partitions or [{}])
                 ]
                 self._finish(next(filter(None, gaps), ""))
         except TapError as error:
@@ -141,7 +140,7 @@ class ExportStream(Stream):
         reader = self._reader
         reader.records = reader.bad_records.count = 0
         gaps: list[str] = []
-        is_held = is_unsaved = False
+        is_held = False
         try:
             for export in self._exports(partition):
                 failure = self._sync_export(export, path, output, counter)
@@ -149,11 +148,7 @@ class ExportStream(Stream):
                 is_held |= failure is not None and not _is_skipped(export, failure)
                 if not is_held and self.ABORT_AT_RECORD_COUNT is None:
                     export.commit()
-                    is_unsaved = failure is not None  # one state after all of them will do
-                    if not is_unsaved:
-                        self._save_state()
-            if is_unsaved:
-                self._save_state()
+                    self._save_state()
             gaps.append("bad records were skipped" if reader.bad_records.count else "")
             gaps.append("" if reader.records else "it holds no record")
         except (AbortedSyncExceptionBase, OSError):  # a dry run is done; the target has ended
@@ -214,13 +209,9 @@ class ExportStream(Stream):
         self.logger.info("Writing records through the SDK")
         return SdkPath(write_limited, properties)
 
-    def _partitions(self, context: Context | None) -> list[Context]:
-        """What to sync: one partition, or all; an empty one is the whole stream."""
-        return [context] if context else [*(self.partitions or [{}])]
-
     def prepare(self) -> None:
         """Tell the source which exports this stream will ask for."""
-        for partition in self._partitions(None):
+        for partition in self.partitions or [{}]:
             app_name = partition.get("app_name", "")
             with suppress(DataError):  # a bad state is told in the stream's own turn
                 self._tap.source.prepare(self.data_type, app_name, self._state_of(partition))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 import sys
 import time
 from contextlib import contextmanager
 from functools import cached_property, partial
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from click import STRING
@@ -20,13 +23,13 @@ from singer_sdk.plugin_base import _ConfigInput
 from tap_mobile_engagement import inputs, settings
 from tap_mobile_engagement.clock import Clock, RunStopped
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
-from tap_mobile_engagement.errors import Code, SettingsError, TapError
-from tap_mobile_engagement.exit import (
+from tap_mobile_engagement.errors import (
+    Code,
+    SettingsError,
+    TapError,
     ends_on_one_line,
     errors_on_one_line,
-    is_test_by_meltano,
 )
-from tap_mobile_engagement.failures import Failures, report_checks
 from tap_mobile_engagement.output.batch_files import batch_config
 from tap_mobile_engagement.output.lines import MessageWriter
 from tap_mobile_engagement.reading.rejects import check_dead_letter_path
@@ -35,7 +38,7 @@ from tap_mobile_engagement.sources.base import Check
 from tap_mobile_engagement.streams import ExportStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
     from click import Command, Context, Option, Parameter
@@ -43,6 +46,53 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.base import ExportSource
+
+log = logging.getLogger("tap-mobile-engagement")
+
+
+class Failures:
+    """What failed in a run: takes note of each stream, and of each file once."""
+
+    def __init__(self) -> None:
+        self._failures: list[TapError] = []
+        self._files: dict[tuple[object, object], TapError] = {}
+
+    def add(self, error: TapError) -> None:
+        """Note a failure of a stream; the run continues with the others."""
+        log.error("%s", error)
+        self._failures.append(error)
+
+    def add_file(self, error: TapError, *, is_skipped: bool) -> None:
+        """Note a bad file once, whichever streams meet it; warn of one that is skipped."""
+        key = error.where.get("blob"), error.where.get("member")
+        known = self._files.setdefault(key, error)
+        if known is not error:
+            if known.where.get("stream") != error.where.get("stream"):
+                known.where.pop("stream", None)  # it concerns more than one
+        elif is_skipped:
+            name = "/".join(str(part) for part in key if part)
+            log.warning("Skipped the file %s: %s: %s", name, error.code, error.what)
+        else:
+            self._failures.append(error)
+
+    def end(self) -> None:
+        """Log each failure, and raise ``STREAMS_FAILED`` if there is any."""
+        if not self._failures:
+            return
+        log.error("These failed; all other streams and apps are done:")
+        named = []
+        for error in self._failures:
+            log.error("- %s", error)
+            where = error.where
+            place = where.get("stream") or where.get("blob", "the tap")
+            app = f" of {where['app']}" if "app" in where else ""
+            named.append(f"{place}{app} ({error.code})")
+        raise TapError(
+            Code.STREAMS_FAILED,
+            f"{len(named)} failed: {', '.join(named)}",
+            next_step="The lines above say what to do about each; what was committed stays, "
+            "and the next run continues from there",
+        )
 
 
 class TapMobileEngagement(Tap):
@@ -105,8 +155,9 @@ class TapMobileEngagement(Tap):
                 self.config, {*settings.REMOVED, *settings.ALL_SETTINGS}, "setting"
             )
             if messages:
-                summary = "Config validation failed"
-                raise ConfigValidationError(summary, errors=messages, schema={})
+                raise ConfigValidationError(
+                    "Config validation failed", errors=messages, schema={}
+                )
         return messages
 
     def setup_mapper(self) -> None:
@@ -129,12 +180,11 @@ class TapMobileEngagement(Tap):
 
         The SDK marks this method as final, and has no hook behind the last stream.
         """
-        if is_test_by_meltano():
+        if _is_test_by_meltano():
             self.logger.info("Started by `meltano config test`: nothing is exported")
             self.run_connection_test()
             return
         with self._ended_by_signal():
-            source = self.source
             for check in self._checks():
                 check.run()
             try:
@@ -142,23 +192,19 @@ class TapMobileEngagement(Tap):
                     if stream.selected:
                         cast("ExportStream", stream).prepare()
                 super().sync_all()
-            except RunStopped:
-                source.close()
-                source.keep_state(self._write_state)
-                self._write_state()
-                self.logger.warning("The state is written")
-                raise
             finally:
-                source.close()
-            source.keep_state(self._write_state)  # what the work in the background came to
+                self.source.close()
+                self.source.keep_state(self._write_state)  # what ended in the background
         self.failures.end()
 
-    def _checks(self) -> Sequence[Check]:
-        checks = self.source.checks()
+    def _checks(self) -> list[Check]:
+        checks = [*self.source.checks()]
         path = self.settings.dead_letter_path
-        if path is None or self.settings.bad_records != "skip":
-            return checks
-        return Check("the dead letter file", partial(check_dead_letter_path, path)), *checks
+        if path and self.settings.bad_records == "skip":
+            checks.insert(
+                0, Check("the dead letter file", partial(check_dead_letter_path, path))
+            )
+        return checks
 
     def _write_state(self) -> None:
         self._state_writer.write_state(self.state)
@@ -174,7 +220,16 @@ class TapMobileEngagement(Tap):
         Streams that are off stay off: the SDK would sync them, with no field in their schema.
         """
         with self._ended_by_signal():
-            report_checks(self._checks())
+            failures = []
+            for check in self._checks():
+                try:
+                    check.run()
+                    log.info("Check of %s: passed", check.subject)
+                except TapError as error:
+                    failures.append(error)
+                    log.error("Check of %s: FAILED: %s", check.subject, error)  # noqa: TRY400
+            if failures:
+                raise failures[0]
             tested = [each for each in streams or self.streams.values() if each.selected]
             return super().run_sync_dry_run(dry_run_record_limit, tested)
 
@@ -191,6 +246,8 @@ class TapMobileEngagement(Tap):
         try:
             yield
         except RunStopped:
+            self._write_state()
+            self.logger.warning("The state is written")
             seconds = time.monotonic() - self._signalled_at
             self.logger.warning("Stopped by signal %d, %.1f s after it", self._signal, seconds)
             sys.exit(128 + self._signal)
@@ -228,15 +285,11 @@ class TapMobileEngagement(Tap):
     @classmethod
     def get_singer_command(cls) -> Command:
         """The command, with files that the tap reads itself."""
-        command, one_line = super().get_singer_command(), errors_on_one_line()
+        command = super().get_singer_command()
         for option in command.params:
             if option.name in _READ:
                 option.type = STRING
                 option.callback = _read_as_json
-            if option.callback is not None:
-                option.callback = one_line(option.callback)
-        assert command.callback is not None  # noqa: S101  (it is invoke)
-        command.callback = one_line(command.callback)
         return ends_on_one_line(command)
 
 
@@ -247,3 +300,20 @@ def _read_as_json(ctx: Context, option: Parameter, path: str | None) -> StringIO
     """A file as the SDK's command takes it: open, with JSON in it."""
     del ctx
     return None if path is None else StringIO(dump_json(_READ[str(option.name)].read(path)))
+
+
+def _is_test_by_meltano() -> bool:
+    """Whether ``meltano config test`` started the tap, which runs it as for a sync.
+
+    Only where the parent process is that command, and both outputs go into one pipe of it
+    (Meltano 4.4); elsewhere, as outside Linux, it is False.
+    """
+    try:
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode().split("\0")
+        output, errors = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # no such file; an output that is no file
+        return False
+    program = [Path(word).name for word in words]
+    started = program[program.index("meltano") + 1 :] if "meltano" in program else []
+    is_test = "config" in started and "test" in started[started.index("config") :]
+    return is_test and stat.S_ISFIFO(output.st_mode) and os.path.samestat(output, errors)

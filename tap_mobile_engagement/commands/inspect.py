@@ -12,8 +12,7 @@ import msgspec
 
 from tap_mobile_engagement.archive import URL_VARIABLE, Archive
 from tap_mobile_engagement.commands.findings import Finding, counted
-from tap_mobile_engagement.errors import TapError
-from tap_mobile_engagement.exit import ends_on_one_line, errors_on_one_line
+from tap_mobile_engagement.errors import TapError, ends_on_one_line
 from tap_mobile_engagement.reading.content import Compression
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.redaction import install_log_redaction, shown
@@ -46,10 +45,7 @@ def _inspected(archive: Archive, file: File, *, count: bool) -> Finding:
     return finding
 
 
-_TELL = partial(click.echo, err=True)
-
-
-@partial(ends_on_one_line, tell=_TELL)
+@partial(ends_on_one_line, tell=partial(click.echo, err=True))
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", envvar=URL_VARIABLE)
 @click.option("--pattern", default="**", help="Which files to look at, as archive_pattern.")
@@ -57,7 +53,6 @@ _TELL = partial(click.echo, err=True)
 @click.option("--count", is_flag=True, help="Read the files whole and count what they hold.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
 @click.version_option(package_name="tap-mobile-engagement")
-@errors_on_one_line(_TELL)
 def main(url: str, pattern: str, encoding: str | None, *, count: bool, as_json: bool) -> None:
     """Show what an archive of export files holds, without reading it into anything.
 

@@ -27,8 +27,13 @@ from tap_mobile_engagement.commands.parquet_files import (
     write_file,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
-from tap_mobile_engagement.exit import ends_on_one_line, errors_on_one_line
+from tap_mobile_engagement.errors import (
+    Code,
+    DataError,
+    RetryLaterError,
+    TapError,
+    ends_on_one_line,
+)
 from tap_mobile_engagement.reading.rejects import check_dead_letter_path
 from tap_mobile_engagement.redaction import install_log_redaction, shown
 
@@ -181,10 +186,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-_TELL = partial(click.echo, err=True)
-
-
-@partial(ends_on_one_line, tell=_TELL)
+@partial(ends_on_one_line, tell=partial(click.echo, err=True))
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("url", metavar="[URL]")
 @click.argument("output", metavar="OUTPUT", required=False)
@@ -208,7 +210,6 @@ _TELL = partial(click.echo, err=True)
 )
 @click.option("--dead-letter-path", help="As dead_letter_path.")
 @click.version_option(package_name="tap-mobile-engagement")
-@errors_on_one_line(_TELL)
 def main(url: str, output: str | None, streams: Sequence[str], **options: Any) -> None:
     """Write the export files of an archive as Parquet: a folder per stream, a file per file.
 

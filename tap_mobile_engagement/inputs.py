@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from dataclasses import dataclass
+from contextlib import suppress
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import click
 import msgspec
 from msgspec import Struct
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -27,8 +27,7 @@ log = logging.getLogger("tap-mobile-engagement")
 _MOST_BYTES = 100_000_000  # of a file; a device may never end
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """A kind of file that a user hands over: what it is called, and how it is refused."""
 
     kind: str
@@ -44,25 +43,20 @@ class Input:
         """Read a JSON object from a file, or raise the error; an empty state is no state."""
         named = f"the {self.kind} file {path}"
         try:
-            is_stdin = path == "-"
-            with open(0 if is_stdin else path, "rb", closefd=not is_stdin) as file:
+            with click.open_file(path, "rb") as file:
                 content = file.read(_MOST_BYTES + 1)
         except (OSError, ValueError) as error:  # ValueError: a path with U+0000
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = getattr(error, "strerror", None) or error
             raise self.bad(f"{named} can't be read: {reason}") from None
         if len(content) > _MOST_BYTES:
             raise self.bad(f"{named} has more than {_MOST_BYTES} bytes")
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:4]:
-            raise self.bad(f"{named} is not UTF-8 but UTF-16 or UTF-32")
         try:
             text = content.decode("utf-8-sig")
-            if self is STATE and not text.strip():
-                return {}
-            value = load_json(text)
+            value = {} if self is STATE and not text.strip() else load_json(text)
             if self is not CONFIG:  # (whose settings are checked one by one)
                 msgspec.json.encode(value)  # or ValueError: half of a character
         except (ValueError, RecursionError) as error:  # also of text that is not UTF-8
-            raise self.bad(f"{named} holds no JSON: {error}") from None
+            raise self.bad(f"{named} holds no JSON in UTF-8: {error}") from None
         if not isinstance(value, dict):
             raise self.bad(f"{named} holds no JSON object")
         return value
@@ -74,12 +68,8 @@ CONFIG = Input(
     Code.BAD_SETTING,
     'Write it like this: {"source": "archive", "container_url": "file:///data"}',
 )
-CATALOG = Input(
-    "catalog",
-    SettingsError,
-    Code.BAD_CATALOG,
-    "Make one with: tap-mobile-engagement --discover > catalog.json",
-)
+_DISCOVER = "Make one with: tap-mobile-engagement --discover > catalog.json"
+CATALOG = Input("catalog", SettingsError, Code.BAD_CATALOG, _DISCOVER)
 STATE = Input(
     "state",
     DataError,
@@ -87,7 +77,10 @@ STATE = Input(
     "Take the value of the last STATE message of an earlier run; to begin anew give no state",
 )
 
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
 
 
 def read_environment(prefix: str) -> dict[str, Any]:
@@ -107,17 +100,14 @@ def read_environment(prefix: str) -> dict[str, Any]:
 
 
 def _decoded(name: str, text: str) -> Any:
-    word = text.strip().lower()
-    match ALL_SETTINGS[name].kind if name in ALL_SETTINGS else "string":
-        case "boolean" if word in (*_TRUE, *_FALSE):
-            return word in _TRUE
-        case "integer" if re.fullmatch(r"[+-]?[0-9]{1,18}", word):
-            return int(word)
-        case "array" | "object":
-            try:
+    with suppress(KeyError, ValueError, RecursionError):
+        match ALL_SETTINGS[name].kind:
+            case "boolean":
+                return _BOOLEANS[text.strip().lower()]
+            case "integer":
+                return int(text)
+            case "array" | "object":
                 return load_json(text)
-            except (ValueError, RecursionError):
-                return text
     return text
 
 
@@ -225,9 +215,6 @@ class _Entry(Struct):
     def __post_init__(self) -> None:
         if self.stream not in {None, self.tap_stream_id}:
             raise ValueError("two names for a stream")
-        known = _STREAMS.get(self.tap_stream_id)
-        if known and not {*(self.key_properties or ())} <= {*known.schema["properties"]}:
-            raise ValueError("key_properties that are no fields of the stream")
 
 
 class _Catalog(Struct):

@@ -29,10 +29,10 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "a text": (b'"archive"', "holds no JSON object"),
     "null": (b"null", "holds no JSON object"),
     "two objects": (b"{}\n{}\n", "holds no JSON"),
-    "UTF-16": (TEXT.encode("utf-16"), "UTF-16"),
-    "UTF-16, big first": (b"\xfe\xff" + TEXT.encode("utf-16-be"), "UTF-16"),
-    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "UTF-16"),
-    "UTF-32": (TEXT.encode("utf-32"), "UTF-32"),
+    "UTF-16": (TEXT.encode("utf-16"), "holds no JSON in UTF-8"),
+    "UTF-16, big first": (b"\xfe\xff" + TEXT.encode("utf-16-be"), "holds no JSON in UTF-8"),
+    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "holds no JSON in UTF-8"),
+    "UTF-32": (TEXT.encode("utf-32"), "holds no JSON in UTF-8"),
     "Latin-1": (
         '{"source": "café"}'.encode("latin-1"),
         "can't decode byte 0xe9 in position 15",
@@ -40,7 +40,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "a number of many digits": (b'{"window_days": ' + b"7" * 5000 + b"}", "holds no JSON"),
     "nested beyond measure": (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "no JSON"),
     "infinity": (b'{"window_days": Infinity}', "holds no JSON"),
-    "NUL bytes": (b"\0" * 100, "not UTF-8"),
+    "NUL bytes": (b"\0" * 100, "holds no JSON"),
 }
 
 

@@ -1,18 +1,9 @@
-"""Export files as a library: which there are, and what each of them holds.
-
-::
-
-    with Archive("file:///data/mobile-engagement", app_name="shop") as archive:
-        for file in archive.files("events"):
-            for record in archive.records(file):
-                print(record["timestamp"], record["name"])
-"""
+"""Export files as a library: which there are, and what each holds; see docs/library.md."""
 
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -34,6 +25,7 @@ from tap_mobile_engagement.sources.patterns import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
     from azure.core.credentials import TokenCredential
@@ -51,9 +43,9 @@ URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """An item that is no record, as far as decoded.
+    """An item that is no record, as far as decoded; ``offset`` is that of its element.
 
-    The offset is in bytes of uncompressed content before its element.
+    It is in bytes of uncompressed content.
     """
 
     stream: str
@@ -66,22 +58,17 @@ class BadRecord:
 class Archive(Files):
     """The export files in a container or folder; a context manager.
 
-    No request is sent before one of its methods is called. Its files are listed once.
+    No request is sent before one of its methods is called. Its files are listed once. Raises
+    SettingsError CONTAINER_URL_INVALID, or BAD_SETTING for a wrong argument.
 
     Args:
         url: An Azure container URL, or a folder: ``file:///…`` or a path.
         app_name: The label for ``app_name`` in the records.
         pattern: Which files to read, as the setting ``archive_pattern``.
-        types: What files hold, where their content can't tell: mappings with ``pattern`` and
-            ``data_type``. The first match counts.
+        types: Mappings as in the setting ``archive_types``; the first match counts.
         encoding: Encoding of text that is neither UTF-8 nor UTF-16.
         credential: The identity that reads a container whose URL has no SAS; that of the
             environment if None.
-        attend: Called before each file is returned; what it raises ends the work.
-
-    Raises:
-        SettingsError: CONTAINER_URL_INVALID; BAD_SETTING for types or an encoding that do not
-            exist.
     """
 
     def __init__(
@@ -93,7 +80,6 @@ class Archive(Files):
         types: Iterable[Any] = (),
         encoding: str | None = None,
         credential: TokenCredential | None = None,
-        attend: Callable[[], object] = lambda: None,
     ) -> None:
         rules = Rules(
             ALL_SETTINGS["archive_pattern"].typed(pattern),
@@ -101,7 +87,7 @@ class Archive(Files):
             ALL_SETTINGS["archive_encoding"].typed(encoding) if encoding else None,
         )
         container = open_container(os.fspath(url), credential=credential)
-        super().__init__(container, rules, now=lambda: datetime.now(UTC), attend=attend)
+        super().__init__(container, rules, now=lambda: datetime.now(UTC))
         self.app_name = ALL_SETTINGS["app_names"].typed([app_name])[0] if app_name else ""
 
     def __enter__(self) -> Self:
@@ -115,12 +101,10 @@ class Archive(Files):
     ) -> Iterator[File]:
         """The files in the order in which they were written, so that the newest is the last.
 
-        ``stream`` selects the files of one stream, and the damaged ones that may be of any,
-        with their problem; without it, empty and unrecognised files are among them. ``blobs``
-        selects the files in these blobs.
-
-        Raises ValueError for an unknown stream; TapError if the container can't be read. What
-        is wrong with one file is its problem.
+        ``stream`` selects the files of one stream, and the damaged ones that may be of any;
+        without it, empty and unrecognised files are among them. ``blobs`` selects the files in
+        these blobs. Raises ValueError for an unknown stream; TapError if the container can't
+        be read. What is wrong with one file is its problem.
         """
         if stream is not None:
             _data_type(stream)
@@ -135,10 +119,8 @@ class Archive(Files):
 
         The file may have been found by another process. One without a stream has no records.
         ``on_bad_record`` gets each item that is no record; without it the first one raises
-        DataError BAD_RECORD.
-
-        Raises TapError for what is wrong with the file or its container, behind all records
-        that come before the damage.
+        DataError BAD_RECORD. Raises TapError for what is wrong with the file or its container,
+        behind all records that come before the damage.
         """
         for batch in self._batches(file, on_bad_record):
             yield from batch.dictionaries()
@@ -150,15 +132,13 @@ class Archive(Files):
         on_bad_record: Callable[[BadRecord], object] | None = None,
         part: Part | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """The records of a file as Arrow record batches; see :meth:`schema`.
+        """The records of a file as Arrow record batches; else as :meth:`records`.
 
         ``part`` selects the elements that begin in a range of bytes. The parts of a file have
         the records of the whole; offsets count from where one begins. What can't be divided
         belongs to the part from byte 0 on: all but plain JSON arrays in UTF-8, and rows without
-        groups around them whose ids number identical ones.
-
-        The rest is as for :meth:`records`; SettingsError BAD_SETTING without pyarrow (extra
-        ``parquet``).
+        groups around them whose ids number identical ones. Raises SettingsError BAD_SETTING
+        without pyarrow (extra ``parquet``).
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
@@ -168,8 +148,7 @@ class Archive(Files):
         """The Arrow schema of a stream, each field with its ``description`` as metadata.
 
         Date-times are ``timestamp[us, UTC]``, flags lists of strings, ids strings, objects JSON
-        text. Raises ValueError for an unknown stream; SettingsError BAD_SETTING without pyarrow
-        (extra ``parquet``).
+        text. Raises ValueError for an unknown stream; BAD_SETTING as :meth:`batches`.
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
@@ -178,17 +157,21 @@ class Archive(Files):
     def read(
         self, file: File, reader: RecordReader, part: Part | None = None
     ) -> Iterator[Batch]:
-        """The records of a file, block by block, by a reader of its stream, which counts.
-
-        The rest is as for :meth:`batches`.
-        """
+        """As :meth:`batches`, but block by block, by a reader of the stream, which counts."""
         data_type, until = _data_type(file.stream or ""), arrival_text(file.arrived)
         origin = Origin(data_type, self.app_name, file.blob.name, until)
+        start, found = part[0] if part else 0, file.found
+        form = (found.format, found.compression, found.encoding, file.member)
+        opened: AbstractContextManager[Iterator[bytes]] = nullcontext(iter(()))
+        if part and start < file.size and form == _DIVISIBLE:
+            opened = nullcontext(read_part(partial(self.open, file), part, data_type))
+        elif start == 0:
+            opened = self.open(file)
         try:
-            with self._chunks(file, data_type, part) as chunks:
+            with opened as chunks:
                 yield from reader.batches(origin, chunks)
         except TapError as error:
-            places = {"stream": file.stream, "blob": file.blob.name, "part": part and part[0]}
+            places = {"stream": file.stream, "blob": file.blob.name, "part": part and start}
             raise error.at(**places) from error.__cause__
 
     def _batches(
@@ -206,35 +189,17 @@ class Archive(Files):
         reader = RecordReader(_data_type(file.stream), bad_records, self.rules.encoding)
         yield from self.read(file, reader, part)
 
-    @contextmanager
-    def _chunks(
-        self, file: File, data_type: DataType, part: Part | None
-    ) -> Iterator[Iterator[bytes]]:
-        start = part[0] if part else 0
-        if part is not None and start < file.size and _is_plain_array(file):
-            yield read_part(partial(self.open, file), part, data_type)
-        elif start == 0:
-            with self.open(file) as chunks:
-                yield chunks
-        else:
-            yield iter(())
 
-
-def _is_plain_array(file: File) -> bool:
-    found = file.found
-    plain_form = (Format.ARRAY, Compression.NONE, Encoding.UTF_8)
-    is_plain = (found.format, found.compression, found.encoding) == plain_form
-    return is_plain and file.member is None
+_DIVISIBLE = (Format.ARRAY, Compression.NONE, Encoding.UTF_8, None)
 
 
 class _HandedOver(BadRecords):
     def __init__(self, stream: str, hand_over: Callable[[BadRecord], object]) -> None:
-        super().__init__(stream, skip=True, most=sys.maxsize)
+        super().__init__(stream)
         self._name = stream
         self._hand_over = hand_over
 
     def reject(self, reason: str, item: Any, *, blob: str | None, offset: int) -> None:
-        self.count += 1
         self._hand_over(BadRecord(self._name, blob, offset, reason, item))
 
 

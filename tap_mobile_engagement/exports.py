@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from singer_sdk import metrics
+from singer_sdk.metrics import Tag
 
 from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
@@ -39,15 +40,13 @@ class ExportReader:
         clock: Clock,
         keep_state: Callable[[], None],
     ) -> None:
+        is_skip, most = settings.bad_records == "skip", settings.max_bad_records
+        path = settings.dead_letter_path
         self.bad_records = BadRecords(
-            data_type.name,
-            skip=settings.bad_records == "skip",
-            most=settings.max_bad_records,
-            dead_letter_path=settings.dead_letter_path,
+            data_type.name, skip=is_skip, most=most, dead_letter_path=path
         )
         self.records = 0  # emitted since a caller set it to zero
-        encoding = settings.archive_encoding
-        self._reader = RecordReader(data_type, self.bad_records, encoding=encoding)
+        self._reader = RecordReader(data_type, self.bad_records, settings.archive_encoding)
         self._clock = clock
         self._keep_state = keep_state
 
@@ -60,15 +59,12 @@ class ExportReader:
                 changed = self._read(export, path, count)
                 if changed is None:
                     return
-                log.warning(
-                    "Files of export task %s changed while they were read: it is read again",
-                    export.task_id,
-                )
+                what = "Files of export task %s changed while they were read: it is read again"
+                log.warning(what, export.task_id)
                 export = replace(export, parts=changed)
             raise RetryLaterError(
                 Code.BLOB_CHANGED,
-                f"the files of an export changed each of the {_MOST_READINGS} times that they "
-                "were read",
+                f"the files of an export changed in each of {_MOST_READINGS} readings",
                 next_step="Find out what writes to the container, then run again",
             )
         except TapError as error:
@@ -79,39 +75,38 @@ class ExportReader:
     ) -> tuple[Part, ...] | None:
         """Emit an export once; return its files as they are now if they changed."""
         began, records = time.monotonic(), 0
-        bad_before, repaired_before = self.bad_records.count, self._reader.repaired
+        bad, repaired = self.bad_records.count, self._reader.repaired
+        failure = None
         try:
             for part in export.parts:
                 emitted = self._emit_part(export, part, path)
                 count(emitted)
                 records += emitted
         except TapError as error:
-            changed = export.changed_files(error)
-            if changed is None:
-                raise
-        else:
-            changed = export.changed_files()
+            failure = error
+        changed = export.changed_files(failure)
         if changed is not None:
-            self.bad_records.count = bad_before
+            self.bad_records.count = bad
             return changed
-        seconds = time.monotonic() - began
+        if failure is not None:
+            raise failure
+        times = {"export_wait": export.waited, "export_read": time.monotonic() - began}
+        size = sum(part.size for part in export.parts)
+        bad, repaired = self.bad_records.count - bad, self._reader.repaired - repaired
         log.info(
             "Read an export: app=%s range=%s task=%s blobs=%d bytes=%d records=%d bad=%d "
             "repaired=%d waited=%.1fs read=%.1fs",
-            export.app_name or "-",
-            export.window or "-",
-            export.task_id or "-",
-            len(export.parts),
-            sum(part.size for part in export.parts),
-            records,
-            self.bad_records.count - bad_before,
-            self._reader.repaired - repaired_before,
-            export.waited,
-            seconds,
+            *(where or "-" for where in (export.app_name, export.window, export.task_id)),
+            *(len(export.parts), size, records, bad, repaired, *times.values()),
         )
-        if export.task_id is not None:
-            _log_timer(export, "export_wait", export.waited)
-        _log_timer(export, "export_read", seconds)
+        for job_type, seconds in times.items():
+            if job_type == "export_read" or export.task_id is not None:
+                tags = {Tag.STREAM: export.data_type.name, Tag.JOB_TYPE: job_type}
+                tags[Tag.STATUS] = metrics.Status.SUCCEEDED
+                timer = metrics.Timer(metrics.Metric.JOB_DURATION, tags)
+                timer.context = {"app_name": export.app_name} if export.app_name else None
+                timer.start_time -= seconds  # it is over already
+                timer.__exit__(None, None, None)
         self.records += records
         return None
 
@@ -139,21 +134,6 @@ class ExportReader:
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
         if found := self._reader.repaired - repaired:
-            log.warning(
-                "Replaced characters that no target can take in %d elements of %s",
-                found,
-                part.blob_name or "the service's answers",
-            )
+            what = "Replaced characters that no target can take in %d elements of %s"
+            log.warning(what, found, part.blob_name or "the service's answers")
         return records
-
-
-def _log_timer(export: Export, job_type: str, seconds: float) -> None:
-    tags = {
-        metrics.Tag.STREAM: export.data_type.name,
-        metrics.Tag.JOB_TYPE: job_type,
-        metrics.Tag.STATUS: metrics.Status.SUCCEEDED,
-    }
-    timer = metrics.Timer(metrics.Metric.JOB_DURATION, tags)
-    timer.context = {"app_name": export.app_name} if export.app_name else None
-    timer.start_time -= seconds  # it is over already
-    timer.__exit__(None, None, None)

@@ -1,7 +1,4 @@
-"""A Spark data source over an archive of export files; ``docs/spark.md`` shows its use.
-
-Needs the extra ``spark`` (PySpark 4.0 or newer, with Java 17 or newer).
-"""
+"""A Spark data source over an archive of export files (extra ``spark``); see docs/spark.md."""
 
 from __future__ import annotations
 
@@ -38,17 +35,10 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-PART_SIZE = 128 << 20
-"""Bytes of a large file that one task reads, unless the option ``part_size`` says otherwise."""
-
-FEW_BLOBS = 32
-"""With more blobs than that the tasks look at them, instead of the driver."""
-
-TASK_SIZE = 32 << 20
-"""Bytes of small blobs that one task looks at, where the tasks do."""
-
-OPENING_SIZE = 1 << 20
-"""Bytes that opening a blob counts as much as."""
+PART_SIZE = 128 << 20  # bytes of a large file that one task reads, by default
+FEW_BLOBS = 32  # with more of them the tasks look at them, instead of the driver
+TASK_SIZE = 32 << 20  # bytes of small blobs that one task looks at, where the tasks do
+OPENING_SIZE = 1 << 20  # bytes that opening a blob counts as much as
 
 
 def _redacting(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -68,12 +58,14 @@ def _redacting(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return call
 
 
+_bad_option = partial(SettingsError, Code.BAD_SETTING)
+
+
 class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
     """The data source ``mobile_engagement``, for ``spark.read`` and ``spark.readStream``.
 
-    Options: ``url`` (an Azure container URL, or a folder; without it that of the environment
-    variable ``TAP_MOBILE_ENGAGEMENT_CONTAINER_URL``), ``stream``, ``app_name``, ``pattern``,
-    ``part_size``.
+    Options: ``url`` (without it that of the environment), ``stream``, ``app_name``,
+    ``pattern``, ``part_size``.
     """
 
     @classmethod
@@ -115,25 +107,25 @@ class _Files:
     """Reads the files of one stream, as the options say; the URL may hold a secret."""
 
     def __init__(self, options: Mapping[str, str]) -> None:
-        self._url = options.get("url")
+        self._options = options
         self._stream = _stream(options)
-        self._app_name = options.get("app_name", "")
-        self._pattern = options.get("pattern", "**")
         part_size = options.get("part_size", str(PART_SIZE))
         if not part_size.isdecimal() or int(part_size) == 0:
             what = f"the option part_size is {part_size!r}, which is no number of bytes"
-            raise _bad_option(what, "Give one, such as 134217728")
+            raise _bad_option(what, next_step="Give one, such as 134217728")
         self._part_size = int(part_size)
 
     def read(self, partition: Any) -> Iterator[pa.RecordBatch]:
         return iter(partial(_redacting(next), self._batches(partition), None), None)
 
     def _archive(self) -> Archive:
-        url = self._url or os.environ.get(URL_VARIABLE)
+        options = self._options
+        url = options.get("url") or os.environ.get(URL_VARIABLE)
         if not url:
             next_step = f'Use .option("url", "/data/exports"), or set {URL_VARIABLE}'
-            raise _bad_option("there is no option url", next_step)
-        return Archive(url, app_name=self._app_name, pattern=self._pattern)
+            raise _bad_option("there is no option url", next_step=next_step)
+        label, pattern = options.get("app_name", ""), options.get("pattern", "**")
+        return Archive(url, app_name=label, pattern=pattern)
 
     def _batches(self, partition: Any) -> Iterator[pa.RecordBatch]:
         if not isinstance(partition, _Partition):  # Spark's own, where we have none
@@ -152,13 +144,13 @@ class _Files:
             ends = accumulate(blob.size + OPENING_SIZE for blob in blobs)
             by_task = groupby(zip(ends, blobs, strict=True), lambda each: each[0] // TASK_SIZE)
             groups = [[blob for _, blob in some] for _, some in by_task]
-        return [partition for group in groups for partition in self._divided(group)]
-
-    def _divided(self, blobs: Sequence[Blob]) -> list[_Partition]:
-        size, step = max(blob.size for blob in blobs), self._part_size
-        if size <= step:
-            return [_Partition(blobs)]
-        return [_Partition(blobs, (start, start + step)) for start in range(0, size, step)]
+        partitions, step = [], self._part_size
+        for group in groups:
+            size = max(blob.size for blob in group)
+            parts = [(start, start + step) for start in range(0, size, step)]
+            partitions += [_Partition(group, part) for part in parts if size > step]
+            partitions += [_Partition(group)] if size <= step else []
+        return partitions
 
 
 class _Reader(_Files, DataSourceReader):  # type: ignore[misc]
@@ -171,11 +163,10 @@ class _Reader(_Files, DataSourceReader):  # type: ignore[misc]
 
 
 class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
-    """Reads what arrived between two offsets.
+    """Reads what arrived between two offsets, each a state of the tap over the whole archive.
 
-    An offset is what the tap's state says of an archive that is read to its end: up to which
-    arrival all blobs are finished, and which later ones are. So a blob that a listing missed is
-    read with the next offset, and an offset always names the same blobs.
+    So a blob that a listing missed is read with the next offset, and an offset always names
+    the same blobs.
     """
 
     def initialOffset(self) -> dict[str, Any]:  # noqa: N802  (Spark's)
@@ -214,12 +205,8 @@ def _stream(options: Mapping[str, str]) -> str:
     stream = options.get("stream", "")
     if stream not in BY_NAME:
         what = f"the option stream is {stream!r}, which is no stream of an archive"
-        raise _bad_option(what, f"Use one of {', '.join(BY_NAME)}")
+        raise _bad_option(what, next_step=f"Use one of {', '.join(BY_NAME)}")
     return stream
-
-
-def _bad_option(what: str, next_step: str) -> SettingsError:
-    return SettingsError(Code.BAD_SETTING, what, next_step=next_step)
 
 
 def _arrivals(archive: Archive, state: PartitionState) -> Arrivals:

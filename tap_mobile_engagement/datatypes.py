@@ -1,7 +1,6 @@
 """The one table of data types; schemas, parser, simulator and docs are derived from it.
 
-Facts about the files come from Microsoft's JSON Schema of the export files and from the REST
-API's description. Where those are silent a field is nullable.
+Where Microsoft's description of files and API is silent, a field is nullable.
 """
 
 from __future__ import annotations
@@ -91,20 +90,14 @@ _BY_DEVICE = ("app_name", "device_id")
 
 @dataclass(frozen=True)
 class DataType:
-    """One kind of data that Mobile Engagement holds about an app, and the stream of it.
-
-    Attributes:
-        fields: The fields of the item itself, in order, without lineage and record id.
-        export_type: ``exportType`` of its export tasks; None where there is no such task.
-        group_key: Record field that a file gives once per group of items, if it groups them.
-    """
+    """One kind of data that Mobile Engagement holds about an app, and the stream of it."""
 
     name: str
     description: str
-    fields: tuple[Field, ...]
-    export_type: str | None = None
+    fields: tuple[Field, ...]  # of the item itself, without lineage and record id
+    export_type: str | None = None  # of its export tasks, if there are any
     keys: tuple[str, ...] = _BY_RECORD_ID
-    group_key: str | None = None
+    group_key: str | None = None  # that a file gives once per group of items, if it groups them
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -156,7 +149,7 @@ class DataType:
         }
 
 
-def _type(name: str, description: str, *fields: Field, **more: Any) -> DataType:
+def _type(name: str, description: str, more: dict[str, Any], *fields: Field) -> DataType:
     return DataType(name, description, fields, **more)
 
 
@@ -188,83 +181,51 @@ def _happened(what: str) -> tuple[Field, ...]:
     )
 
 
-_DEVICE_FIELDS = (
-    _DEVICE,
-    _of_device("meta", "first_seen", TIME, "When it first used the application."),
-    _of_device("meta", "last_seen", TIME, "When it last used the application."),
-    _of_device("meta", "last_info", TIME, "When its technical data arrived."),
-    _of_device("meta", "last_location", TIME, "When its location arrived."),
-    _of_device("meta", "native_push_enabled", BOOLEAN, "Whether native push can reach it."),
-    _TAGS,
-    _of_device("info", "android_api_level", INTEGER, "Android API level.", "androidAPILevel"),
-    _of_device("info", "application_version_code", INTEGER, "Version code of the application."),
-    _of_device("info", "application_version_name", TEXT, "Version name of the application."),
-    _of_device("info", "carrier_country", TEXT, "Country of the carrier."),
-    _of_device("info", "carrier_name", TEXT, "Name of the carrier."),
-    _of_device("info", "firmware_name", TEXT, "Name of the firmware."),
-    _of_device("info", "firmware_version", TEXT, "Version of the firmware."),
-    _of_device("info", "locale", TEXT, "Locale code."),
-    _of_device("info", "network_subtype", TEXT, "Sub-type of the network."),
-    _of_device("info", "network_type", TEXT, "Type of the network."),
-    _of_device("info", "phone_manufacturer", TEXT, "Manufacturer."),
-    _of_device("info", "phone_model", TEXT, "Model."),
-    _of_device("info", "service_version", TEXT, "Version of the SDK."),
-    _of_device("info", "time_zone_offset", INTEGER, "Minutes from UTC, with daylight saving."),
-    _field("country_code", TEXT, "ISO 3166 country.", "location.countrycode", "countryCode"),
-    _of_device("location", "region", TEXT, "Region within the country."),
-    _of_device("location", "locality", TEXT, "Town or city."),
-)
-
-
 DATA_TYPES: tuple[DataType, ...] = (
     _type(
         "activities",
         "One screen or page that a user visited, within a session.",
+        {"export_type": "Activity", "group_key": "session_id"},
         _SESSION,
         _field("name", TEXT, "Name of the activity.", required=True),
         _field("timestamp", TIME, "When it was entered.", required=True),
         _EXTRAS,
-        export_type="Activity",
-        group_key="session_id",
     ),
-    DataType(
+    _type(
         "events",
         "One instant action on a device.",
-        _happened("event"),
-        "Event",
-        group_key="device_id",
+        {"export_type": "Event", "group_key": "device_id"},
+        *_happened("event"),
     ),
     _type(
         "jobs",
         "One action with a duration, on a device.",
+        {"export_type": "Job", "keys": ("app_name", "job_id")},
         _field("job_id", ID, "The job.", required=True),
         _field("device_id", ID, "Device that ran the job."),
         _field("name", TEXT, "Name of the job.", required=True),
         *_SPAN,
         _EXTRAS,
-        export_type="Job",
-        keys=("app_name", "job_id"),
     ),
     _type(
         "errors",
         "One problem that the application reported; assumed to be laid out as an event.",
+        {"export_type": "Error", "group_key": "device_id"},
         *_happened("error"),
-        export_type="Error",
-        group_key="device_id",
     ),
     _type(
         "sessions",
         "One use of the application, from opening to leaving it.",
+        {"export_type": "Session", "keys": ("app_name", "session_id")},
         _field("session_id", ID, "The session.", required=True),
         _field("device_id", ID, "Device on which it took place."),
         *_SPAN,
         _LOCATION,
-        export_type="Session",
-        keys=("app_name", "session_id"),
     ),
     _type(
         "crashes",
         "One crash of the application; its layout is inferred, so nearly all is nullable.",
+        {"export_type": "Crash", "group_key": "device_id"},
         _field("device_id", ID, "Device on which it crashed."),
         _SESSION,
         _field("crash_id", ID, "The kind of crash; many occurrences share it."),
@@ -272,35 +233,64 @@ DATA_TYPES: tuple[DataType, ...] = (
         _field("type", TEXT, "Type of the crash."),
         _field("stack_trace", TEXT, "Stack trace."),
         *_CONTEXT,
-        export_type="Crash",
-        group_key="device_id",
     ),
     _type(
         "push_feedback",
         "What became of one push campaign on one device.",
+        {"export_type": "Push", "keys": (*_BY_DEVICE, "campaign_type", "campaign_id")},
         _DEVICE,
         _field("user_id", TEXT, "User id, where the export names one (an assumption)."),
         _CAMPAIGN_TYPE,
         _field("campaign_id", INTEGER, "Campaign, within its type.", required=True),
         _field("status", FLAGS, "All that happened to it, as flags.", required=True),
-        export_type="Push",
-        keys=("app_name", "device_id", "campaign_type", "campaign_id"),
     ),
     DataType("tags", "The tags (app info) of one device.", (_DEVICE, _TAGS), "Tag", _BY_DEVICE),
     _type(
         "devices",
         "One device, as the devices API answers: last technical data, location and tags.",
-        *_DEVICE_FIELDS,
-        keys=_BY_DEVICE,
+        {"keys": _BY_DEVICE},
+        _DEVICE,
+        _of_device("meta", "first_seen", TIME, "When it first used the application."),
+        _of_device("meta", "last_seen", TIME, "When it last used the application."),
+        _of_device("meta", "last_info", TIME, "When its technical data arrived."),
+        _of_device("meta", "last_location", TIME, "When its location arrived."),
+        _of_device("meta", "native_push_enabled", BOOLEAN, "Whether native push can reach it."),
+        _TAGS,
+        _of_device(
+            "info", "android_api_level", INTEGER, "Android API level.", "androidAPILevel"
+        ),
+        _of_device(
+            "info", "application_version_code", INTEGER, "Version code of the application."
+        ),
+        _of_device(
+            "info", "application_version_name", TEXT, "Version name of the application."
+        ),
+        _of_device("info", "carrier_country", TEXT, "Country of the carrier."),
+        _of_device("info", "carrier_name", TEXT, "Name of the carrier."),
+        _of_device("info", "firmware_name", TEXT, "Name of the firmware."),
+        _of_device("info", "firmware_version", TEXT, "Version of the firmware."),
+        _of_device("info", "locale", TEXT, "Locale code."),
+        _of_device("info", "network_subtype", TEXT, "Sub-type of the network."),
+        _of_device("info", "network_type", TEXT, "Type of the network."),
+        _of_device("info", "phone_manufacturer", TEXT, "Manufacturer."),
+        _of_device("info", "phone_model", TEXT, "Model."),
+        _of_device("info", "service_version", TEXT, "Version of the SDK."),
+        _of_device(
+            "info", "time_zone_offset", INTEGER, "Minutes from UTC, with daylight saving."
+        ),
+        _field(
+            "country_code", TEXT, "ISO 3166 country.", "location.countrycode", "countryCode"
+        ),
+        _of_device("location", "region", TEXT, "Region within the country."),
+        _of_device("location", "locality", TEXT, "Town or city."),
     ),
     _type(
         "tokens",
         "One native push token of a device.",
+        {"export_type": "Token", "keys": ("app_name", "device_id", "token")},
         _DEVICE,
         _field("token", TEXT, "The push token.", required=True),
         _field("token_type", TEXT, "The push service it belongs to.", "type", "tokenType"),
-        export_type="Token",
-        keys=("app_name", "device_id", "token"),
     ),
 )
 
@@ -308,6 +298,7 @@ LISTED_TYPES: tuple[DataType, ...] = (
     _type(
         "campaigns",
         "One push campaign, as the campaigns API lists it.",
+        {"keys": ("app_name", "campaign_type", "campaign_id")},
         _CAMPAIGN_TYPE,
         _field("campaign_id", INTEGER, "Campaign, within its type.", "id", required=True),
         _field("name", TEXT, "Name of the campaign."),
@@ -318,11 +309,11 @@ LISTED_TYPES: tuple[DataType, ...] = (
         _field("start_time", TEXT, "When it was to start, as it came."),
         _field("end_time", TEXT, "When it was to end, as it came."),
         _field("time_zone", TEXT, "Zone of both; null: that of each device.", "timezone"),
-        keys=("app_name", "campaign_type", "campaign_id"),
     ),
     _type(
         "export_tasks",
         "One export task, as the service lists it.",
+        {"keys": ("app_name", "task_id")},
         _field("task_id", ID, "The export task.", "id", required=True),
         _field("state", TEXT, "Queued, Started, Succeeded or Failed.", required=True),
         _field("export_type", TEXT, "What it exports."),
@@ -330,7 +321,6 @@ LISTED_TYPES: tuple[DataType, ...] = (
         _field("completed_at", TIME, "When it ended; null while it has not.", "dateCompleted"),
         _field("description", TEXT, "What its creator called it."),
         _field("error_details", TEXT, "Why it failed, if it did."),
-        keys=("app_name", "task_id"),
     ),
 )
 """What the service lists beside its data: no file holds it, its streams are off at first."""

@@ -1,8 +1,4 @@
-"""Streams: the records of an export out, then its bookmark.
-
-The bookmark moves behind the last record of an export, so it can never pass data that was not
-emitted; an export that fails leaves it.
-"""
+"""Streams: the records of an export out, then its bookmark; an export that fails leaves it."""
 
 from __future__ import annotations
 
@@ -40,15 +36,11 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.tap import TapMobileEngagement
 
 
-# What a task wrote does not exist any more.
-_BLOBS_GONE = {Code.BLOB_CHANGED, Code.BLOB_MISSING, Code.TASK_LOST}
+_BLOBS_GONE = {Code.BLOB_CHANGED, Code.BLOB_MISSING, Code.TASK_LOST}  # that a task wrote
 
 
 class ExportStream(Stream):
-    """One data type of all apps: incremental if it has timestamps, else a snapshot.
-
-    Each snapshot replaces the one before, if it is proven whole.
-    """
+    """One data type of all apps: incremental if it has timestamps, else a snapshot."""
 
     TYPE_CONFORMANCE_LEVEL = Stream.TYPE_CONFORMANCE_LEVEL.NONE  # records conform as they are
 
@@ -79,17 +71,15 @@ class ExportStream(Stream):
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, Any], None, None]:
-        del write_messages  # only stock BATCH reads without writing
+        del context, write_messages  # only stock BATCH reads without writing
         yield from ()
-        output = RecordOutput(
-            self.name,
-            self._stream_version,
-            writer=cast("MessageWriter", self._tap.message_writer),
-            write_record=self._write_record_message,
-        )
-        self._sync_exports(context, output)
+        writer = cast("MessageWriter", self._tap.message_writer)
+        write, version = self._write_record_message, self._stream_version
+        output = RecordOutput(self.name, version, writer=writer, write_record=write)
+        self._sync_exports(output)
 
     def _sync_batches(self, batch_config: BatchConfig, context: Context | None = None) -> None:
+        del context
         output = BatchOutput(
             batch_config,
             f"{self.tap_name}--{self.name}",
@@ -97,7 +87,7 @@ class ExportStream(Stream):
             write_message=self._tap.write_message,
             messages=self._generate_record_messages,
         )
-        self._sync_exports(context, output)
+        self._sync_exports(output)
 
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
         try:
@@ -113,14 +103,14 @@ class ExportStream(Stream):
         is_out = self.ABORT_AT_RECORD_COUNT is not None or self._stream_version is not None
         return None if is_out else batch_config(config)
 
-    def _sync_exports(self, context: Context | None, output: Output) -> None:
+    def _sync_exports(self, output: Output) -> None:
         """Emit and commit all exports that are due; after a failure the others continue."""
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
                 path = self._choose_path(output)
                 gaps = [
                     self._sync_partition(partition, path, output, counter)
-                    for partition in ([context] if context else self.partitions or [{}])
+                    for partition in self.partitions or [{}]
                 ]
                 self._finish(next(filter(None, gaps), ""))
         except TapError as error:
@@ -149,8 +139,10 @@ class ExportStream(Stream):
                 if not is_held and self.ABORT_AT_RECORD_COUNT is None:
                     export.commit()
                     self._save_state()
-            gaps.append("bad records were skipped" if reader.bad_records.count else "")
-            gaps.append("" if reader.records else "it holds no record")
+            if reader.bad_records.count:
+                gaps.append("bad records were skipped")
+            if not reader.records:
+                gaps.append("it holds no record")
         except (AbortedSyncExceptionBase, OSError):  # a dry run is done; the target has ended
             raise
         except Exception as error:  # noqa: BLE001  (the other streams continue)

@@ -181,6 +181,34 @@ def _happened(what: str) -> tuple[Field, ...]:
     )
 
 
+_DEVICE_FIELDS = (
+    _DEVICE,
+    _of_device("meta", "first_seen", TIME, "When it first used the application."),
+    _of_device("meta", "last_seen", TIME, "When it last used the application."),
+    _of_device("meta", "last_info", TIME, "When its technical data arrived."),
+    _of_device("meta", "last_location", TIME, "When its location arrived."),
+    _of_device("meta", "native_push_enabled", BOOLEAN, "Whether native push can reach it."),
+    _TAGS,
+    _of_device("info", "android_api_level", INTEGER, "Android API level.", "androidAPILevel"),
+    _of_device("info", "application_version_code", INTEGER, "Version code of the application."),
+    _of_device("info", "application_version_name", TEXT, "Version name of the application."),
+    _of_device("info", "carrier_country", TEXT, "Country of the carrier."),
+    _of_device("info", "carrier_name", TEXT, "Name of the carrier."),
+    _of_device("info", "firmware_name", TEXT, "Name of the firmware."),
+    _of_device("info", "firmware_version", TEXT, "Version of the firmware."),
+    _of_device("info", "locale", TEXT, "Locale code."),
+    _of_device("info", "network_subtype", TEXT, "Sub-type of the network."),
+    _of_device("info", "network_type", TEXT, "Type of the network."),
+    _of_device("info", "phone_manufacturer", TEXT, "Manufacturer."),
+    _of_device("info", "phone_model", TEXT, "Model."),
+    _of_device("info", "service_version", TEXT, "Version of the SDK."),
+    _of_device("info", "time_zone_offset", INTEGER, "Minutes from UTC, with daylight saving."),
+    _field("country_code", TEXT, "ISO 3166 country.", "location.countrycode", "countryCode"),
+    _of_device("location", "region", TEXT, "Region within the country."),
+    _of_device("location", "locality", TEXT, "Town or city."),
+)
+
+
 DATA_TYPES: tuple[DataType, ...] = (
     _type(
         "activities",
@@ -249,40 +277,7 @@ DATA_TYPES: tuple[DataType, ...] = (
         "devices",
         "One device, as the devices API answers: last technical data, location and tags.",
         {"keys": _BY_DEVICE},
-        _DEVICE,
-        _of_device("meta", "first_seen", TIME, "When it first used the application."),
-        _of_device("meta", "last_seen", TIME, "When it last used the application."),
-        _of_device("meta", "last_info", TIME, "When its technical data arrived."),
-        _of_device("meta", "last_location", TIME, "When its location arrived."),
-        _of_device("meta", "native_push_enabled", BOOLEAN, "Whether native push can reach it."),
-        _TAGS,
-        _of_device(
-            "info", "android_api_level", INTEGER, "Android API level.", "androidAPILevel"
-        ),
-        _of_device(
-            "info", "application_version_code", INTEGER, "Version code of the application."
-        ),
-        _of_device(
-            "info", "application_version_name", TEXT, "Version name of the application."
-        ),
-        _of_device("info", "carrier_country", TEXT, "Country of the carrier."),
-        _of_device("info", "carrier_name", TEXT, "Name of the carrier."),
-        _of_device("info", "firmware_name", TEXT, "Name of the firmware."),
-        _of_device("info", "firmware_version", TEXT, "Version of the firmware."),
-        _of_device("info", "locale", TEXT, "Locale code."),
-        _of_device("info", "network_subtype", TEXT, "Sub-type of the network."),
-        _of_device("info", "network_type", TEXT, "Type of the network."),
-        _of_device("info", "phone_manufacturer", TEXT, "Manufacturer."),
-        _of_device("info", "phone_model", TEXT, "Model."),
-        _of_device("info", "service_version", TEXT, "Version of the SDK."),
-        _of_device(
-            "info", "time_zone_offset", INTEGER, "Minutes from UTC, with daylight saving."
-        ),
-        _field(
-            "country_code", TEXT, "ISO 3166 country.", "location.countrycode", "countryCode"
-        ),
-        _of_device("location", "region", TEXT, "Region within the country."),
-        _of_device("location", "locality", TEXT, "Town or city."),
+        *_DEVICE_FIELDS,
     ),
     _type(
         "tokens",

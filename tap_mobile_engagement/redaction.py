@@ -33,20 +33,12 @@ _SHAPES = re.compile(
     | \b (?: Bearer | Basic | SharedKey (?:Lite)? ) [\s+]{{1,9}} (?P<header> {_VALUE})
     | :// [^\s/?\#@:]{{0,200}} : (?! [0-9]{{1,5}} [/?\#])
       (?P<password> [^\s"'<>@]{{0,200}} (?: @ [^\s"'<>@/?\#]{{0,200}} )*) @
+    | ["'] (?: client_secret | access_token | refresh_token | sig | signature | AccountKey )
+      ["'] \s{{0,9}} : \s{{0,9}} ["']
+      (?P<json> (?: [^"'] | ["'] (?! \s{{0,9}} [,}}\]] ) )*)
     """
 )
 # (bounded repetitions keep the search linear: outside text comes in here)
-_JSON_SHAPES = re.compile(
-    r"""(?ix)
-    \\{0,7}["']
-    (?: client_secret | access_token | refresh_token | sig | signature | AccountKey )
-    \\{0,7}["'] \s{0,9} : \s{0,9}
-    (?: "(?P<double> (?:[^"\\]|\\.)*)"
-      | '(?P<single> (?:[^'\\]|\\.)*)'
-      | \\{1,7}["'] (?P<escaped> (?:[^"'\\]|\\{1,7}[^"'\\])*) \\{1,7}["']
-    )
-    """
-)
 # A character, or a byte of it, as URLs (encoded once or more often), HTML, JSON, JavaScript and
 # Python write it. UTF-16 takes two units for some.
 _ESCAPE = re.compile(
@@ -85,10 +77,9 @@ def warn_of_plain_http(url: str) -> None:
     """Warn, once per host, of a secret that goes to another machine over ``http://``."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    with suppress(ValueError):  # a name, not an address
-        if ip_address(host).is_loopback:
-            return
     is_near = host == "localhost" or host.endswith(".localhost")
+    with suppress(ValueError):  # a name, not an address
+        is_near = is_near or ip_address(host).is_loopback
     if parts.scheme == "http" and not is_near and host not in _warned_of:
         _warned_of.add(host)
         log.warning("A secret goes to %s over http, where others can read it: use https", host)
@@ -97,7 +88,7 @@ def warn_of_plain_http(url: str) -> None:
 def redact(text: str) -> str:
     """Return the text with every known or recognisable secret masked."""
     decoded, starts = _decoded(text)
-    spans = [found.span(found.lastgroup or 0) for found in _JSON_SHAPES.finditer(text)]
+    spans = []
     for found in _SHAPES.finditer(decoded):
         start, end = found.span(found.lastgroup or 0)
         spans.append((starts[start], starts[end]))

@@ -13,6 +13,7 @@ from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from tap_mobile_engagement.api.tasks import TaskState
 from tap_mobile_engagement.containers.folder import open_private
 
 if TYPE_CHECKING:
@@ -33,19 +34,19 @@ _BOTTOM = 28
 _PARTS = 8  # of the time, between two lines of the grid
 _LEAST_WIDTH = 2.0  # pixels; so that a short phase is seen at all
 
-PHASES = {
+# The colour of each phase of a task, and what it is; a task that is done is "read".
+_PHASES = {
     "queued": ("#c9ced6", "queued by the service"),
     "running": ("#4c78a8", "running at the service"),
     "waiting": ("#f2cf5b", "written, not yet read"),
     "reading": ("#54a24b", "read by the tap"),
     "failed": ("#e45756", "failed"),
 }
-"""The colour of each phase of a task, and what it is; a task that is done is "read"."""
+_PHASE_OF: dict[object, str] = {TaskState.STARTED: "running", TaskState.SUCCEEDED: "waiting"}
 
 log = logging.getLogger(__name__)
 
 _TASK = "app {app}: export task {task}"
-_STATE = f"{_TASK} ({{data_type}}) is {{detail}}"
 _UNKNOWN = "is in state {detail!r}, which is unknown; it is watched until its time is up"
 _EMPTY = "succeeded, but there is no content of it: {detail}"
 
@@ -55,13 +56,10 @@ class What(Enum):
 
     CREATED = (logging.INFO, f"{_TASK} created: {{detail}}", "queued")
     RESUMED = (logging.INFO, "app {app}: taking up export task {task} ({data_type})", "queued")
-    STATE = (logging.INFO, _STATE, None)
+    STATE = (logging.INFO, f"{_TASK} ({{data_type}}) is {{detail}}", None)
     UNKNOWN_STATE = (logging.WARNING, f"{_TASK} ({{data_type}}) {_UNKNOWN}", None)
-    STARTED = (logging.INFO, _STATE, "running")
-    SUCCEEDED = (logging.INFO, _STATE, "waiting")
     FAILED = (logging.WARNING, "{detail}", "failed")
     EMPTY = (logging.WARNING, f"{_TASK} ({{data_type}}) {_EMPTY}", None)
-    REFUSED = (logging.INFO, "{detail}", None)
     READING = (logging.INFO, "", "reading")
     READ = (logging.INFO, "", "read")
 
@@ -77,8 +75,8 @@ class Observer:
         self._lock = threading.Lock()
         self._live = new_live_progress()
         self._pause = self._line_due_at = _FIRST_LINE
-        self._timeline = Timeline()
         self._timeline_path = timeline_path
+        self._times: dict[tuple[str, str], dict[str, datetime]] = {}  # of phases, by task
         self._read = 0
 
     def happened(self, what: What, export: PendingExport, detail: object = "") -> None:
@@ -91,8 +89,11 @@ class Observer:
             self._read += what is What.READ
             if words:
                 log.log(level, "%s", words)
+            if what is What.STATE:
+                phase = _PHASE_OF.get(detail)
             if phase and task_id:
-                self._timeline.begins(phase, task_id, f"{app}: {export}", self._now())
+                times = self._times.setdefault((task_id, f"{app}: {export}"), {})
+                times.setdefault(phase, self._now())
 
     def progressed(self, *, running: int, unread: int) -> None:
         """Show how many tasks are at work, and how many exports are still to be read."""
@@ -115,13 +116,51 @@ class Observer:
             if self._timeline_path is None:
                 return
             try:
-                picture = self._timeline.svg(self._now())
                 with open(self._timeline_path, "wb", opener=open_private) as file:
-                    file.write(picture.encode())
+                    file.write(self._picture(self._now()).encode())
             except OSError as error:
                 log.warning(
                     "The timeline could not be written to %s: %s", self._timeline_path, error
                 )
+
+    def _picture(self, end: datetime) -> str:
+        """The timeline of a run that ended then."""
+        begin = min((min(times.values()) for times in self._times.values()), default=end)
+        span = max((end - begin).total_seconds(), 1.0)
+        width, height = _LEFT + _WIDTH + 20, _TOP + _ROW * len(self._times) + _BOTTOM
+        title = (
+            f"{len(self._times)} export tasks from "
+            f"{begin.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {in_words(end - begin)}"
+        )
+        svg = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" font-family="sans-serif" fill="#333">'
+        )
+        parts = [svg, _rect(0, 0, width, height, "#fff"), _text(_LEFT, 22, title, size=14)]
+        x: float = _LEFT
+        for color, words in _PHASES.values():
+            parts += [_rect(x, 34, 10, 10, color), _text(x + 14, 43, words)]
+            x += 30 + 7 * len(words)
+        for number in range(_PARTS + 1):
+            x = _LEFT + number / _PARTS * _WIDTH
+            words = in_words(timedelta(seconds=number / _PARTS * span))
+            parts.append(_rect(x, _TOP - 6, 1, height - _BOTTOM + 10 - _TOP, "#ddd"))
+            parts.append(_text(x, height - 10, words, anchor="middle"))
+        for row, ((_, label), times) in enumerate(self._times.items()):
+            y = _TOP + row * _ROW
+            parts.append(f"<g>{_text(_LEFT - 8, y + 12, label, anchor='end')}")
+            known = [(name, times[name]) for name in (*_PHASES, "read") if name in times]
+            for (name, start), (_, until) in pairwise([*known, ("", end)]):
+                if name == "read":
+                    continue
+                last = start if name == "failed" else until
+                left, right = (
+                    _LEFT + (at - begin).total_seconds() / span * _WIDTH for at in (start, last)
+                )
+                bar = max(right - left, _LEAST_WIDTH)
+                parts.append(_rect(left, y + 2, bar, _ROW - 5, _PHASES[name][0]))
+            parts.append("</g>")
+        return "\n".join([*parts, "</svg>\n"])
 
 
 class LiveProgress:
@@ -147,18 +186,15 @@ class LiveProgress:
     def show(self, read: int, total: int, running: int) -> None:
         """Move the bar."""
         if self._bar is None:
-            self._begin()
+            terminal = sys.stderr
+            self._bars.start()
+            # The display takes the place of standard error; the log has to go through it.
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, logging.StreamHandler) and handler.stream is terminal:
+                    handler.setStream(sys.stderr)
+                    self._restore.append(partial(handler.setStream, terminal))
             self._bar = self._bars.add_task("", running=0)
         self._bars.update(self._bar, completed=read, total=total, running=running)
-
-    def _begin(self) -> None:
-        terminal = sys.stderr
-        self._bars.start()
-        # The display takes the place of standard error; the log has to go through it.
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.StreamHandler) and handler.stream is terminal:
-                handler.setStream(sys.stderr)
-                self._restore.append(partial(handler.setStream, terminal))
 
     def close(self) -> None:
         """Take the bar away."""
@@ -181,41 +217,6 @@ def in_words(duration: timedelta) -> str:
     return str(timedelta(seconds=int(duration.total_seconds())))
 
 
-class Timeline:
-    """Collects when the phases of export tasks begin, and draws them."""
-
-    def __init__(self) -> None:
-        self._labels: dict[str, str] = {}
-        self._times: dict[str, dict[str, datetime]] = {}  # phase → begin, by task
-
-    def begins(self, phase: str, task_id: str, label: str, at: datetime) -> None:
-        """A phase of a task begins: one of :data:`PHASES`, or "read"."""
-        self._labels.setdefault(task_id, label)
-        self._times.setdefault(task_id, {}).setdefault(phase, at)
-
-    def svg(self, end: datetime) -> str:
-        """The picture of a run that ended then."""
-        begin = min((min(times.values()) for times in self._times.values()), default=end)
-        span = max((end - begin).total_seconds(), 1.0)
-        height = _TOP + _ROW * len(self._times) + _BOTTOM
-        parts = [_head(begin, end, len(self._times), height), *_grid(span, height)]
-        for row, (task_id, times) in enumerate(self._times.items()):
-            label, y = self._labels[task_id], _TOP + row * _ROW
-            parts.append(f"<g>{_text(_LEFT - 8, y + 12, label, anchor='end')}")
-            known = [(name, times[name]) for name in (*PHASES, "read") if name in times]
-            for (name, start), (_, until) in pairwise([*known, ("", end)]):
-                if name == "read":
-                    continue
-                last = start if name == "failed" else until
-                left, right = (
-                    _LEFT + (at - begin).total_seconds() / span * _WIDTH for at in (start, last)
-                )
-                width = max(right - left, _LEAST_WIDTH)
-                parts.append(_rect(left, y + 2, width, _ROW - 5, PHASES[name][0]))
-            parts.append("</g>")
-        return "\n".join([*parts, "</svg>\n"])
-
-
 def _text(x: float, y: int, text: str, *, anchor: str = "start", size: int = 11) -> str:
     return (
         f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" font-size="{size}">'
@@ -225,33 +226,3 @@ def _text(x: float, y: int, text: str, *, anchor: str = "start", size: int = 11)
 
 def _rect(x: float, y: int, width: float, height: int, color: str) -> str:
     return f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{height}" fill="{color}"/>'
-
-
-def _head(begin: datetime, end: datetime, tasks: int, height: int) -> str:
-    width = _LEFT + _WIDTH + 20
-    title = (
-        f"{tasks} export tasks from {begin.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
-        f"{in_words(end - begin)}"
-    )
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" font-family="system-ui, sans-serif" fill="#333">'
-    )
-    parts = [svg, _rect(0, 0, width, height, "#fff"), _text(_LEFT, 22, title, size=14)]
-    x = _LEFT
-    for color, words in PHASES.values():
-        parts += [_rect(x, 34, 10, 10, color), _text(x + 14, 43, words)]
-        x += 30 + 7 * len(words)
-    return "\n".join(parts)
-
-
-def _grid(span: float, height: int) -> list[str]:
-    lines = []
-    for number in range(_PARTS + 1):
-        x = _LEFT + number / _PARTS * _WIDTH
-        words = in_words(timedelta(seconds=number / _PARTS * span))
-        lines += [
-            _rect(x, _TOP - 6, 1, height - _BOTTOM + 10 - _TOP, "#ddd"),
-            _text(x, height - 10, words, anchor="middle"),
-        ]
-    return lines

@@ -20,7 +20,6 @@ from tap_mobile_engagement.api.tasks import (
     Key,
     PendingExport,
     Phase,
-    TaskState,
     find_orphan,
     known_state,
 )
@@ -49,7 +48,6 @@ _EMPTY = {
     True: "its range counts as empty, and the next run looks once more",
     False: "the snapshot counts as empty, and retires no row",
 }
-_SEEN = {TaskState.STARTED: What.STARTED, TaskState.SUCCEEDED: What.SUCCEEDED}
 
 log = logging.getLogger(__name__)
 
@@ -186,8 +184,7 @@ class TaskRunner:
                 self._changed.notify_all()
             if pause is not None:
                 seconds = pause.total_seconds()
-                detail = f"{refusal.what}; none for {seconds:.0f} s, or until one has ended"
-                self._observer.happened(What.REFUSED, export, detail)
+                log.info("%s; none for %.0f s, or until one has ended", refusal.what, seconds)
 
     def submit(self, export: PendingExport) -> None:
         """Create the task of an export, or find it where the answer was lost."""
@@ -245,17 +242,15 @@ class TaskRunner:
     def poll(self, export: PendingExport) -> None:
         """Ask once for an export's task; errors as in :func:`.tasks.has_succeeded`."""
         assert export.task is not None  # noqa: S101  (its phase is RUNNING)
-        before = export.state
-        try:
-            answer = self._client.get_task(export.key.app, export.task.id)
-            with self._changed:
-                self._plan.polled(export, answer, self._clock.now())
-        finally:
-            state = known_state(export.state)
-            if export.state != before and state is not None:
-                self._observer.happened(_SEEN.get(state, What.STATE), export, state)
-            elif export.state != before and (not before or known_state(before) is not None):
-                self._observer.happened(What.UNKNOWN_STATE, export, export.state)
+        answer = self._client.get_task(export.key.app, export.task.id)
+        if answer is not None and answer.state != export.state:
+            state = known_state(answer.state)
+            if state is not None:
+                self._observer.happened(What.STATE, export, state)
+            elif not export.state or known_state(export.state) is not None:
+                self._observer.happened(What.UNKNOWN_STATE, export, answer.state)
+        with self._changed:
+            self._plan.polled(export, answer, self._clock.now())
 
     def _find_blobs(self, export: PendingExport) -> None:
         parts = self._storage.find(export)

@@ -37,9 +37,11 @@ class Drawn:
         self.path = folder / "timeline.svg"
         self.observer = Observer(self.clock, timeline_path=str(self.path))
 
-    def happens(self, what: What, task_id: str | None = "a", *, app: str = "shop") -> None:
+    def happens(
+        self, what: What, task_id: str | None = "a", *, app: str = "shop", state: str = ""
+    ) -> None:
         entry = None if task_id is None else TaskEntry(id=task_id, created=self.clock.at)
-        self.observer.happened(what, pending(app=app, task=entry))
+        self.observer.happened(what, pending(app=app, task=entry), state)
 
     @property
     def bars(self) -> dict[str, list[tuple[str, float]]]:
@@ -58,10 +60,11 @@ class Drawn:
 def test_each_task_has_a_bar_whose_parts_are_as_long_as_its_phases(tmp_path: Path) -> None:
     # given
     drawn = Drawn(tmp_path)
-    happened = (What.CREATED, What.STARTED, What.SUCCEEDED, What.READING, What.READ)
-    for seconds, what in enumerate(happened):
+    states = ((What.STATE, "Started"), (What.STATE, "Succeeded"))
+    happened = ((What.CREATED, ""), *states, (What.READING, ""), (What.READ, ""))
+    for seconds, (what, state) in enumerate(happened):
         drawn.clock.later(10 * seconds)
-        drawn.happens(what, app="<shop>")
+        drawn.happens(what, app="<shop>", state=state)
 
     # when
     found = drawn.bars

@@ -14,6 +14,7 @@ import requests
 from tap_mobile_engagement.api.http import TokenProvider, creation_uncertain
 from tap_mobile_engagement.api.tasks import ExportTask, plain_id
 from tap_mobile_engagement.clock import map_in_order
+from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import (
     Code,
     DataError,
@@ -93,7 +94,8 @@ class ServiceClient:
 
         Raises TaskRefusedError, TASK_CREATION_UNCERTAIN, TASK_REJECTED or TASK_TOO_LARGE.
         """
-        url = self._url(export.key.app, export.path)
+        data_type = BY_NAME[export.key.data_type]
+        url = self._url(export.key.app, f"{_TASKS}/{data_type.task_path}")
         answer = self._send("POST", url, body=msgspec.json.encode(body))
         if not answer.ok:
             raise self._creation_failed(answer)

@@ -29,7 +29,6 @@ from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from tap_mobile_engagement.api.client import ServiceClient
     from tap_mobile_engagement.api.destinations import TaskStorage
@@ -44,10 +43,8 @@ _THREAD_NAP = 0.5  # seconds; how long the thread may not notice that it was clo
 _READER_NAP = 0.2  # seconds; how long the reader may not notice a signal
 _FAREWELL = 2.0  # seconds; how long the end of a run waits for a request that is under way
 
-_EMPTY = {
-    True: "its range counts as empty, and the next run looks once more",
-    False: "the snapshot counts as empty, and retires no row",
-}
+_EMPTY = "it counts as empty, retires no row, and the next run looks once more"
+
 
 log = logging.getLogger(__name__)
 
@@ -191,12 +188,9 @@ class TaskRunner:
         # The words that follow keep "…/1" from being found in the description of request 12.
         description = f"tap-mobile-engagement {self._run_id}/{next(self._numbers)} {export}"
         body = export.body(self._export_format, description)
-        since: datetime | None = None
-        lost: list[RetryLaterError] = []
-        while len(lost) < LOST_ANSWERS:
-            asked_at = self._clock.now()
-            # A task that shows up late may stem from the first request that got no answer.
-            since = since or asked_at
+        # A task that shows up late may stem from the first request that got no answer.
+        since = self._clock.now()
+        for tries_left in reversed(range(LOST_ANSWERS)):
             task: ExportTask | None
             try:
                 task = self._client.create_task(export, body)
@@ -206,8 +200,9 @@ class TaskRunner:
                 if error.code is not Code.TASK_CREATION_UNCERTAIN:
                     raise
                 log.warning("app %s: %s; looking for it", export.key.app, error.what)
-                lost.append(error)
-                task = self._find_orphan(export, description, asked_at)
+                task = self._find_orphan(export, description)
+                if task is None and not tries_left:
+                    raise
             if task is not None:
                 entry = export.entry(task, since)
                 with self._changed:
@@ -217,27 +212,22 @@ class TaskRunner:
                     self._changed.notify_all()  # for the reader to note it in the state
                 self._observer.happened(What.CREATED, export, description)
                 return
-        raise lost[-1]
 
-    def _find_orphan(
-        self, export: PendingExport, description: str, asked_at: datetime
-    ) -> ExportTask | None:
+    def _find_orphan(self, export: PendingExport, description: str) -> ExportTask | None:
         """Look for the task of a request whose answer was lost, for as long as it may take."""
         app = export.key.app
         export_type = BY_NAME[export.key.data_type].export_type
-        for step in count():
+        until = self._clock.now() + ORPHAN_GRACE
+        step = 0
+        while True:
             now = self._clock.now()
-            orphan = find_orphan(
-                self._client.list_tasks(app), description, export_type, age=now - asked_at
-            )
-            if orphan is not None:
-                log.info("app %s: the task whose answer was lost is %s", app, orphan.id)
+            orphan = find_orphan(self._client.list_tasks(app), description, export_type)
+            if orphan is not None or now >= until:
+                found = orphan.id if orphan else "not listed"
+                log.info("app %s: the task whose answer was lost is %s", app, found)
                 return orphan
-            if now >= asked_at + ORPHAN_GRACE:
-                break
             self._clock.pause(self._plan.schedule.pause(step))
-        log.info("app %s: no export task was created for %s", app, description)
-        return None
+            step += 1
 
     def poll(self, export: PendingExport) -> None:
         """Ask once for an export's task; errors as in :func:`.tasks.has_succeeded`."""
@@ -263,5 +253,4 @@ class TaskRunner:
             is_over = self._plan.searched(export, found, self._clock.now())
             self._changed.notify_all()
         if is_over and not found and not is_second_look:
-            is_range = BY_NAME[export.key.data_type].historical
-            self._observer.happened(What.EMPTY, export, _EMPTY[is_range])
+            self._observer.happened(What.EMPTY, export, _EMPTY)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
-from tap_mobile_engagement.clock import read_time
-from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 from tap_mobile_engagement.state import TASK_ID, TaskEntry, bookmark_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.sources.base import Part
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 VISIBLE_WITHIN = timedelta(minutes=2)  # from its creation, a task may be unknown (assumed)
 MISSES_UNTIL_LOST = 3  # 404 answers in a row, of a task that should be visible
-CLOCK_SLACK = timedelta(minutes=15)  # of the service's creation times (assumed)
 REFUSAL_LIMIT = timedelta(hours=1)  # that a service may refuse tasks though none of ours runs
 _AGAIN = "Run again: its range is then exported by another task"
 
@@ -62,12 +60,11 @@ class TaskState(StrEnum):
     FAILED = "Failed"
 
 
-_STATES = {state.value.casefold(): state for state in TaskState}
-
-
 def known_state(text: str) -> TaskState | None:
     """Read a state as the service wrote it, whatever its case; None where it is unknown."""
-    return _STATES.get(text.strip().casefold())
+    with suppress(ValueError):
+        return TaskState(text.strip().capitalize())
+    return None
 
 
 def plain_id(task_id: str) -> str:
@@ -76,12 +73,11 @@ def plain_id(task_id: str) -> str:
 
 
 class ExportTask(Struct, frozen=True, kw_only=True):
-    """An export task as the service describes it; ``created`` is by the service's clock."""
+    """An export task as the service describes it."""
 
     id: str
     state: str
     export_type: str | None = None
-    created: datetime | None = None
     description: str | None = None
     error_details: str | None = None
     retry_after: float | None = None
@@ -98,14 +94,10 @@ class ExportTask(Struct, frozen=True, kw_only=True):
                 "the service's answer is not an export task: it has no usable id, or no state",
                 next_step="Check that api_url points to a Mobile Engagement service",
             )
-        created = None
-        with suppress(ValueError):
-            created = read_time(texts.get("dateCreated", "").strip())
         return cls(
             id=task_id,
             state=state,
             export_type=texts.get("exportType"),
-            created=created,
             description=texts.get("description"),
             error_details=texts.get("errorDetails"),
             retry_after=retry_after,
@@ -153,11 +145,6 @@ class PendingExport:
     def task_ids(self) -> list[str]:
         """The ids of all tasks that it has had; the latest one is the last."""
         return [*self.past_ids, *([self.task.id] if self.task else [])]
-
-    @property
-    def path(self) -> str:
-        """Path of the POST, below the app's URL."""
-        return f"devices/exportTasks/{BY_NAME[self.key.data_type].task_path}"
 
     @property
     def where(self) -> dict[str, object]:
@@ -259,24 +246,13 @@ def task_lost(what: str) -> RetryLaterError:
 
 
 def find_orphan(
-    listed: Iterable[Any], description: str, export_type: str | None, *, age: timedelta
+    listed: Iterable[Any], description: str, export_type: str | None
 ) -> ExportTask | None:
-    """Find the task that a request with a lost answer created, among those listed newest first.
-
-    Only the description decides. Creation times tell when to stop; they are compared among
-    themselves, because the service's clock may be far from ours.
-    """
-    newest: datetime | None = None
+    """Find the task that a request with a lost answer created, by its description alone."""
     for answer in listed:
-        try:
+        with suppress(DataError):  # a malformed task of a stranger
             task = ExportTask.from_answer(answer)
-        except DataError:
-            continue  # a malformed task of a stranger
-        if description in (task.description or "") and task.export_type in (export_type, None):
-            return task
-        if task.created is None:
-            continue
-        newest = max(newest or task.created, task.created)
-        if newest - task.created > age + CLOCK_SLACK:
-            return None
+            is_type = task.export_type in (export_type, None)
+            if is_type and description in (task.description or ""):
+                return task
     return None

@@ -2,7 +2,6 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -56,7 +55,13 @@ class TestCreateTask:
         assert request.headers["Content-Type"] == "application/json"
         assert request.headers["Authorization"] == "Bearer token-1"
         assert (task.id, task.state, task.retry_after) == (TASK_ID, "Queued", 30)
-        assert task.created == datetime(2016, 5, 20, 8, tzinfo=UTC)
+
+    def test_push_feedback_is_asked_for_by_date(self) -> None:
+        service = FakeService(ACCEPTED)
+
+        client_of(service).create_task(pending("push_feedback", campaign_type="Poll"), BODY)
+
+        assert service.calls == [f"POST /devices/exportTasks/feedbackByDate?{VERSION}"]
 
     def test_names_are_quoted_in_the_url(self) -> None:
         service = FakeService(ACCEPTED)

@@ -286,7 +286,7 @@ class AccountStorage(TaskStorage):
     def new_task_container(self, name: str) -> str:
         """Make a container for one task; its URL, a secret, lets it write and list."""
         url = self._url(name, "wl", self._lifetime)
-        register_secret(url.signature)
+        register_secret(url.sas.signature if url.sas else None)
 
         def create() -> None:
             # It may exist because of a try whose answer was lost.

@@ -28,8 +28,7 @@ from tap_mobile_engagement.containers.urls import (
     READ_AND_LIST,
     WRITE_AND_LIST,
     check_container_url,
-    sas_expiry,
-    service_url,
+    folder_of,
 )
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.redaction import warn_of_plain_http
@@ -60,21 +59,13 @@ def open_api(settings: Settings, clock: Clock, state: Mapping[str, Any]) -> ApiS
         storage = AccountStorage(settings.storage_connection_string, timeout, clock=clock)
     else:
         url = settings.container_url or ""
-        task_url = service_url(settings.task_container_url or url)
+        task_url = settings.task_container_url or url
+        if folder := folder_of(task_url):
+            task_url = folder.absolute().as_uri()
         # An app that is in the settings no more may have a task that still writes.
         apps = {*settings.app_names, *apps_with_tasks(state, since=clock.now() - timeout)}
         storage = SharedStorage(open_container(url, clock), task_url, apps=len(apps))
     return ApiSource(settings, client=client, storage=storage, clock=clock)
-
-
-def _urls_and_rights(settings: Settings) -> dict[str, tuple[str, frozenset[str]]]:
-    if settings.storage_connection_string:
-        return {}  # each task gets a SAS of its own
-    url, task_url = settings.container_url or "", settings.task_container_url
-    if task_url is None:
-        return {"container_url": (url, READ_AND_LIST | WRITE_AND_LIST)}
-    task = (task_url, WRITE_AND_LIST)
-    return {"container_url": (url, READ_AND_LIST), "task_container_url": task}
 
 
 def plan_windows(
@@ -102,7 +93,6 @@ class ApiSource:
         self._client = client
         self._storage = storage
         self._clock = clock
-        self._urls = _urls_and_rights(settings)
         self._states: dict[Key, PartitionState] = {}
         self._plan = Plan(
             limit=settings.max_concurrent_tasks,
@@ -128,41 +118,40 @@ class ApiSource:
 
     def checks(self) -> Sequence[Check]:
         """Container, credentials and apps; none of them makes a task."""
-        apps = self._settings.app_names
+        apps, url = self._settings.app_names, self._settings.container_url or ""
+        needs = {"container_url": (url, READ_AND_LIST | WRITE_AND_LIST)}
+        if self._settings.storage_connection_string:
+            needs = {}  # each task gets a SAS of its own
+        elif task_url := self._settings.task_container_url:
+            task = (task_url, WRITE_AND_LIST)
+            needs = {"container_url": (url, READ_AND_LIST), "task_container_url": task}
         return (
             *(
-                Check(f"the SAS in {name}", partial(self._check_sas, name))
-                for name in self._urls
+                Check(f"the SAS in {name}", partial(self._check_sas, name, *each))
+                for name, each in needs.items()
             ),
             self._storage.check,
             Check("the credentials", self._client.check_credentials),
             *(Check(f"app {app}", partial(self._client.check_app, app)) for app in apps),
         )
 
-    def _check_sas(self, setting: str) -> None:
-        url, rights = self._urls[setting]
-        check_container_url(url, needs=rights, now=self._clock.now(), setting=setting)
-
-    def _warn_of_short_sas(self) -> None:
-        minutes = self._settings.task_timeout_minutes
-        for setting, (url, _) in self._urls.items():
-            end = sas_expiry(url)
-            if end is not None and end - self._clock.now() < timedelta(minutes=minutes):
-                log.warning(
-                    "The SAS in the setting %s ends at %s, and an export task may take %d "
-                    "minutes (task_timeout_minutes): use a SAS that lasts longer",
-                    setting,
-                    _rfc3339(end),
-                    minutes,
-                )
+    def _check_sas(self, setting: str, url: str, rights: frozenset[str]) -> None:
+        now, minutes = self._clock.now(), self._settings.task_timeout_minutes
+        end = check_container_url(url, needs=rights, now=now, setting=setting)
+        if end is not None and end - now < timedelta(minutes=minutes):
+            log.warning(
+                "The SAS in the setting %s ends at %s, and an export task may take %d minutes "
+                "(task_timeout_minutes): use a SAS that lasts longer",
+                setting,
+                _rfc3339(end),
+                minutes,
+            )
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Plan the exports of a data type and app; what is prepared first is wanted first."""
         key = Key(data_type.name, app_name)
         if data_type.task_path is None or key in self._states:
             return
-        if not self._states:
-            self._warn_of_short_sas()
         exports = self._due(key, data_type, state)
         self._states[key] = state
         self._plan.add(exports)

@@ -5,12 +5,11 @@ The Azure SDK is imported at its first use, because that takes 0.15 to 0.5 secon
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.containers.base import CHUNK_BYTES, Blob, Container
 from tap_mobile_engagement.containers.folder import FolderContainer
-from tap_mobile_engagement.containers.urls import folder_path, is_folder_url
+from tap_mobile_engagement.containers.urls import folder_of
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -27,8 +26,8 @@ def open_container(
 
     No request is sent yet. Without a SAS, the credential reads it, or that of the environment.
     """
-    if is_folder_url(url):
-        return FolderContainer(Path(folder_path(url)))
+    if folder := folder_of(url):
+        return FolderContainer(folder)
     from tap_mobile_engagement.containers.azure import AzureContainer  # noqa: PLC0415
 
     return AzureContainer.from_url(url, credential=credential, clock=clock)

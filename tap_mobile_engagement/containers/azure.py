@@ -96,8 +96,8 @@ class AzureContainer:
     ) -> Self:
         """As :func:`open_container`; CONTAINER_URL_INVALID also without ``azure-identity``."""
         parsed = ContainerUrl.parse(url)
-        register_secret(parsed.signature)
         if parsed.sas:
+            register_secret(parsed.sas.signature)
             warn_of_plain_http(parsed.text)
         identity = None if parsed.sas else _Identity(credential, parsed.label)
         transport = new_transport()

@@ -7,34 +7,21 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 from urllib.request import url2pathname
 
 from tap_mobile_engagement.clock import read_time
 from tap_mobile_engagement.errors import Code, SettingsError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 RIGHT_FORM = "https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=…&sp=…&se=…&sig=…"
 """What the URL of a container with its SAS looks like, for messages."""
 
-PERMISSIONS = {
-    "r": "read",
-    "a": "add",
-    "c": "create",
-    "w": "write",
-    "d": "delete",
-    "l": "list",
-}
+PERMISSIONS = {"r": "read", "a": "add", "c": "create", "w": "write", "d": "delete", "l": "list"}
 """The permission letters of a SAS that matter here, and what the Azure portal calls them."""
 
-READ_AND_LIST = frozenset("rl")
-"""What reading export files takes."""
-
-WRITE_AND_LIST = frozenset("wl")
-"""What a task's SAS is made with, as the author of Microsoft's own example asks for."""
+READ_AND_LIST = frozenset("rl")  # what reading export files takes
+WRITE_AND_LIST = frozenset("wl")  # for a task, as the author of Microsoft's own example asks
 
 CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web|\$logs")
 """What a container may be called, its whole name."""
@@ -45,28 +32,20 @@ _CLOCK_SKEW = timedelta(minutes=15)
 
 _PATHS = (os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}")  # how a path begins
 _NO_SAS = "carries no SAS (no sig=)"
-_OTHER_SERVICES = re.compile(r"\.(dfs|file|queue|table|web)\.(?:core|storage)\.")
-# What an account SAS has to allow beside permissions: parameter, letter, name.
-_ACCOUNT_SAS = (
-    ("ss", "b", "the Blob service (ss=b)"),
-    ("srt", "c", "the resource type container (srt=c)"),
-    ("srt", "o", "the resource type object (srt=o)"),
+# Hosts of the Azure portal, and of services that are not Blob Storage.
+_ELSEWHERE = re.compile(
+    r"(?:^|\.)portal\.azure\.com$|\.(?:dfs|file|queue|table|web)\.(?:core|storage)\."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Sas:
-    """A shared access signature, as far as it says what it allows.
-
-    What a stored access policy has is None. ``gaps`` are what an account SAS lacks for a
-    container's blobs, in words.
-    """
+    """A shared access signature. What a stored access policy says instead of it is None."""
 
     signature: str = field(repr=False)
     permissions: frozenset[str] | None
     starts: datetime | None
     expires: datetime | None
-    gaps: tuple[str, ...] = ()
 
     def refusal(self, needs: frozenset[str], now: datetime) -> tuple[Code, str, str] | None:
         """Why it does not do for that: the code, the reason and the next step, if any."""
@@ -79,19 +58,18 @@ class Sas:
         if self.starts is not None and self.starts > now + _CLOCK_SKEW:
             what = f"counts only from {self.starts:%Y-%m-%dT%H:%M:%SZ} on"
             return Code.SAS_EXPIRED, what, "Wait until then, or make a SAS that starts earlier"
-        known = needs if self.permissions is None else self.permissions
-        lacking = (*self.gaps, *_names(needs - known))
-        if not lacking:
+        if self.permissions is None or needs <= self.permissions:
             return None
         step = (
-            f"Make a SAS for the container with the permissions {', '.join(_names(needs))} "
+            f"Make a SAS for the container with the permissions {_names(needs)} "
             f"(sp={''.join(sorted(needs))}) and put its URL in the settings"
         )
-        return Code.SAS_PERMISSION_MISSING, f"does not allow {', '.join(lacking)}", step
+        what = f"does not allow {_names(needs - self.permissions)}"
+        return Code.SAS_PERMISSION_MISSING, what, step
 
 
-def _names(permissions: frozenset[str]) -> list[str]:
-    return [PERMISSIONS.get(letter, letter) for letter in sorted(permissions)]
+def _names(permissions: frozenset[str]) -> str:
+    return ", ".join(PERMISSIONS.get(letter, letter) for letter in sorted(permissions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +79,6 @@ class ContainerUrl:
     text: str = field(repr=False)
     label: str
     sas: Sas | None
-
-    @property
-    def signature(self) -> str | None:
-        """The secret in it."""
-        return self.sas.signature if self.sas else None
 
     @classmethod
     def parse(cls, url: str, *, setting: str = "container_url") -> ContainerUrl:
@@ -119,8 +92,12 @@ class ContainerUrl:
             _ = parts.port  # raises ValueError where it is no number
         except ValueError:
             _refuse(setting, "is no URL")
-        _check_host(parts.scheme, host, setting)
-        _check_path(parts.path, host, setting)
+        segments = parts.path.strip("/").split("/")
+        if "." not in host or ":" in host or host.replace(".", "").isdigit():
+            segments = segments[1:]  # an emulator: the first names the account
+        is_ours = parts.scheme in {"http", "https"} and host and not _ELSEWHERE.search(host)
+        if not is_ours or len(segments) != 1 or not CONTAINER_NAME.fullmatch(segments[0]):
+            _refuse(setting, "names no container of Blob Storage, and no folder that exists")
         sas = _read_sas(parts, setting)
         # Without a user and password, which Azure Storage does not take.
         parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
@@ -130,37 +107,37 @@ class ContainerUrl:
 
 def check_container_url(
     url: str, *, needs: frozenset[str], now: datetime, setting: str
-) -> None:
+) -> datetime | None:
     """Refuse a container URL that can't work, before anything is created with it.
 
     ``needs`` holds permission letters. Raises CONTAINER_URL_INVALID, SAS_EXPIRED (also before
-    its start) or SAS_PERMISSION_MISSING.
+    its start) or SAS_PERMISSION_MISSING. Returns the end of its SAS, as far as it is known.
     """
-    if is_folder_url(url):
-        folder_path(url, setting)
-        return
+    if folder_of(url, setting):
+        return None
     container = ContainerUrl.parse(url, setting=setting)
     sas = container.sas
     if sas is None:
         if "w" in needs:
             _refuse(setting, f"{_NO_SAS}, without which the service can't write to it")
-        return
+        return None
     if refusal := sas.refusal(needs, now):
         code, what, next_step = refusal
         what = f"the SAS in the setting {setting} {what}"
         raise SettingsError(code, what, next_step=next_step, container=container.label)
+    return sas.expires
 
 
-def is_folder_url(url: str) -> bool:
-    """Whether it names a folder (``file:…`` or a path) instead of an Azure container."""
-    text = url.strip()
-    return text.lower().startswith("file:") or _is_path(text)
+def folder_of(url: str, setting: str = "container_url") -> Path | None:
+    """The folder that a ``file:`` URL or a path names; None where it names an Azure container.
 
-
-def folder_path(url: str, setting: str = "container_url") -> str:
-    """The folder that a ``file:`` URL or a path names; SettingsError CONTAINER_URL_INVALID."""
+    Raises CONTAINER_URL_INVALID.
+    """
     text = url.strip()
     if not text.lower().startswith("file:"):
+        is_url = "://" in text or "sig=" in text or text.startswith("/subscriptions/")
+        if is_url or not (text.startswith(_PATHS) or os.path.isdir(text)):  # noqa: PTH112
+            return None
         path = os.path.expanduser(text)  # noqa: PTH111  (a user that is unknown is no error)
     else:
         try:
@@ -175,26 +152,7 @@ def folder_path(url: str, setting: str = "container_url") -> str:
         path = url2pathname(parts.path)
     if "\0" in path:
         _refuse(setting, "can't be the name of a folder")
-    return path
-
-
-def service_url(url: str) -> str:
-    """The URL for the service: of a folder that is named by its path its ``file:`` URL."""
-    return Path(folder_path(url)).absolute().as_uri() if _is_path(url.strip()) else url
-
-
-def _is_path(text: str) -> bool:
-    if "://" in text or "sig=" in text or text.startswith("/subscriptions/"):
-        return False
-    return text.startswith(_PATHS) or os.path.isdir(text)  # noqa: PTH112  (any text will do)
-
-
-def sas_expiry(url: str) -> datetime | None:
-    """When the URL's SAS ends, in UTC; None without one, or where a stored policy says it."""
-    if is_folder_url(url):
-        return None
-    sas = ContainerUrl.parse(url).sas
-    return sas.expires if sas else None
+    return Path(path)
 
 
 def _refuse(setting: str, reason: str) -> NoReturn:
@@ -206,67 +164,25 @@ def _refuse(setting: str, reason: str) -> NoReturn:
     ) from None
 
 
-def _check_host(scheme: str, host: str, setting: str) -> None:
-    if scheme not in {"http", "https"}:
-        _refuse(setting, "must begin with https:// (or name a folder that exists)")
-    if not host:
-        _refuse(setting, "names no host")
-    if host == "portal.azure.com" or host.endswith(".portal.azure.com"):
-        _refuse(setting, "is an address of the Azure portal, not of the container itself")
-    other = _OTHER_SERVICES.search(host)
-    if other:
-        _refuse(setting, f"is an address of the {other[1]} service, not of Blob Storage")
-
-
-def _check_path(path: str, host: str, setting: str) -> None:
-    segments = path.strip("/").split("/")
-    if "." not in host or ":" in host or host.replace(".", "").isdigit():
-        segments = segments[1:]  # an emulator: the first names the account
-    if not any(segments):
-        _refuse(setting, "names a storage account, but no container in it")
-    if len(segments) > 1:
-        _refuse(setting, "is the address of a blob or folder, not of a container")
-    if not CONTAINER_NAME.fullmatch(segments[0]):
-        _refuse(setting, f"names the container {segments[0]!r}, which can't be one's name")
-
-
 def _read_sas(parts: SplitResult, setting: str) -> Sas | None:
     if not parts.query:
         if parts.scheme == "http":
             _refuse(setting, f"{_NO_SAS}, and a token is sent to https: only")
         return None
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if any(name.startswith("amp;") for name in query):
-        _refuse(setting, "was copied from HTML: each &amp; in it must be a plain &")
     if not query.get("sig"):
         _refuse(setting, _NO_SAS)
-    if "srt" not in query and query.get("sr") != "c":
-        kind = f"is for something else (sr={query['sr']})" if "sr" in query else "has no sr="
-        _refuse(setting, f"needs a SAS for the container, but the SAS {kind}")
-    if query.get("spr") == "https" and parts.scheme == "http":
-        _refuse(setting, "begins with http:, but its SAS allows only https:")
-    if "si" not in query:
-        for name in ("sp", "se"):
-            if not query.get(name):
-                _refuse(setting, f"is incomplete: its SAS has no {name}=")
-    return Sas(
-        signature=query["sig"],
-        permissions=frozenset(query["sp"]) if query.get("sp") else None,
-        starts=_read_time(query, "st", setting),
-        expires=_read_time(query, "se", setting),
-        gaps=tuple(
-            name
-            for parameter, letter, name in _ACCOUNT_SAS
-            if "srt" in query and letter not in query.get(parameter, "")
-        ),
-    )
-
-
-def _read_time(query: Mapping[str, str], name: str, setting: str) -> datetime | None:
-    text = query.get(name)
-    if not text:
-        return None
+    is_account_sas, has_policy = "srt" in query, "si" in query
+    has_rights = has_policy or (query.get("sp") and query.get("se"))
+    if not has_rights or not (is_account_sas or query.get("sr") == "c"):
+        _refuse(setting, "has a SAS that is not whole, or not for a container: sr=c, sp=, se=")
+    permissions = frozenset(query["sp"]) if query.get("sp") else None
+    if is_account_sas and not ("b" in query.get("ss", "") and {*"co"} <= {*query["srt"]}):
+        permissions = frozenset()  # it is not for containers, or not for blobs
     try:
-        return read_time(text)
+        starts, expires = (
+            read_time(query[name]) if query.get(name) else None for name in ("st", "se")
+        )
     except ValueError:
-        _refuse(setting, f"has a SAS whose {name}= is no time")
+        _refuse(setting, "has a SAS whose st= or se= is no time")
+    return Sas(query["sig"], permissions, starts, expires)

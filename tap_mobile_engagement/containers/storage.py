@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from azure.core.exceptions import AzureError, HttpResponseError
@@ -33,7 +33,7 @@ from tap_mobile_engagement.redaction import redact
 from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers.urls import Sas
@@ -42,12 +42,16 @@ USER_AGENT = "tap-mobile-engagement"  # before the SDK's own words
 ANSWER_BYTES = 32 * 1024 * 1024  # of the largest answer that is read whole, a page of a listing
 ANSWER_SECONDS = 600  # that it may take
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _REASON_CHARACTERS = 300
 _CONTINUES = "it continues where this run stopped"
 _CONNECT_SECONDS = 20
 _READ_SECONDS = 60
 _PIECE = 1024  # bytes of an answer after which the time is checked
+_CHECK_ACCESS = (
+    "Make sure that the URL was copied whole, that the account key or the policy behind its "
+    "SAS was not renewed, that an identity has the role Storage Blob Data Reader, and that the "
+    "account's firewall admits this machine"
+)
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +67,7 @@ def new_transport() -> RequestsTransport:
     )
     transport.open()  # not at the first request, which several threads may make at once
     session: requests.Session = transport.session
+    session.headers["User-Agent"] = USER_AGENT
     session.headers["Accept-Encoding"] = "identity"  # a blob's bytes as they are stored
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.auth = lambda request: request  # else requests takes that of a .netrc file
@@ -106,7 +111,6 @@ class Storage:
     label: str
     sas: Sas | None
     clock: Clock
-    is_identity: bool = False
 
     def call(
         self, request: Callable[[], _T], failed: str, permission: str, retry: Retry = RETRY
@@ -135,34 +139,46 @@ class Storage:
                 raise
             except Exception as error:  # an odd answer makes the SDK stumble in many ways
                 log.debug("A request failed", exc_info=True)
-                fault = _fault(error)
-                failure = self._failure(fault, failed, permission, where)
-                if fault.status is None or fault.status in _TRANSIENT:
-                    reason = f"a request failed ({redact(fault.reason)})"
-                    raise PassingError(failure, reason) from None
                 # Without its cause: the SDK's messages hold URLs, a traceback would show them.
-                raise failure from None
+                raise self._failure(error, failed, permission, where) from None
 
         return retry.call(attempt, clock=self.clock, name=self.label)
 
     def _failure(
-        self, fault: _Fault, failed: str, permission: str, where: dict[str, object]
-    ) -> TapError:
-        """The error for what another try does not help: what failed, and what to do."""
+        self, error: Exception, failed: str, permission: str, where: dict[str, object]
+    ) -> TapError | PassingError:
+        """What failed, and what to do; a PassingError where another try may help."""
         where = {"container": self.label, **where}
-        if fault.status is None:
-            return RetryLaterError(
+        # Any: the SDK has two kinds of responses, whose common type lacks the headers.
+        response: Any = error.response if isinstance(error, HttpResponseError) else None
+        if response is None or response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+            # No answer, or one that broke off. A message may contain a whole answer.
+            reason = str(error)[: 2 * _REASON_CHARACTERS].partition("\n")[0]
+            reason = textwrap.shorten(reason, _REASON_CHARACTERS, placeholder=" …")
+            if not isinstance(error, AzureError | HTTPError):
+                reason = f"the answer can't be understood ({type(error).__name__})"
+            lost = RetryLaterError(
                 Code.STORAGE_UNAVAILABLE,
-                f"{failed}: {fault.reason}",
+                f"{failed}: {reason}",
                 next_step="Make sure that the host's name is right and that this machine "
                 f"reaches it, then run again; {_CONTINUES}",
                 **where,
             )
-        request_id = fault.headers.get("x-ms-request-id")
-        where |= {"status": fault.status, "reason": fault.reason, "request": request_id}
-        match fault.status:
-            case status if status in _REFUSED:
-                code, what, next_step = self._refused(fault, permission)
+            return PassingError(lost, f"a request failed ({redact(reason)})")
+        headers = response.headers
+        reason = headers.get("x-ms-error-code") or response.reason or "unknown"
+        request_id = headers.get("x-ms-request-id")
+        where |= {"status": response.status_code, "reason": reason, "request": request_id}
+        match response.status_code:
+            case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+                # The server judges the SAS, so its clock counts where it is later.
+                now = self.clock.now()
+                now = max(now, read_http_date(headers.get("Date")) or now)
+                code, what = Code.CONTAINER_ACCESS_DENIED, "the storage denies access"
+                next_step = _CHECK_ACCESS
+                if self.sas and (refusal := self.sas.refusal(frozenset(permission), now)):
+                    code, what, next_step = refusal
+                    what = f"its SAS {what}"
             case status if status < HTTPStatus.BAD_REQUEST:
                 code = Code.CONTAINER_URL_INVALID
                 what = "the storage redirects to another address"
@@ -176,64 +192,16 @@ class Storage:
                 return blob_changed(failed, **where)
             case HTTPStatus.CONFLICT if permission == "r":
                 return blob_archived(**where)
-            case _:
-                next_step = f"Run again later; {_CONTINUES}"
-                return RetryLaterError(
-                    Code.STORAGE_UNAVAILABLE, failed, next_step=next_step, **where
+            case status:
+                step = f"Run again later; {_CONTINUES}"
+                error = RetryLaterError(
+                    Code.STORAGE_UNAVAILABLE, failed, next_step=step, **where
+                )
+                is_passing = status in _TRANSIENT
+                return (
+                    PassingError(error, f"a request failed ({reason})") if is_passing else error
                 )
         return SettingsError(code, f"{failed}: {what}", next_step=next_step, **where)
-
-    def _refused(self, fault: _Fault, permission: str) -> tuple[Code, str, str]:
-        """Code, reason and next step where the storage refused the right to ask."""
-        code, sas = Code.CONTAINER_ACCESS_DENIED, self.sas
-        # The server judges the SAS, so its clock counts where it is later.
-        now = self.clock.now()
-        now = max(now, read_http_date(fault.headers.get("Date")) or now)
-        if self.is_identity:
-            what = "the storage refused the identity of the environment"
-            next_step = (
-                "Give it the role Storage Blob Data Reader for the container, wait some "
-                "minutes until Azure knows it, and make sure that the account's firewall "
-                "admits this machine"
-            )
-        elif sas is None:
-            what = "the storage account refused it"
-            next_step = (
-                "Make sure that the account key was not renewed, and that the account's "
-                "firewall admits this machine"
-            )
-        elif refusal := sas.refusal(frozenset(permission), now):
-            code, what, next_step = refusal
-            what = f"its SAS {what}"
-        else:
-            what = "the storage refused its SAS"
-            next_step = (
-                "Make sure that the URL was copied whole, that the key or the policy behind "
-                "its SAS was not renewed or removed, and that the account's firewall admits "
-                "this machine"
-            )
-        return code, what, next_step
-
-
-class _Fault(NamedTuple):
-    """A request that failed; the status is None if there was no whole answer."""
-
-    status: int | None
-    reason: str
-    headers: Mapping[str, str]
-
-
-def _fault(error: Exception) -> _Fault:
-    if not isinstance(error, AzureError | HTTPError):
-        return _Fault(None, f"the answer can't be understood ({type(error).__name__})", {})
-    # Any: the SDK has two kinds of responses, whose common type lacks the headers.
-    response: Any = error.response if isinstance(error, HttpResponseError) else None
-    if response is None or response.status_code < HTTPStatus.MULTIPLE_CHOICES:
-        # No answer, or one that broke off. A message may contain a whole answer.
-        line = str(error)[: 2 * _REASON_CHARACTERS].partition("\n")[0]
-        return _Fault(None, textwrap.shorten(line, _REASON_CHARACTERS, placeholder=" …"), {})
-    reason = response.headers.get("x-ms-error-code") or response.reason or "unknown"
-    return _Fault(response.status_code, reason, response.headers)
 
 
 def blob_archived(**where: object) -> DataError:

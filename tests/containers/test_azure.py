@@ -198,8 +198,8 @@ def test_a_listing_asks_for_its_pages_one_by_one(
     for number in range(5):
         azurite.upload(name, f"{number}", b"[]")
     container = AzureContainer.from_url(azurite.sas_url(name))
-    small_pages = partial(container._client.list_blobs, results_per_page=2)
-    monkeypatch.setattr(container._client, "list_blobs", small_pages)
+    small_pages = partial(container.client.list_blobs, results_per_page=2)
+    monkeypatch.setattr(container.client, "list_blobs", small_pages)
 
     caplog.set_level(logging.DEBUG, logger="urllib3.connectionpool")
     caplog.clear()

@@ -51,7 +51,6 @@ class Container(Protocol):
     @property
     def label(self) -> str:
         """Its name for messages: a URL without any secret."""
-        ...
 
     def list(
         self, prefix: str = "", *, takes: Callable[[str], bool] | None = None
@@ -60,15 +59,12 @@ class Container(Protocol):
 
         ``takes`` says whether to list a file or folder (``name/``) of this machine.
         """
-        ...
 
     def open(self, blob: Blob, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
         """The bytes of exactly that version from ``start`` on, in chunks up to CHUNK_BYTES."""
-        ...
 
     def check(self) -> None:
         """Make sure, with one request, that it exists and can be listed."""
-        ...
 
 
 def blob_missing(failed: str, **where: object) -> RetryLaterError:

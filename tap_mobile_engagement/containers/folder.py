@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -91,7 +91,7 @@ class FolderContainer:
         if blob.problem:
             raise copy(blob.problem).at(container=self.label)
         try:
-            file = open(self._path(blob), "rb", 0, opener=open_private)  # noqa: SIM115
+            file = open(self._folder / blob.name, "rb", 0, opener=open_private)  # noqa: SIM115
         except OSError as error:
             raise self._explain(error, blob.name) from None
         with file:
@@ -110,25 +110,29 @@ class FolderContainer:
             for entry in entries:
                 name = f"{folder}{entry.name}"
                 if name.startswith(prefix) or prefix.startswith(f"{name}/"):
-                    yield f"{name}/" if _is_folder(entry) else name
+                    is_link = entry.is_symlink()
+                    is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()  # noqa: PTH112
+                    yield f"{name}/" if is_folder else name
 
     def _look_at(self, name: str) -> Blob | None:
+        path, problem = self._folder / name, None
         try:
-            status = (self._folder / name).stat()
+            status = path.stat()
         except OSError as error:
-            if link := self._broken_link(name):
-                return link
+            with suppress(OSError):  # of what is no link
+                what = f"the link leads to {path.readlink()}, which can't be reached"
+                step = "Make its target reachable, or remove the link, then run again"
+                problem = DataError(Code.BLOB_UNREADABLE, what, next_step=step, blob=name)
+                return _without_content(name, problem)
             if isinstance(error, FileNotFoundError):
                 return None
             return _without_content(name, self._explain(error, name))
-        problem = None
         if not stat.S_ISREG(status.st_mode):
             what = "it is no file, but a named pipe, a socket or a device"
             problem = DataError(Code.BLOB_UNRECOGNISED, what, blob=name)
         elif name != (name := os.fsencode(name).decode("utf-8", "backslashreplace")):
-            problem = _unreadable(
-                name, "its name is not UTF-8 text", "Rename the file, then run again"
-            )
+            what, step = "its name is not UTF-8 text", "Rename the file, then run again"
+            problem = DataError(Code.BLOB_UNREADABLE, what, next_step=step, blob=name)
         # A file that is moved or unpacked into the folder keeps its modification time, but
         # its change time is the moment of that.
         return Blob(
@@ -140,19 +144,6 @@ class FolderContainer:
             problem=problem,
         )
 
-    def _broken_link(self, name: str) -> Blob | None:
-        """A link that can't be followed; None where the name is no link."""
-        try:
-            target = (self._folder / name).readlink()
-        except OSError:
-            return None
-        problem = _unreadable(
-            name,
-            f"the link leads to {target}, which can't be reached",
-            "Make its target reachable, or remove the link, then run again",
-        )
-        return _without_content(name, problem)
-
     def _read(self, file: IO[bytes], blob: Blob, delivered: int) -> Iterator[bytes]:
         try:
             self._expect(os.fstat(file.fileno()), blob)
@@ -161,7 +152,7 @@ class FolderContainer:
                 delivered += len(chunk)
                 yield chunk
             self._expect(os.fstat(file.fileno()), blob)
-            self._expect(self._path(blob).stat(), blob)
+            self._expect((self._folder / blob.name).stat(), blob)
         except OSError as error:
             raise self._explain(error, blob.name) from None
         if delivered != blob.size:
@@ -172,9 +163,6 @@ class FolderContainer:
                 container=self.label,
                 blob=blob.name,
             )
-
-    def _path(self, blob: Blob) -> Path:
-        return self._folder / blob.name
 
     def _expect(self, status: os.stat_result, blob: Blob) -> None:
         if _etag(status) != blob.etag:
@@ -187,27 +175,18 @@ class FolderContainer:
             return blob_missing(_FAILED, **where)
         name = "folder" if not blob or blob.endswith("/") else "file"
         what = f"the {name} can't be read: {error.strerror or error}"
+        next_step = "Make sure that its disk or share is there and sound, then run again"
         kind: type[TapError] = DataError if blob else SettingsError
         code = Code.BLOB_UNREADABLE if blob else Code.CONTAINER_ACCESS_DENIED
-        if is_gone and self._folder.is_file():
-            code, what = Code.CONTAINER_NOT_FOUND, "it is a file, not a folder"
-            next_step = f"Name its folder, and {self._folder.name} as the pattern"
-        elif is_gone:
+        if is_gone:
             code, what = Code.CONTAINER_NOT_FOUND, "there is no such folder"
             next_step = "Make it, or correct its path in the settings"
         elif isinstance(error, PermissionError):
             what = f"this user has no right to the {name}"
             next_step = "Grant it, or run the tap as a user who has it"
-        elif blob and error.errno in _DISK_FAULTS:
-            next_step = "Make sure that its disk is sound, then run again"
-        else:
+        elif not blob or error.errno not in _DISK_FAULTS:
             kind, code = RetryLaterError, Code.STORAGE_UNAVAILABLE
-            next_step = "Make sure that its disk or share is there, then run again"
         return kind(code, what, next_step=next_step, **where)
-
-
-def _unreadable(blob: str, what: str, next_step: str) -> DataError:
-    return DataError(Code.BLOB_UNREADABLE, what, next_step=next_step, blob=blob)
 
 
 def _without_content(name: str, problem: TapError) -> Blob:
@@ -218,13 +197,6 @@ def _without_content(name: str, problem: TapError) -> Blob:
 def open_private(path: str, flags: int) -> int:
     """The opener of a file that its owner alone may read; it never waits for a named pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o600)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
 
 
 def _moment(nanoseconds: int) -> datetime:

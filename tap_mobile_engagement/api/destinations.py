@@ -1,13 +1,6 @@
-"""Where export tasks write, and which blobs are a task's, which the service never says.
+"""Where export tasks write, and which blobs are a task's, by the rules of docs/failures.md.
 
-With an account each task has a container of its own. In a shared container:
-
-1. A blob whose name contains the task's id is the task's.
-2. Until names tell, one task of a data type runs at a time. Its blobs are those that are new in
-   this run and hold that data type; in doubt a blob is read, to say what is wrong with it.
-3. With several apps only names count, because content can't tell apps apart. Until a name has
-   told, one app at a time has tasks; a blob of a task that is not named after it ends that.
-4. A task of an earlier run whose blobs are not named after it is lost.
+In a shared container these are: its id in a name, else one task at a time and what is new.
 """
 
 from __future__ import annotations
@@ -21,16 +14,17 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobServiceClient, ContainerClient, generate_container_sas
+from azure.storage.blob import BlobServiceClient, generate_container_sas
 from msgspec.structs import replace
 
 from tap_mobile_engagement.api.tasks import plain_id, task_lost
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers.azure import AzureContainer
 from tap_mobile_engagement.containers.storage import Storage, client_options, new_transport
-from tap_mobile_engagement.containers.urls import CONTAINER_NAME, ContainerUrl
+from tap_mobile_engagement.containers.urls import CONTAINER_NAME
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all
@@ -43,7 +37,6 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.api.tasks import Key, PendingExport
     from tap_mobile_engagement.containers import Blob, Container
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.recognise import Recognition
     from tap_mobile_engagement.state import TaskEntry
 
 CONTAINER_PREFIX = "mobile-engagement-"  # of the containers that the tap makes
@@ -59,6 +52,7 @@ _READ_FOR = timedelta(days=7)  # beyond the time that a run takes
 _CLOCK_SKEW = timedelta(minutes=15)  # between the tap's clock and the storage's
 _SAS_LIFETIME_BEYOND_TASK = timedelta(days=1)
 _SHORTEST_ID = 8  # characters; a shorter one may be in a name by chance
+_UNREAD = DataError(Code.BLOB_UNREADABLE, "it was not looked at")
 
 
 class TaskStorage:
@@ -78,7 +72,8 @@ class TaskStorage:
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
         """What a task that succeeded wrote, by arrival; raises TASK_LOST or AMBIGUOUS_BLOBS."""
-        raise NotImplementedError
+        assert export.task is not None  # noqa: S101  (it has succeeded)
+        return self.find_again(export.task, ())
 
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
         """What exists by now of a task whose files were found before."""
@@ -101,8 +96,7 @@ class SharedStorage(TaskStorage):
         self._container = container
         self._task_url = task_url
         self._only_names_count = apps > 1
-        self._recognised: dict[tuple[str, str], Recognition] = {}
-        self._unread: dict[tuple[str, str], DataError] = {}  # why they are not recognised
+        self._types: dict[tuple[str, str], tuple[DataType, ...] | DataError | None] = {}
         # Names and ETags of blobs that are no task's, or a known one's. One set for all tasks.
         self._settled: set[tuple[str, str]] | None = None
         self._exports: set[PendingExport] = set()  # all whose tasks were to write here
@@ -140,31 +134,25 @@ class SharedStorage(TaskStorage):
         if data_type.name not in self.one_at_a_time:
             return ()
         if export.asked_at is None:
-            self._settle_earlier(task, blobs, data_type)
+            unnamed, created = self._unnamed(blobs), task.created
+            maybe = [blob for blob in unnamed if blob.arrived + _CLOCK_SKEW >= created]
+            if any(self._may_hold(blob, data_type) for blob in maybe):
+                # Its range is exported again: its blobs must not be taken for the next one's.
+                self._settle(b for b in maybe if self._may_hold(b, data_type, in_doubt=False))
+                raise task_lost("nothing tells which blobs a task of an earlier run wrote")
             return ()
-        found = self._new(blobs, data_type)
-        if any(blob.size for blob in found):
-            known = {name for name, _ in self._settled or ()}
-            if any(blob.name in known for blob in found):
-                self.read_first |= {data_type.name}
-            # What is in doubt may be any task's: each one that meets it fails by reading it.
-            self._settle(blob for blob in found if not self._is_in_doubt(blob))
-            # It may be readable by then, and another data type's.
-            unread = (replace(b, problem=self._unread.get((b.name, b.etag))) for b in found)
-            return _parts(self._container, unread)
-        return ()
-
-    def _settle_earlier(
-        self, task: TaskEntry, blobs: Sequence[Blob], data_type: DataType
-    ) -> None:
-        """Take a task of an earlier run for lost, if there are blobs that may be its own."""
-        maybe = [
-            blob for blob in self._unnamed(blobs) if blob.arrived + _CLOCK_SKEW >= task.created
-        ]
-        if any(self._may_hold(blob, data_type) for blob in maybe):
-            # Its range is exported again: what it wrote must not be taken for the next task's.
-            self._settle(b for b in maybe if self._may_hold(b, data_type, in_doubt=False))
-            raise task_lost("nothing tells which files an export task of an earlier run wrote")
+        new = self._new(blobs, data_type)
+        if not any(blob.size for blob in new):
+            return ()
+        known = {name for name, _ in self._settled or ()}
+        if any(blob.name in known for blob in new):
+            self.read_first |= {data_type.name}
+        found = [(blob, self._types[blob.name, blob.etag]) for blob in new]
+        # What is in doubt may be any task's: each one that meets it fails by reading it.
+        self._settle(blob for blob, types in found if isinstance(types, tuple))
+        # It may be readable by then, and another data type's.
+        problems = ((b, types if isinstance(types, DataError) else None) for b, types in found)
+        return _parts(self._container, (replace(b, problem=why) for b, why in problems))
 
     def _settle(self, blobs: Iterable[Blob]) -> None:
         if self._settled is not None:  # else all of them are, before the first task
@@ -213,26 +201,23 @@ class SharedStorage(TaskStorage):
 
     def _may_hold(self, blob: Blob, data_type: DataType, *, in_doubt: bool = True) -> bool:
         """Whether its content is of that type; ``in_doubt`` where it can't be told."""
+        types = self._types_in(blob)
+        return data_type in types if types and isinstance(types, tuple) else in_doubt
+
+    def _types_in(self, blob: Blob) -> tuple[DataType, ...] | DataError | None:
+        """The data types that fit a blob, none if it is empty; an error or None in doubt."""
         key = (blob.name, blob.etag)
-        try:
-            if key not in self._recognised:
+        if isinstance(self._types.get(key, _UNREAD), DataError):
+            try:
                 with self._container.open(blob) as chunks:
                     found = next(recognise_all(chunks), recognise([]))
                 if found.problem and not found.data_type:
                     raise found.problem
-                self._recognised[key] = found
-                self._unread.pop(key, None)
-        except DataError as error:
-            self._unread[key] = error
-            return in_doubt  # reading it will say what is wrong
-        found = self._recognised[key]
-        if found.candidates:
-            return data_type in found.candidates
-        return found.data_type is data_type or (found.data_type is None and in_doubt)
-
-    def _is_in_doubt(self, blob: Blob) -> bool:
-        found = self._recognised.get((blob.name, blob.etag))
-        return found is None or not (found.data_type or found.candidates or found.is_empty)
+                types = (found.data_type,) if found.data_type else found.candidates
+                self._types[key] = types if types or found.is_empty else None
+            except DataError as error:
+                self._types[key] = error  # it is looked at again
+        return self._types[key]
 
 
 class AccountStorage(TaskStorage):
@@ -259,9 +244,9 @@ class AccountStorage(TaskStorage):
                 next_step=f"Copy it from the account's access keys: {_RIGHT_FORM}",
             ) from None
         register_secret(self._key)
-        self._label = self._service.url.rstrip("/")
-        warn_of_plain_http(self._label)
-        self._storage = Storage(self._label, None, clock or Clock())
+        label = self._service.url.rstrip("/")
+        warn_of_plain_http(label)
+        self._storage = Storage(label, None, clock or Clock())
         self._lifetime = task_timeout + _SAS_LIFETIME_BEYOND_TASK
         self._tokens: dict[Key, str] = {}
         self._numbers: Counter[Key] = Counter()
@@ -286,7 +271,6 @@ class AccountStorage(TaskStorage):
     def new_task_container(self, name: str) -> str:
         """Make a container for one task; its URL, a secret, lets it write and list."""
         url = self._url(name, "wl", self._lifetime)
-        register_secret(url.sas.signature if url.sas else None)
 
         def create() -> None:
             # It may exist because of a try whose answer was lost.
@@ -294,16 +278,15 @@ class AccountStorage(TaskStorage):
                 self._service.create_container(name)
 
         self._storage.call(create, f"the container {name} could not be made", "c")
-        return url.text
+        return url
 
     def container(self, name: str) -> AzureContainer:
         """The container of that name, which need not exist."""
         url = self._url(name, "rl", _READ_FOR)
-        client = ContainerClient.from_container_url(url.text, **client_options(self._transport))
-        storage = Storage(url.label, None, self._storage.clock)
-        return AzureContainer(client, self._transport, storage)
+        clock = self._storage.clock
+        return AzureContainer.from_url(url, clock=clock, transport=self._transport)
 
-    def _url(self, name: str, permission: str, lifetime: timedelta) -> ContainerUrl:
+    def _url(self, name: str, permission: str, lifetime: timedelta) -> str:
         if not CONTAINER_NAME.fullmatch(name):
             raise task_lost(f"{name!r} can't be the name of a task's container")
         sas = generate_container_sas(
@@ -313,12 +296,8 @@ class AccountStorage(TaskStorage):
             permission=permission,
             expiry=self._storage.clock.now() + lifetime,
         )
-        return ContainerUrl.parse(f"{self._label}/{name}?{sas}", setting=_SETTING)
-
-    def find(self, export: PendingExport) -> tuple[Part, ...]:
-        """All blobs in the task's container."""
-        assert export.task is not None  # noqa: S101  (its task has succeeded)
-        return self.find_again(export.task, ())
+        register_secret(parse_qs(sas)["sig"][0])
+        return f"{self._storage.label}/{name}?{sas}"
 
     def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
         """All blobs in the task's container."""

@@ -87,6 +87,7 @@ class AzureContainer:
         *,
         credential: TokenCredential | None = None,
         clock: Clock | None = None,
+        transport: RequestsTransport | None = None,
     ) -> Self:
         """As :func:`open_container`; CONTAINER_URL_INVALID also without ``azure-identity``."""
         parsed = ContainerUrl.parse(url)
@@ -96,7 +97,7 @@ class AzureContainer:
             warn_of_plain_http(parsed.text)
         else:
             identity = _Identity(credential or _of_environment(parsed.label), parsed.label)
-        transport = new_transport()
+        transport = transport or new_transport()
         options = client_options(transport)
         return cls(
             ContainerClient.from_container_url(parsed.text, credential=identity, **options),

@@ -120,19 +120,13 @@ def test_a_file_that_breaks_while_it_is_counted_is_shown_with_the_reason(
     assert line["problem"] == "the content ends before its array is closed"
 
 
-def test_a_folder_that_is_not_there_is_one_line_on_standard_error(tmp_path: Path) -> None:
-    result = run(tmp_path / "nowhere")
+@pytest.mark.parametrize("name", ["nowhere", "a"])
+def test_a_folder_that_is_none_is_one_line_on_standard_error(archive: Path, name: str) -> None:
+    result = run(archive / name)
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith("CONTAINER_NOT_FOUND: there is no such folder")
     assert result.stderr.count("\n") == 1
-
-
-def test_a_file_in_place_of_a_folder_is_said_to_be_one(archive: Path) -> None:
-    result = run(archive / "a")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("CONTAINER_NOT_FOUND: it is a file, not a folder")
-    assert result.stderr.endswith("Name its folder, and a as the pattern.\n")
 
 
 def test_one_record_is_no_records(tmp_path: Path) -> None:

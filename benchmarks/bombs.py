@@ -91,7 +91,7 @@ def _measured(outcome: str, begin: float) -> dict[str, Any]:
 def _ask(kind: str) -> dict[str, Any]:
     """What comes of an answer of the service, or of the storage where it is a listing."""
     # (imported here, because what they take would count for the files, too)
-    from tap_mobile_engagement.api.http import Timeouts, Transport  # noqa: PLC0415
+    from tap_mobile_engagement.api.http import Transport  # noqa: PLC0415
     from tap_mobile_engagement.containers.azure import AzureContainer  # noqa: PLC0415
 
     head, pieces, pause = ANSWERS[kind]
@@ -104,7 +104,7 @@ def _ask(kind: str) -> dict[str, Any]:
         if kind.startswith("listing"):
             container = AzureContainer.from_url(f"{url}?sv=1&sr=c&sp=rl&se=2999-01-01&sig=x")
             container.check()
-        once = Transport(retry=Retry(tries=1), timeouts=Timeouts(answer=2 if pause else 60))
+        once = Transport(retry=Retry(tries=1), longest=2 if pause else 60)
         answer = once.send("GET", url)
         outcome = f"HTTP {answer.status}, {len(answer.extract())} characters are shown"
         if answer.ok:

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
-import msgspec
 import requests
 
 from tap_mobile_engagement.api.http import TokenProvider, creation_uncertain
@@ -44,8 +43,19 @@ CAMPAIGN_KINDS = {
 """What the campaigns list calls each campaign type of push feedback."""
 
 _TASKS = "devices/exportTasks"
-_DEFAULT_PORTS = {"https": 443, "http": 80}
-_TIMED_OUT = HTTPStatus.REQUEST_TIMEOUT
+_REFUSALS = {
+    401: (
+        Code.AUTH_FAILED,
+        "Check tenant_id, client_id and the rights of the service principal",
+    ),
+    403: (Code.ACCESS_DENIED, "Give the service principal a role on the app, if it is enabled"),
+    404: (
+        Code.APP_NOT_FOUND,
+        "Check app_names, app_collection, resource_group, subscription_id",
+    ),
+    413: (Code.TASK_TOO_LARGE, "Set a smaller window_days"),
+}
+_REJECTED = "Check the settings that name the app, the dates and the container URL"
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +106,7 @@ class ServiceClient:
         """
         data_type = BY_NAME[export.key.data_type]
         url = self._url(export.key.app, f"{_TASKS}/{data_type.task_path}")
-        answer = self._send("POST", url, body=msgspec.json.encode(body))
+        answer = self._send("POST", url, json=body)
         if not answer.ok:
             raise self._creation_failed(answer)
         try:
@@ -175,7 +185,7 @@ class ServiceClient:
             link = page.get("nextLink")
             if not link:
                 return
-            url = _resolved(str(link), base=url)
+            url = self._resolved(str(link), base=url)
             pages += 1
             empty_pages = 0 if items else empty_pages + 1
             if url == marked or pages >= MOST_PAGES or empty_pages >= EMPTY_PAGES:
@@ -183,6 +193,27 @@ class ServiceClient:
                 raise DataError(Code.BAD_ANSWER, what).at(app=app)
             if not pages & (pages - 1):
                 marked = url  # a circle comes back to it before there are thrice as many pages
+
+    def _resolved(self, link: str, *, base: str) -> str:
+        """The URL of a link, absolute or relative; BAD_ANSWER where no token may be sent."""
+        try:
+            url = _prepared(urljoin(base, link))
+            session: Any = self._transport.session
+            is_elsewhere = session.should_strip_auth(base, url)
+        except (requests.RequestException, ValueError):
+            what = f"the service links to what is no URL: {link!r}"
+            raise DataError(Code.BAD_ANSWER, what) from None
+        parts = urlsplit(url)
+        if is_elsewhere:
+            raise DataError(
+                Code.BAD_ANSWER,
+                f"the service links to another host, where no token is sent: {parts.netloc}",
+                next_step="Check that api_url is the name that the service gives itself",
+            )
+        if not any(name == "api-version" for name, _ in parse_qsl(parts.query)):
+            query = "&".join(filter(None, (parts.query, f"api-version={API_VERSION}")))
+            parts = parts._replace(query=query)
+        return parts._replace(fragment="").geturl()
 
     def _get(self, app: str, url: str, **where: object) -> Answer:
         answer = self._send("GET", url)
@@ -198,16 +229,15 @@ class ServiceClient:
                 return None
             raise
 
-    def _send(self, method: str, url: str, *, body: bytes | None = None) -> Answer:
+    def _send(self, method: str, url: str, **options: Any) -> Answer:
         """Send with a token; once more with another if it is rejected, which did nothing."""
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
 
         def send(token: str) -> Answer:
-            signed = headers | {"Authorization": f"Bearer {token}"}
+            headers = {"Accept": "application/json", "Authorization": f"Bearer {token}"}
             creates = method == "POST"
-            return self._transport.send(method, url, headers=signed, body=body, creates=creates)
+            return self._transport.send(
+                method, url, creates=creates, headers=headers, **options
+            )
 
         token = self._auth.token()
         answer = send(token)
@@ -224,7 +254,8 @@ class ServiceClient:
             # Limits, or a conflict that passes: nothing was created.
             retry_after = answer.retry_after(self._transport.timing.now())
             return TaskRefusedError(answer.extract(), retry_after, **answer.where)
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == _TIMED_OUT:
+        is_over = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if is_over or answer.status == HTTPStatus.REQUEST_TIMEOUT:
             # What broke down may have done so behind the creation.
             return creation_uncertain(answer.extract()).at(**answer.where)
         return _refused(answer, rejected=Code.TASK_REJECTED)
@@ -247,32 +278,6 @@ def _prepared(url: str) -> str:
     return requests.Request("GET", url).prepare().url or ""
 
 
-def _resolved(link: str, *, base: str) -> str:
-    """The URL of a link, absolute or relative; BAD_ANSWER where no token may be sent."""
-    try:
-        url = _prepared(urljoin(base, link))
-        parts = urlsplit(url)
-        is_ours = _origin(url) == _origin(base)
-    except (requests.RequestException, ValueError):
-        what = f"the service links to what is no URL: {link!r}"
-        raise DataError(Code.BAD_ANSWER, what) from None
-    if not is_ours:
-        raise DataError(
-            Code.BAD_ANSWER,
-            f"the service links to another host, where no token is sent: {parts.netloc}",
-            next_step="Check that api_url is the name that the service gives itself",
-        )
-    if not any(name == "api-version" for name, _ in parse_qsl(parts.query)):
-        query = "&".join(part for part in (parts.query, f"api-version={API_VERSION}") if part)
-        parts = parts._replace(query=query)
-    return parts._replace(fragment="").geturl()
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
-
-
 def _object(answer: Answer) -> dict[str, Any]:
     content = answer.json()
     if not isinstance(content, dict):
@@ -282,39 +287,19 @@ def _object(answer: Answer) -> dict[str, Any]:
 
 def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:
     """The error for an answer that is not ``ok``; a bad request has the code ``rejected``."""
-    kind: type[TapError] = SettingsError
-    said, where = answer.extract(), answer.where
-    match answer.status:
-        case HTTPStatus.UNAUTHORIZED:
-            code, what = Code.AUTH_FAILED, "the service rejects the access token"
-            step = "Check tenant_id and client_id, and the rights of the service principal"
-        case HTTPStatus.FORBIDDEN:
-            code, what = Code.ACCESS_DENIED, "the service denies access"
-            step = (
-                "Give the service principal a role on the app, and check that the app is not "
-                "disabled"
-            )
-        case HTTPStatus.NOT_FOUND:
-            code, what = Code.APP_NOT_FOUND, "the service does not know the app"
-            step = (
-                "Check app_names (resource names), app_collection, resource_group and "
-                "subscription_id"
-            )
-        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            code, what = Code.TASK_TOO_LARGE, "the service won't export so much at once"
-            step = "Set a smaller window_days"
-        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            kind, code, what = RetryLaterError, Code.SERVICE_UNAVAILABLE, "the service failed"
-            step = "Run again later; the state tells where to continue"
-        case status if status >= HTTPStatus.BAD_REQUEST:
-            code, what = rejected, "the service does not accept the request"
-            step = (
-                "Check the settings that name the app, its collection and subscription, the "
-                "dates and the container URL"
-            )
-        case _:
-            kind, code, said = DataError, Code.BAD_ANSWER, "no access token is sent there"
-            what = "the service redirects to another address"
-            step = "Check that api_url points to the service itself"
-            where["location"] = answer.headers.get("Location")
-    return kind(code, f"{what}: {said}", next_step=step, **where)
+    where = answer.where
+    if answer.status < HTTPStatus.BAD_REQUEST:
+        return DataError(
+            Code.BAD_ANSWER,
+            "the service redirects to another address, and no access token is sent there",
+            next_step="Check that api_url points to the service itself",
+            location=answer.headers.get("Location"),
+            **where,
+        )
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        what = f"the service failed: {answer.extract()}"
+        step = "Run again later; the state tells where to continue"
+        return RetryLaterError(Code.SERVICE_UNAVAILABLE, what, next_step=step, **where)
+    code, step = _REFUSALS.get(answer.status, (rejected, _REJECTED))
+    what = f"the service does not accept the request: {answer.extract()}"
+    return SettingsError(code, what, next_step=step, **where)

@@ -18,7 +18,7 @@ from html import unescape
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 # Imported here and not on first use: it costs nothing, because singer_sdk imports both itself.
 import requests
@@ -41,6 +41,7 @@ from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.settings import Settings
 
 MOST_BYTES = 64 * 1024 * 1024  # of an answer, unpacked
@@ -107,7 +108,9 @@ class Answer:
         if "json" in content_type or text.lstrip().startswith("{"):
             text = _json_error(text) or text
         elif "html" in content_type or text.lstrip().startswith("<"):
-            text = _words(text)
+            text = _NO_WORDS.sub(" ", text)
+            with suppress(ValueError):  # a character reference of more digits than Python takes
+                text = unescape(text)
         return shown(" ".join(text.split()), EXTRACT_LENGTH) or "no text"
 
     def retry_after(self, now: datetime) -> float | None:
@@ -125,23 +128,12 @@ class Answer:
         return min(max((until - since).total_seconds(), 0.0), LONGEST_PAUSE)
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait for a connection, for each piece of an answer, and for all of it."""
-
-    connect: float = 15
-    read: float = 120
-    answer: float = 600
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: a redirect would carry the token to another place."""
-
-
 def new_session() -> requests.Session:
     """Make a session that threads may share: it keeps no cookies, and follows no redirect."""
-    session = _Session()
+    session = requests.Session()
+    # A redirect would carry the token to another place.
+    session.get_redirect_target = lambda _: None  # type: ignore[method-assign,assignment]
+    session.auth = lambda request: request  # else requests takes that of a .netrc file
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "tap-mobile-engagement"
     session.headers["Accept-Encoding"] = "gzip"
@@ -152,23 +144,20 @@ def new_session() -> requests.Session:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """Sends requests and reads their answers; threads may share it."""
+    """Sends requests and reads their answers; threads may share it.
+
+    ``timeouts`` are seconds, for a connection and for each piece of an answer, ``longest`` for
+    all of it.
+    """
 
     session: requests.Session = field(default_factory=new_session)
     timing: Clock = field(default_factory=Clock)
     retry: Retry = RETRY
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: tuple[float, float] = (15, 120)
+    longest: float = 600
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        creates: bool = False,
-    ) -> Answer:
-        """Send a request, again where that is safe and may help.
+    def send(self, method: str, url: str, *, creates: bool = False, **options: Any) -> Answer:
+        """Send a request with options of ``requests``, again where that is safe and may help.
 
         One that ``creates`` is only repeated when it surely never left. Any answer to it is
         returned, and a stop waits a moment for it. Raises SERVICE_UNAVAILABLE,
@@ -178,19 +167,13 @@ class Transport:
         def attempt() -> Answer:
             try:
                 answer = interruptible(
-                    lambda: self._once(method, url, body, headers),
+                    lambda: self._once(method, url, options),
                     self.timing,
                     grace=_GRACE if creates else 0.0,
-                    limit=self.timeouts.answer,
+                    limit=self.longest,
                 )
-            except _BROKEN as error:
-                if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                    raise _unusable(url, error) from error
-                if creates and not _never_left(error):
-                    raise creation_uncertain(_cause(error)) from error
-                raise _passing(url, _cause(error)) from error
-            except (requests.RequestException, ValueError) as error:
-                raise _unusable(url, error) from error
+            except (*_BROKEN, requests.RequestException, ValueError) as error:
+                raise _failure(error, url, creates=creates) from error
             passing = answer.status in _PASSING or answer.status >= 500  # noqa: PLR2004
             if not passing or creates:
                 return answer
@@ -200,23 +183,13 @@ class Transport:
 
         return self.retry.call(attempt, clock=self.timing, name=_host(url))
 
-    def _once(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None
-    ) -> Answer:
+    def _once(self, method: str, url: str, options: dict[str, Any]) -> Answer:
         with self.session.request(
-            method,
-            url,
-            # Without an `auth`, requests would take the credentials of a .netrc file.
-            auth=lambda request: request,
-            data=body,
-            headers=dict(headers or {}),
-            timeout=(self.timeouts.connect, self.timeouts.read),
-            allow_redirects=False,
-            stream=True,
+            method, url, timeout=self.timeouts, allow_redirects=False, stream=True, **options
         ) as response:
             answer = Answer(response.status_code, response.headers, b"")
             most = MOST_BYTES if answer.ok else MOST_ERROR_BYTES
-            content = _read(response, most, self.timeouts.answer)
+            content = _read(response, most, self.longest)
             if answer.ok and len(content) > most:
                 what = f"the answer holds more than {most // 2**20} MB"
                 raise DataError(Code.BAD_ANSWER, what).at(**answer.where)
@@ -267,40 +240,26 @@ def _passing(
     return PassingError(error, trouble, retry_after=retry_after)
 
 
-def _reason(error: BaseException) -> object:
-    """The innermost reason, below the layers of urllib3 and requests."""
-    cause = error.args[0] if error.args else None
-    return (cause.reason or cause) if isinstance(cause, MaxRetryError) else cause
-
-
-def _never_left(error: BaseException) -> bool:
-    """Whether there was not even a connection to send the request over."""
+def _failure(error: Exception, url: str, *, creates: bool) -> TapError | PassingError:
+    """What it means that a request brought no answer."""
+    # The innermost reason, below the layers of urllib3 and requests.
+    reason = error.args[0] if error.args else None
+    reason = (reason.reason or reason) if isinstance(reason, MaxRetryError) else reason
+    trouble = type(error).__name__ + (f": {shown(reason)}" if reason else "")
+    if not isinstance(error, _BROKEN) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return SettingsError(
+            Code.BAD_SETTING,
+            f"no request can be sent to {_host(url)}: {trouble}",
+            next_step="Check api_url and authority_url, and the certificates of this machine",
+        )
     no_connection = NewConnectionError | ConnectTimeoutError | requests.ConnectTimeout
-    return isinstance(error, no_connection) or isinstance(_reason(error), no_connection)
-
-
-def _unusable(url: str, error: Exception) -> SettingsError:
-    return SettingsError(
-        Code.BAD_SETTING,
-        f"no request can be sent to {_host(url)}: {_cause(error)}",
-        next_step="Check api_url and authority_url, and the certificates of this machine",
-    )
-
-
-def _cause(error: BaseException) -> str:
-    name, reason = type(error).__name__, _reason(error)
-    return f"{name}: {shown(reason)}" if reason else name
+    if creates and not any(isinstance(each, no_connection) for each in (error, reason)):
+        return creation_uncertain(trouble)
+    return _passing(url, trouble)
 
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2] or "the service"
-
-
-def _words(page: str) -> str:
-    text = _NO_WORDS.sub(" ", page)
-    with suppress(ValueError):  # a character reference of more digits than Python takes
-        text = unescape(text)
-    return text
 
 
 def _json_error(text: str) -> str | None:
@@ -323,14 +282,12 @@ class TokenProvider:
         register_secret(settings.client_secret)
         tenant = quote(settings.tenant_id, safe="")
         self._url = f"{settings.authority_url}/{tenant}/oauth2/token"
-        self._form = urlencode(
-            {
-                "grant_type": "client_credentials",
-                "client_id": settings.client_id,
-                "client_secret": settings.client_secret,
-                "resource": RESOURCE,
-            }
-        ).encode("ascii")
+        self._form = {
+            "grant_type": "client_credentials",
+            "client_id": settings.client_id,
+            "client_secret": settings.client_secret,
+            "resource": RESOURCE,
+        }
         self._transport = transport
         self._lock = threading.Lock()
         self._token = ""
@@ -349,12 +306,7 @@ class TokenProvider:
 
     def _request(self) -> None:
         asked_at = self._transport.timing.now()
-        answer = self._transport.send(
-            "POST",
-            self._url,
-            body=self._form,
-            headers={"Content-Type": "application/x-www-form-urlencoded"},
-        )
+        answer = self._transport.send("POST", self._url, data=self._form)
         if not answer.ok:
             raise SettingsError(
                 Code.AUTH_FAILED,
@@ -372,14 +324,9 @@ class TokenProvider:
                 **answer.where,
             )
         register_secret(value)
-        life = _life(content)
-        self._token, self._renew_at = value, asked_at + life - min(RENEW_AHEAD, life / 2)
-
-
-def _life(answer: dict[str, Any]) -> timedelta:
-    """How long a token lives; Azure Active Directory writes a string, others a number."""
-    try:
-        life = timedelta(seconds=float(answer["expires_in"]))
-    except (KeyError, TypeError, ValueError, OverflowError):
         life = _UNKNOWN_LIFE
-    return min(max(life, timedelta()), _LONGEST_LIFE)
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
+            # Azure Active Directory writes a string, others a number.
+            life = timedelta(seconds=float(content["expires_in"]))
+        life = min(max(life, timedelta()), _LONGEST_LIFE)
+        self._token, self._renew_at = value, asked_at + life - min(RENEW_AHEAD, life / 2)

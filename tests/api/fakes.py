@@ -16,7 +16,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from urllib3.response import HTTPResponse
 
 from tap_mobile_engagement.api.client import ServiceClient
-from tap_mobile_engagement.api.http import Transport
+from tap_mobile_engagement.api.http import Transport, new_session
 from tap_mobile_engagement.api.observer import Observer
 from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.runner import TaskRunner
@@ -130,7 +130,7 @@ def token_reply(token: str, expires_in: str = "3599") -> Reply:
 
 
 def session_with(service: FakeService) -> requests.Session:
-    session = requests.Session()
+    session = new_session()
     session.mount("https://", service)
     return session
 

@@ -43,8 +43,8 @@ def test_the_request_is_the_documented_form() -> None:
     assert request.method == "POST"
     assert request.url == f"{AUTHORITY_URL}/contoso.example/oauth2/token"
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert isinstance(request.body, bytes)
-    assert parse_qs(request.body.decode()) == {
+    assert isinstance(request.body, str)
+    assert parse_qs(request.body) == {
         "grant_type": ["client_credentials"],
         "client_id": ["the-client"],
         "client_secret": [CLIENT_SECRET],

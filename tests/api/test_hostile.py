@@ -17,7 +17,6 @@ from tap_mobile_engagement.api.http import (
     MOST_BYTES,
     MOST_ERROR_BYTES,
     Answer,
-    Timeouts,
     Transport,
     new_session,
 )
@@ -64,7 +63,8 @@ def ask(
             session=session,
             timing=clock or FakeTime().timing,
             retry=Retry(tries=1),
-            timeouts=Timeouts(connect=5, read=5, answer=answer),
+            timeouts=(5, 5),
+            longest=answer,
         )
         return transport.send("GET", f"http://127.0.0.1:{server.port}/x")
 

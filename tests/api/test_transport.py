@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tap_mobile_engagement.api.http import (
-    Timeouts,
     Transport,
     new_session,
 )
@@ -99,7 +98,7 @@ def transport(*, tries: int = 2) -> Iterator[Transport]:
             session=session,
             timing=FakeTime().timing,
             retry=Retry(tries=tries, schedule=Schedule(first=1, largest=4)),
-            timeouts=Timeouts(connect=5, read=0.3),
+            timeouts=(5, 0.3),
         )
 
 
@@ -128,7 +127,7 @@ def test_a_request_that_must_not_be_repeated_is_sent_once(behaviour: Behaviour) 
         transport(tries=9) as client,
         pytest.raises(RetryLaterError, match="TASK_CREATION_UNCERTAIN"),
     ):
-        client.send("POST", f"http://127.0.0.1:{server.port}/x", body=b"{}", creates=True)
+        client.send("POST", f"http://127.0.0.1:{server.port}/x", data=b"{}", creates=True)
 
     assert len(server.requests) == 1
 

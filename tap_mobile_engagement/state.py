@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,12 +16,9 @@ from tap_mobile_engagement.errors import Code, DataError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-REPLICATION_KEY = "exported_until"
-"""The record field that bookmarks of historical streams are values of."""
-
+REPLICATION_KEY = "exported_until"  # the field that bookmarks of historical streams are of
 MOST_EMPTY = 50  # empty tasks that a state remembers one by one; older ones become a range
-TASK_ID = "[0-9A-Za-z][0-9A-Za-z._~-]{0,127}"
-"""Task ids are GUIDs as documented; what can't change the meaning of a URL is accepted."""
+TASK_ID = "[0-9A-Za-z][0-9A-Za-z._~-]{0,127}"  # a GUID, or what can't change a URL's meaning
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,10 +47,8 @@ class Window:
 
     def halves(self) -> tuple[Window, Window] | None:
         """Split it at the middle day; None where it is a single day."""
-        if self.days == 1:
-            return None
         middle = self.start + timedelta(days=self.days // 2)
-        return Window(self.start, middle), Window(middle, self.end)
+        return (Window(self.start, middle), Window(middle, self.end)) if self.days > 1 else None
 
 
 def tile(start: date, end: date, days: int) -> Iterator[Window]:
@@ -70,29 +66,22 @@ def bookmark_at(day: date) -> str:
 
 def first_day(bookmark: str | None, *, start_date: date, lookback_days: int) -> date:
     """The day on which a run begins: the bookmark's, less the lookback; raises BAD_STATE."""
-    if bookmark is None:
-        return start_date
-    try:
-        again_from = instant(bookmark).date() - timedelta(days=lookback_days)
-    except OverflowError:
-        return start_date
-    return max(start_date, again_from)
+    if bookmark is not None:
+        with suppress(OverflowError):
+            return max(start_date, instant(bookmark).date() - timedelta(days=lookback_days))
+    return start_date
 
 
 class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a state remembers of an export task, enough to resume it for the same range.
-
-    ``created`` is the time of the request by the *tap's* clock. A snapshot has no dates. The
-    blobs of an ``empty`` one are looked for once more.
-    """
+    """What a state remembers of an export task, enough to resume it for the same range."""
 
     id: Annotated[str, Meta(pattern=rf"^{TASK_ID}\Z")]
-    created: Annotated[datetime, Meta(tz=True)]
-    start: date | None = None
+    created: Annotated[datetime, Meta(tz=True)]  # when it was requested, by the tap's clock
+    start: date | None = None  # None, as the end, for a snapshot
     end: date | None = None
     campaign_type: str | None = None
     container: str | None = None
-    empty: bool = False
+    empty: bool = False  # so its blobs are looked for once more
 
     def __post_init__(self) -> None:
         if (self.start is None) != (self.end is None):
@@ -102,9 +91,7 @@ class TaskEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def window(self) -> Window | None:
         """The window that it was created for."""
-        if self.start is None or self.end is None:
-            return None
-        return Window(self.start, self.end)
+        return Window(self.start, self.end) if self.start and self.end else None
 
 
 class PartitionState:
@@ -125,12 +112,11 @@ class PartitionState:
 
     def advance_to(self, bookmark: str) -> bool:
         """Move the bookmark forward, never back; tell whether it moved. Raises BAD_STATE."""
-        reached = self.bookmark
-        moves = reached is None or instant(bookmark) > instant(reached)
-        if moves:
-            self.values["replication_key"] = REPLICATION_KEY
-            self.values["replication_key_value"] = bookmark
-        return moves
+        if self.bookmark is not None and instant(bookmark) <= instant(self.bookmark):
+            return False
+        self.values["replication_key"] = REPLICATION_KEY
+        self.values["replication_key_value"] = bookmark
+        return True
 
     def note_container(self, name: str) -> None:
         """Note that a task's container, ``PREFIX-7``, was read: a later run may delete it."""
@@ -169,10 +155,9 @@ class PartitionState:
     def forget_task(self, task_id: str) -> None:
         """Drop a task: its records are out, or its range has to be exported again."""
         left = [known for known in self.tasks if known.id != task_id]
+        self.values.pop("tasks", None)
         if left:
             self.values["tasks"] = msgspec.to_builtins(left)
-        else:
-            self.values.pop("tasks", None)
 
     @property
     def empty_range(self) -> Window | None:
@@ -184,11 +169,10 @@ class PartitionState:
         known = self.empty_range
         if known is None or not known.start <= window.start < known.end:
             return False
+        del self.values["empty_range"]
         if window.end < known.end:
             left = Window(window.end, known.end)
             self.values["empty_range"] = msgspec.to_builtins(left)
-        else:
-            del self.values["empty_range"]
         return True
 
 

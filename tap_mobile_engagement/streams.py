@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
-from singer_sdk import Stream
+from singer_sdk import Stream, metrics
 from singer_sdk.exceptions import AbortedSyncExceptionBase
 from singer_sdk.helpers.types import Context  # noqa: TC002  (the SDK reads annotations)
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
+from tap_mobile_engagement.clock import RunStopped
 from tap_mobile_engagement.datatypes import LISTED_TYPES
-from tap_mobile_engagement.errors import Code, DataError, TapError, tap_error
-from tap_mobile_engagement.exports import ExportReader
+from tap_mobile_engagement.errors import (
+    Code,
+    DataError,
+    RetryLaterError,
+    TapError,
+    tap_error,
+)
 from tap_mobile_engagement.output.batch_files import BatchOutput, batch_config
 from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput, SdkPath
+from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.records import RecordReader
+from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.settings import map_failed
 from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
@@ -32,10 +43,11 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.output.lines import Output
-    from tap_mobile_engagement.sources.base import Export
+    from tap_mobile_engagement.sources.base import Export, Part
     from tap_mobile_engagement.tap import TapMobileEngagement
 
 
+_MOST_READINGS = 3  # of one export in one run; files that never come to rest fail the stream
 _BLOBS_GONE = {Code.BLOB_CHANGED, Code.BLOB_MISSING, Code.TASK_LOST}  # that a task wrote
 
 
@@ -120,15 +132,14 @@ class ExportStream(Stream):
         finally:
             output.discard()
             self._tap.flush()
-            self._reader.bad_records.close()
+            self._bad_records.close()
 
     def _sync_partition(
         self, partition: Context, path: LinePath | SdkPath, output: Output, counter: Counter
     ) -> str:
         """Emit the exports of a partition in order; return why they are not all there is."""
         counter.with_context(partition)
-        reader = self._reader
-        reader.records = reader.bad_records.count = 0
+        self._records = self._bad_records.count = 0
         gaps: list[str] = []
         is_held = False
         try:
@@ -139,9 +150,9 @@ class ExportStream(Stream):
                 if not is_held and self.ABORT_AT_RECORD_COUNT is None:
                     export.commit()
                     self._save_state()
-            if reader.bad_records.count:
+            if self._bad_records.count:
                 gaps.append("bad records were skipped")
-            if not reader.records:
+            if not self._records:
                 gaps.append("it holds no record")
         except (AbortedSyncExceptionBase, OSError):  # a dry run is done; the target has ended
             raise
@@ -156,7 +167,7 @@ class ExportStream(Stream):
     ) -> TapError | None:
         """Emit one export; return its failure if the exports behind it can still be read."""
         try:
-            self._reader.emit(export, path, counter.increment)
+            self._emit(export, path, counter)
             output.finish()
         except TapError as error:
             if isinstance(error, DataError) or error.code in _BLOBS_GONE:
@@ -171,6 +182,91 @@ class ExportStream(Stream):
             self._tap.failures.add_file(error, is_skipped=_is_skipped(export, error))
             return error
         return None
+
+    def _emit(self, export: Export, path: LinePath | SdkPath, counter: Counter) -> None:
+        """Emit an export and count each part; from its start again if its files changed."""
+        try:
+            for _ in range(_MOST_READINGS):
+                changed = self._read(export, path, counter)
+                if changed is None:
+                    return
+                what = "Files of export task %s changed while they were read: it is read again"
+                self.logger.warning(what, export.task_id)
+                export = replace(export, parts=changed)
+            raise RetryLaterError(
+                Code.BLOB_CHANGED,
+                f"the files of an export changed in each of {_MOST_READINGS} readings",
+                next_step="Find out what writes to the container, then run again",
+            )
+        except TapError as error:
+            raise error.at(range=export.window, task=export.task_id) from error.__cause__
+
+    def _read(
+        self, export: Export, path: LinePath | SdkPath, counter: Counter
+    ) -> tuple[Part, ...] | None:
+        """Emit an export once; return its files as they are now if they changed."""
+        began, records, failure = time.monotonic(), 0, None
+        bad, repaired = self._bad_records.count, self._reader.repaired
+        try:
+            for part in export.parts:
+                emitted = self._emit_part(export, part, path)
+                counter.increment(emitted)
+                records += emitted
+        except TapError as error:
+            failure = error
+        changed = export.changed_files(failure)
+        if changed is not None:
+            self._bad_records.count = bad
+            return changed
+        if failure is not None:
+            raise failure
+        times = {"export_wait": export.waited, "export_read": time.monotonic() - began}
+        size = sum(part.size for part in export.parts)
+        bad, repaired = self._bad_records.count - bad, self._reader.repaired - repaired
+        self.logger.info(
+            "Read an export: app=%s range=%s task=%s blobs=%d bytes=%d records=%d bad=%d "
+            "repaired=%d waited=%.1fs read=%.1fs",
+            *(where or "-" for where in (export.app_name, export.window, export.task_id)),
+            *(len(export.parts), size, records, bad, repaired, *times.values()),
+        )
+        for job_type, seconds in times.items():
+            if job_type == "export_read" or export.task_id is not None:
+                tags = {metrics.Tag.STREAM: self.name, metrics.Tag.JOB_TYPE: job_type}
+                tags[metrics.Tag.STATUS] = metrics.Status.SUCCEEDED
+                timer = metrics.Timer(metrics.Metric.JOB_DURATION, tags)
+                timer.context = {"app_name": export.app_name} if export.app_name else None
+                timer.start_time -= seconds  # it is over already
+                timer.__exit__(None, None, None)
+        self._records += records
+        return None
+
+    def _emit_part(self, export: Export, part: Part, path: LinePath | SdkPath) -> int:
+        records, repaired, clock = 0, self._reader.repaired, self._tap.timing
+        is_api = export.task_id is not None or part.elements is not None
+        origin = Origin(
+            export.data_type, export.app_name, part.blob_name, export.exported_until
+        )
+        try:
+            with part.open() as chunks:
+                if part.elements is not None:
+                    batches = self._reader.batches_of_elements(origin, part.elements())
+                else:
+                    batches = self._reader.batches(origin, chunks)
+                for batch in batches:
+                    if clock.is_stopped:
+                        raise RunStopped
+                    # Not behind the last batch: a state there would still hold a task whose
+                    # records are all out.
+                    if is_api:
+                        self._tap.source.keep_state(self._save_state)
+                    path.write(batch)
+                    records += batch.count
+        except TapError as error:
+            raise error.at(blob=part.blob_name) from error.__cause__
+        if found := self._reader.repaired - repaired:
+            what = "Replaced characters that no target can take in %d elements of %s"
+            self.logger.warning(what, found, part.blob_name or "the service's answers")
+        return records
 
     def _failed(self, error: TapError) -> None:
         """Note a failure with the tap. A dry run ends at once."""
@@ -224,9 +320,16 @@ class ExportStream(Stream):
         return source.exports(self.data_type, app_name, state, self._save_state)
 
     @cached_property
-    def _reader(self) -> ExportReader:
-        keep_state = partial(self._tap.source.keep_state, self._save_state)
-        return ExportReader(self.data_type, self._tap.settings, self._tap.timing, keep_state)
+    def _bad_records(self) -> BadRecords:
+        settings = self._tap.settings
+        is_skip, most = settings.bad_records == "skip", settings.max_bad_records
+        letters = settings.dead_letter_path
+        return BadRecords(self.name, skip=is_skip, most=most, dead_letter_path=letters)
+
+    @cached_property
+    def _reader(self) -> RecordReader:
+        encoding = self._tap.settings.archive_encoding
+        return RecordReader(self.data_type, self._bad_records, encoding=encoding)
 
     def _save_state(self) -> None:
         self.state_manager.is_flushed = False

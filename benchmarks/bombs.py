@@ -26,13 +26,13 @@ from resource import RUSAGE_SELF, getrusage
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from tap_mobile_engagement.clock import Retry
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import DataError, TapError
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.recognise import recognise_all
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
-from tap_mobile_engagement.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

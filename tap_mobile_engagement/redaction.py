@@ -12,15 +12,14 @@ import traceback
 from base64 import b64encode
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 MASK = "***"
-MOST_SHOWN = 10_000
-"""Characters of a text in a log; the rest is cut."""
+MOST_SHOWN = 10_000  # characters of a text in a log
 
 _VALUE = r"""[^\s&;"'<>,)\]}\\]+"""
 _ELLIPSIS = r"\xe2\x80\xa6[.]?"  # in UTF-8: what stands for a secret in an example
@@ -182,32 +181,30 @@ def shown(text: object, most: int = MOST_SHOWN) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
 
 
-def install_log_redaction() -> None:
-    """Make every log record safe to show where it is made, whichever logger it goes through."""
-    make = logging.getLogRecordFactory()
-    if getattr(make, "redacts", False):
-        return
+class _SafeRecord(logging.LogRecord):
+    """A record of a log that is safe to show, whichever logger it goes through."""
 
-    def make_redacted(*args: object, **kwargs: object) -> logging.LogRecord:
-        record = make(*args, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         try:
-            message = record.getMessage()
+            message = self.getMessage()
         except Exception:  # noqa: BLE001  (whatever an argument's own methods raise)
             # Logging would report it when it is written, arguments and all.
-            message, record.args = f"A log call of {record.pathname} can't be formatted", ()
-            record.msg = message
+            message, self.args = f"A log call of {self.pathname} can't be formatted", ()
+            self.msg = message
         clean = shown(message)
         if clean != message:
-            record.msg, record.args = clean, ()
-        if record.exc_info and record.exc_info[0] is not None:
-            lines = redact("".join(traceback.format_exception(*record.exc_info))).splitlines()
+            self.msg, self.args = clean, ()
+        if self.exc_info and self.exc_info[0] is not None:
+            lines = redact("".join(traceback.format_exception(*self.exc_info))).splitlines()
             # Formatters that build the traceback themselves would show causes that are
             # suppressed, and secrets in them. It is indented: no line of it can pass for
             # one of the log.
-            record.exc_text = "\n".join(f"  {shown(line)}" for line in lines)
-            record.exc_info = None
-            record.__dict__["traceback"] = record.exc_text  # for the SDK's structured log
-        return record
+            self.exc_text = "\n".join(f"  {shown(line)}" for line in lines)
+            self.exc_info = None
+            self.traceback = self.exc_text  # for the SDK's structured log
 
-    make_redacted.redacts = True  # type: ignore[attr-defined]
-    logging.setLogRecordFactory(make_redacted)
+
+def install_log_redaction() -> None:
+    """Make every log record safe to show where it is made."""
+    logging.setLogRecordFactory(_SafeRecord)

@@ -371,14 +371,6 @@ def _contradictions(settings: Settings, given: Mapping[str, Any]) -> Iterator[Se
         )
 
 
-def parse(config: Mapping[str, Any], *, today: date) -> Settings:
-    """As :func:`check`, but raise the first error."""
-    settings, errors = check(config, today=today)
-    if settings is None:
-        raise errors[0]
-    return settings
-
-
 def map_failed(error: Exception) -> SettingsError:
     """The error for stream maps that the SDK can't apply, to a stream or to a record."""
     cause = error.__cause__ or error

@@ -109,8 +109,7 @@ class TapMobileEngagement(Tap):
     def __init__(self, **options: Any) -> None:
         install_log_redaction()
         self.failures = Failures()
-        self._signal = 0
-        self._signalled_at = 0.0
+        self._signalled = 0, 0.0  # the number, and when it came
         self.timing = Clock()
         if isinstance(catalog := options.get("catalog"), dict):
             inputs.check_catalog(catalog)
@@ -123,7 +122,10 @@ class TapMobileEngagement(Tap):
     @cached_property
     def settings(self) -> Settings:
         """The checked configuration."""
-        return settings.parse(self.config, today=self.timing.now().date())
+        found, errors = settings.check(self.config, today=self.timing.now().date())
+        if found is None:
+            raise errors[0]
+        return found
 
     @cached_property
     def source(self) -> ExportSource:
@@ -176,10 +178,7 @@ class TapMobileEngagement(Tap):
         super().load_state(inputs.checked_state(state, self.settings.source) if state else {})
 
     def sync_all(self) -> None:  # type: ignore[misc]
-        """Sync all selected streams, then raise STREAMS_FAILED if one of them failed.
-
-        The SDK marks this method as final, and has no hook behind the last stream.
-        """
+        """Sync all selected streams, then raise STREAMS_FAILED if one of them failed."""
         if _is_test_by_meltano():
             self.logger.info("Started by `meltano config test`: nothing is exported")
             self.run_connection_test()
@@ -197,18 +196,14 @@ class TapMobileEngagement(Tap):
                 self.source.keep_state(self._write_state)  # what ended in the background
         self.failures.end()
 
-    def _checks(self) -> list[Check]:
-        checks = [*self.source.checks()]
+    def _checks(self) -> Iterator[Check]:
         path = self.settings.dead_letter_path
         if path and self.settings.bad_records == "skip":
-            checks.insert(
-                0, Check("the dead letter file", partial(check_dead_letter_path, path))
-            )
-        return checks
+            yield Check("the dead letter file", partial(check_dead_letter_path, path))
+        yield from self.source.checks()
 
     def _write_state(self) -> None:
         self._state_writer.write_state(self.state)
-        self.flush()
 
     def run_sync_dry_run(  # type: ignore[misc]
         self,
@@ -235,10 +230,9 @@ class TapMobileEngagement(Tap):
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         del frame
-        if self._signal:  # asked twice: do not wait for a target that reads no more
+        if self.timing.is_stopped:  # asked twice: do not wait for a target that reads no more
             os._exit(128 + signum)
-        self._signal = signum
-        self._signalled_at = time.monotonic()
+        self._signalled = signum, time.monotonic()
         self.timing.is_stopped = True
 
     @contextmanager
@@ -248,9 +242,10 @@ class TapMobileEngagement(Tap):
         except RunStopped:
             self._write_state()
             self.logger.warning("The state is written")
-            seconds = time.monotonic() - self._signalled_at
-            self.logger.warning("Stopped by signal %d, %.1f s after it", self._signal, seconds)
-            sys.exit(128 + self._signal)
+            number, at = self._signalled
+            seconds = time.monotonic() - at
+            self.logger.warning("Stopped by signal %d, %.1f s after it", number, seconds)
+            sys.exit(128 + number)
 
     def flush(self) -> None:
         """Hand all messages over to the operating system."""
@@ -303,11 +298,7 @@ def _read_as_json(ctx: Context, option: Parameter, path: str | None) -> StringIO
 
 
 def _is_test_by_meltano() -> bool:
-    """Whether ``meltano config test`` started the tap, which runs it as for a sync.
-
-    Only where the parent process is that command, and both outputs go into one pipe of it
-    (Meltano 4.4); elsewhere, as outside Linux, it is False.
-    """
+    """Whether the parent is ``meltano config test``, with both outputs in a pipe of its own."""
     try:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode().split("\0")
         output, errors = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_mobile_engagement.clock import Clock, RunStopped
+from tap_mobile_engagement.clock import Clock, PassingError, Retry, RunStopped, Schedule
 from tap_mobile_engagement.errors import Code, RetryLaterError
-from tap_mobile_engagement.retry import PassingError, Retry, Schedule
 from tests.support.times import FakeTime
 
 SCHEDULE = Schedule(first=5, largest=300)

@@ -17,9 +17,9 @@ from tap_mobile_engagement.settings import (
     ArchiveType,
     Settings,
     check,
-    parse,
 )
 from tap_mobile_engagement.tap import TapMobileEngagement
+from tests.support.settings import parse
 
 TODAY = date(2017, 3, 1)
 SIGNATURE = "c2lnbmF0dXJlLW9mLWEtdGVzdA%3D%3D"

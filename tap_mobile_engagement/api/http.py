@@ -30,13 +30,19 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
-from tap_mobile_engagement.clock import Clock, interruptible, read_http_date
+from tap_mobile_engagement.clock import (
+    RETRY,
+    Clock,
+    PassingError,
+    Retry,
+    interruptible,
+    read_http_date,
+)
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
 from tap_mobile_engagement.reading.elements import decode_lenient
 from tap_mobile_engagement.reading.records import check_cost
 from tap_mobile_engagement.reading.values import BadValue
 from tap_mobile_engagement.redaction import register_secret, shown
-from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,9 +24,9 @@ from tap_mobile_engagement.api.tasks import (
     plain_id,
     task_lost,
 )
+from tap_mobile_engagement.clock import Schedule
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError
-from tap_mobile_engagement.retry import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

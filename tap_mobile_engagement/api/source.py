@@ -23,6 +23,7 @@ from tap_mobile_engagement.api.observer import Observer, What
 from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.tasks import Key, PendingExport
+from tap_mobile_engagement.clock import Schedule
 from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.containers.urls import (
     READ_AND_LIST,
@@ -32,7 +33,6 @@ from tap_mobile_engagement.containers.urls import (
 )
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.redaction import warn_of_plain_http
-from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Check, Export, Part
 from tap_mobile_engagement.state import Window, apps_with_tasks, first_day, tile
 

@@ -26,7 +26,7 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPol
 from azure.core.rest import HttpRequest
 from azure.storage.blob import ContainerClient
 
-from tap_mobile_engagement.clock import Clock, fetched_ahead
+from tap_mobile_engagement.clock import RETRY, RETRY_ONCE, Clock, Retry, fetched_ahead
 from tap_mobile_engagement.containers.base import Blob, blob_changed
 from tap_mobile_engagement.containers.storage import (
     Storage,
@@ -42,7 +42,6 @@ from tap_mobile_engagement.errors import (
     TapError,
 )
 from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
-from tap_mobile_engagement.retry import RETRY, RETRY_ONCE, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -20,7 +20,13 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from urllib3.exceptions import HTTPError
 
-from tap_mobile_engagement.clock import interruptible, read_http_date
+from tap_mobile_engagement.clock import (
+    RETRY,
+    PassingError,
+    Retry,
+    interruptible,
+    read_http_date,
+)
 from tap_mobile_engagement.containers.base import CHUNK_BYTES, blob_changed, blob_missing
 from tap_mobile_engagement.errors import (
     Code,
@@ -30,7 +36,6 @@ from tap_mobile_engagement.errors import (
     TapError,
 )
 from tap_mobile_engagement.redaction import redact
-from tap_mobile_engagement.retry import RETRY, PassingError, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

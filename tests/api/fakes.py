@@ -21,9 +21,8 @@ from tap_mobile_engagement.api.observer import Observer
 from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.tasks import Key, PendingExport, Phase
-from tap_mobile_engagement.clock import Clock
+from tap_mobile_engagement.clock import Clock, Schedule
 from tap_mobile_engagement.errors import TapError
-from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.settings import Settings
 from tap_mobile_engagement.state import Window
 from tests.support.times import FakeTime

@@ -15,9 +15,9 @@ from tap_mobile_engagement.api.client import CAMPAIGN_KINDS, ServiceClient, Task
 from tap_mobile_engagement.api.http import Transport, new_session
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.tasks import PendingExport
+from tap_mobile_engagement.clock import Retry, Schedule
 from tap_mobile_engagement.datatypes import CAMPAIGN_TYPES, DATA_TYPES
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
-from tap_mobile_engagement.retry import Retry, Schedule
 from tap_mobile_engagement.settings import Settings
 from tap_mobile_engagement.simulator import Options, Simulator
 from tap_mobile_engagement.state import TaskEntry

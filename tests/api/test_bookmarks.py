@@ -18,9 +18,9 @@ from tap_mobile_engagement.api.source import ApiSource
 from tap_mobile_engagement.api.tasks import Key
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
-from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.state import PartitionState, instant
 from tests.api.invented import Odds, Service
+from tests.support.settings import parse
 from tests.support.simulated import LeapingTime
 
 if TYPE_CHECKING:

@@ -20,9 +20,8 @@ from tap_mobile_engagement.api.http import (
     Transport,
     new_session,
 )
-from tap_mobile_engagement.clock import Clock, RunStopped
+from tap_mobile_engagement.clock import Clock, Retry, RunStopped
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
-from tap_mobile_engagement.retry import Retry
 from tests.support.times import FakeTime
 
 from .fakes import FakeService, Reply, client_of, failing

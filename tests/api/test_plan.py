@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.tasks import ExportTask, Key, PendingExport, Phase
+from tap_mobile_engagement.clock import Schedule
 from tap_mobile_engagement.errors import Code, RetryLaterError
-from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.sources.base import Part
 from tap_mobile_engagement.state import TaskEntry, Window, tile
 

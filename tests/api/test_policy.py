@@ -20,8 +20,8 @@ from tap_mobile_engagement.api.tasks import (
     has_succeeded,
     known_state,
 )
+from tap_mobile_engagement.clock import Schedule
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
-from tap_mobile_engagement.retry import Schedule
 from tap_mobile_engagement.settings import _MOST as MOST
 from tap_mobile_engagement.state import TaskEntry, Window
 

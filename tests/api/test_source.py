@@ -16,9 +16,9 @@ from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError
-from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.state import MOST_EMPTY, PartitionState
 from tests.api.invented import Service as Invented
+from tests.support.settings import parse
 from tests.support.simulated import LeapingTime
 
 if TYPE_CHECKING:

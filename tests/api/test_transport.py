@@ -19,8 +19,8 @@ from tap_mobile_engagement.api.http import (
     Transport,
     new_session,
 )
+from tap_mobile_engagement.clock import Retry, Schedule
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
-from tap_mobile_engagement.retry import Retry, Schedule
 from tests.support.times import FakeTime
 
 Behaviour = Callable[[socket.socket], None]

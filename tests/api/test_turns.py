@@ -6,7 +6,7 @@ import pytest
 
 from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.tasks import Key, PendingExport
-from tap_mobile_engagement.retry import Schedule
+from tap_mobile_engagement.clock import Schedule
 from tap_mobile_engagement.state import tile
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,8 +22,8 @@ from tap_mobile_engagement.inputs import checked_state
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
-from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.state import PartitionState
+from tests.support.settings import parse
 from tests.support.simulated import LeapingTime
 
 from .fakes import FakeService, Reply, not_sent, session_with, task_json, token_reply

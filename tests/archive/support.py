@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
-from tap_mobile_engagement.settings import parse
 from tap_mobile_engagement.sources.archive import ArchiveSource
 from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.state import PartitionState
 from tests.support.records import read_file
+from tests.support.settings import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

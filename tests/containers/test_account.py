@@ -13,11 +13,10 @@ from azure.storage.blob import AccountSasPermissions, ContainerClient, generate_
 from azure.storage.blob import ResourceTypes as Types
 
 from tap_mobile_engagement.api.destinations import AccountStorage
-from tap_mobile_engagement.clock import Clock
+from tap_mobile_engagement.clock import RETRY, Clock
 from tap_mobile_engagement.containers.urls import check_container_url
 from tap_mobile_engagement.errors import Code, RetryLaterError, SettingsError
 from tap_mobile_engagement.redaction import redact
-from tap_mobile_engagement.retry import RETRY
 from tests.containers.scripted_storage import Answer, ScriptedStorage
 from tests.support.times import FakeTime
 

@@ -6,15 +6,16 @@ import json
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from tap_mobile_engagement.settings import Settings, parse
 from tests.docs.pages import blocks, commands_on
 from tests.support.messages import Messages
 from tests.support.packaging import run
+from tests.support.settings import parse
 from tests.support.simulated import COMMAND, settings_for, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.simulator import Simulator
 
 PAGE = "docs/settings.md"

@@ -1,7 +1,4 @@
-"""The clock, and waits that a stop of the run ends: pauses, retries, and work in threads.
-
-A system call that a network stalls can't be ended, so it is made in a daemon thread.
-"""
+"""The clock, and waits that a stop of the run ends: pauses, retries, and work in threads."""
 
 from __future__ import annotations
 
@@ -42,10 +39,7 @@ class RunStopped(BaseException):
 
 
 class Clock:
-    """The clock of a run, aware and in UTC, and whether the run is asked to stop.
-
-    A signal handler may set ``is_stopped``; what waits for a lock there can deadlock.
-    """
+    """The clock of a run, in UTC; ``is_stopped`` holds no lock, so a signal may set it."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.now = now
@@ -88,9 +82,7 @@ def _in_utc(time_: datetime) -> datetime:
 class PassingError(Exception):
     """A failure that may pass: the error after the last try, and a short reason for the log."""
 
-    def __init__(
-        self, error: TapError, reason: str, *, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, error: TapError, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.error = error
         self.retry_after = retry_after
@@ -113,13 +105,9 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and at what pace a request is tried.
+    """How often and at what pace a request is tried."""
 
-    Azure moves a broken part of its storage within about half a minute; all pauses together
-    are two.
-    """
-
-    tries: int = 8
+    tries: int = 8  # in two minutes; Azure moves a broken part of its storage in half of one
     schedule: Schedule = Schedule(first=1, largest=60, growth=2)
 
     def call(self, attempt: Callable[[], Result], *, clock: Clock, name: str) -> Result:
@@ -155,10 +143,9 @@ RETRY_ONCE = Retry(tries=2)  # for requests whose outcome a person waits for
 def interruptible(
     call: Callable[[], Result], clock: Clock, *, grace: float = 0.0, limit: float = inf
 ) -> Result:
-    """What a call in a thread of its own returns or raises.
+    """What a call in a daemon thread returns or raises, because no stop ends a system call.
 
-    A stop ends the wait for it after ``grace`` seconds (RunStopped), and so does the ``limit``
-    in seconds (TimeoutError).
+    The wait ends ``grace`` seconds after a stop, or at the ``limit`` with a TimeoutError.
     """
     clock.check()
     outcome: Future[Result] = Future()
@@ -172,12 +159,11 @@ def interruptible(
     threading.Thread(target=run, name="request", daemon=True).start()
     began, ends_at = time.monotonic(), inf
     while not wait([outcome], SLICE).done:
-        now = time.monotonic()
         if clock.is_stopped:
-            ends_at = min(ends_at, now + grace)
-        if now >= ends_at:
+            ends_at = min(ends_at, time.monotonic() + grace)
+        if time.monotonic() >= ends_at:
             raise RunStopped
-        if now >= began + limit:
+        if time.monotonic() >= began + limit:
             raise TimeoutError(f"no end after {limit:.0f} s")
     return outcome.result()
 
@@ -185,10 +171,9 @@ def interruptible(
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
 ) -> Iterator[Result]:
-    """Apply a function to items in threads, and yield the results in the items' order.
+    """The results of a function in the items' order, from threads; errors in their place.
 
-    An exception is raised in the place of its result. Then, or when the caller stops
-    reading, what has not begun is dropped.
+    After an error, or when the caller stops reading, what has not begun is dropped.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="requests")
     waiting: deque[Future[Result]] = deque()
@@ -207,10 +192,7 @@ def map_in_order(
 def fetched_ahead(
     fetch: Callable[[], Generator[bytes]], clock: Clock
 ) -> Iterator[Iterator[bytes]]:
-    """Chunks that a thread fetches while the reader works; a few wait for it.
-
-    Before the reader has taken any, it is one: the reader may want the head alone.
-    """
+    """Chunks that a thread fetches while the reader works; one before it has taken any."""
     queue: Queue[bytes | BaseException | None] = Queue(1)
     is_over = threading.Event()
 

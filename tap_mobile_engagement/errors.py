@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tap-mobile-engagement")
 
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]\s*")  # in text of a server
-_MOST_OF_A_TEXT = 2_000  # characters
-_MOST_OF_A_PLACE = 1_100  # characters; the name of a blob has 1,024 at most
+_MOST_OF_A_TEXT, _MOST_OF_A_PLACE = 2_000, 1_100  # characters; a blob's name has up to 1,024
 
 
 class Code(StrEnum):

@@ -84,10 +84,7 @@ _BOOLEANS = {
 
 
 def read_environment(prefix: str) -> dict[str, Any]:
-    """Read settings from environment variables, and from a ``.env`` file as the SDK does.
-
-    A value that does not fit its setting stays a text; the check refuses it by name.
-    """
+    """Settings from variables and a ``.env`` file; what fits no setting stays a text."""
     parse_environment_config({}, prefix)  # brings what is in ``.env`` into the environment
     values = {}
     for variable, text in os.environ.items():
@@ -161,16 +158,11 @@ class _State(Struct):
 
 
 def checked_state(state: dict[str, Any], source: str) -> dict[str, Any]:
-    """A state of this tap, also out of a whole STATE message; anything else is BAD_STATE.
-
-    So is a bookmark for ``source: api`` in no partition, because no app would find it.
-    """
+    """A state of this tap, also out of a whole STATE message; anything else is BAD_STATE."""
     if state.get("type") == "STATE" and "value" in state:
         log.warning("The state is a whole STATE message: its value is taken")
         state = state["value"]
-        if not isinstance(state, dict):
-            raise STATE.bad("the state is a STATE message without a state as its value")
-    if not state:
+    if state == {}:
         return {}
     try:
         read = msgspec.convert(state, _State)
@@ -179,7 +171,7 @@ def checked_state(state: dict[str, Any], source: str) -> dict[str, Any]:
     for name, stream in read.bookmarks.items():
         if name not in _STREAMS:
             raise STATE.bad(f"the state is none of this tap: it has no stream {name!r}")
-        # (what a run over an archive left is no bookmark of the API)
+        # (no app would find it; what a run over an archive left is no bookmark of the API)
         if source == "api" and stream.replication_key_value and stream.archive is None:
             raise STATE.bad(f"the bookmark of {name} is in no partition, so no app has it")
     return state

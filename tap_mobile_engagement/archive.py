@@ -37,29 +37,24 @@ if TYPE_CHECKING:
 
 __all__ = ["URL_VARIABLE", "Archive", "BadRecord", "File"]
 
-URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"
-"""The environment variable with the URL, where a command or Spark is given none."""
+URL_VARIABLE = "TAP_MOBILE_ENGAGEMENT_CONTAINER_URL"  # for commands and Spark
 
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """An item that is no record, as far as decoded; ``offset`` is that of its element.
-
-    It is in bytes of uncompressed content.
-    """
+    """An item that is no record, as far as decoded."""
 
     stream: str
     blob: str | None
-    offset: int
+    offset: int  # of its element, in bytes of uncompressed content
     reason: str
     item: Any
 
 
 class Archive(Files):
-    """The export files in a container or folder; a context manager.
+    """The export files in a container or folder, listed once; a context manager.
 
-    No request is sent before one of its methods is called. Its files are listed once. Raises
-    SettingsError CONTAINER_URL_INVALID, or BAD_SETTING for a wrong argument.
+    Raises SettingsError CONTAINER_URL_INVALID, or BAD_SETTING for a wrong argument.
 
     Args:
         url: An Azure container URL, or a folder: ``file:///…`` or a path.
@@ -67,8 +62,7 @@ class Archive(Files):
         pattern: Which files to read, as the setting ``archive_pattern``.
         types: Mappings as in the setting ``archive_types``; the first match counts.
         encoding: Encoding of text that is neither UTF-8 nor UTF-16.
-        credential: The identity that reads a container whose URL has no SAS; that of the
-            environment if None.
+        credential: What reads a container without a SAS; the environment's if None.
     """
 
     def __init__(
@@ -101,10 +95,9 @@ class Archive(Files):
     ) -> Iterator[File]:
         """The files in the order in which they were written, so that the newest is the last.
 
-        ``stream`` selects the files of one stream, and the damaged ones that may be of any;
-        without it, empty and unrecognised files are among them. ``blobs`` selects the files in
-        these blobs. Raises ValueError for an unknown stream; TapError if the container can't
-        be read. What is wrong with one file is its problem.
+        Those of one ``stream``, with the damaged ones that may be of any, or all; only in some
+        ``blobs``. Raises ValueError for an unknown stream; TapError if the container can't be
+        read. What is wrong with one file is its problem.
         """
         if stream is not None:
             _data_type(stream)
@@ -117,7 +110,6 @@ class Archive(Files):
     ) -> Iterator[dict[str, Any]]:
         """The records of a file, exactly as the tap's RECORD messages hold them.
 
-        The file may have been found by another process. One without a stream has no records.
         ``on_bad_record`` gets each item that is no record; without it the first one raises
         DataError BAD_RECORD. Raises TapError for what is wrong with the file or its container,
         behind all records that come before the damage.
@@ -134,11 +126,9 @@ class Archive(Files):
     ) -> Iterator[pa.RecordBatch]:
         """The records of a file as Arrow record batches; else as :meth:`records`.
 
-        ``part`` selects the elements that begin in a range of bytes. The parts of a file have
-        the records of the whole; offsets count from where one begins. What can't be divided
-        belongs to the part from byte 0 on: all but plain JSON arrays in UTF-8, and rows without
-        groups around them whose ids number identical ones. Raises SettingsError BAD_SETTING
-        without pyarrow (extra ``parquet``).
+        ``part`` selects the elements that begin in a range of bytes; what can't be divided (all
+        but plain JSON arrays in UTF-8, and flat rows without a key) belongs to the part from
+        byte 0 on. Raises SettingsError BAD_SETTING without pyarrow (extra ``parquet``).
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
@@ -147,8 +137,7 @@ class Archive(Files):
     def schema(self, stream: str) -> pa.Schema:
         """The Arrow schema of a stream, each field with its ``description`` as metadata.
 
-        Date-times are ``timestamp[us, UTC]``, flags lists of strings, ids strings, objects JSON
-        text. Raises ValueError for an unknown stream; BAD_SETTING as :meth:`batches`.
+        Raises ValueError for an unknown stream; BAD_SETTING as :meth:`batches`.
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 

@@ -156,7 +156,6 @@ class _Files:
 class _Reader(_Files, DataSourceReader):  # type: ignore[misc]
     @_redacting
     def partitions(self) -> Sequence[InputPartition]:
-        """Partitions for all files that exist now; raises NO_FILES among others."""
         with self._archive() as archive:
             archive.check()
             return self._partitions(archive, archive.blobs)
@@ -170,12 +169,10 @@ class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
     """
 
     def initialOffset(self) -> dict[str, Any]:  # noqa: N802  (Spark's)
-        """Nothing was read."""
         return {}
 
     @_redacting
     def latestOffset(self) -> dict[str, Any]:  # noqa: N802  (Spark's)
-        """All that exists now was read."""
         with self._archive() as archive:
             state = PartitionState({})
             arrivals = _arrivals(archive, state)

@@ -119,34 +119,35 @@ class ExportStream(Stream):
         """Emit and commit all exports that are due; after a failure the others continue."""
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
-                path = self._choose_path(output)
-                gaps = [
-                    self._sync_partition(partition, path, output, counter)
-                    for partition in self.partitions or [{}]
-                ]
-                self._finish(next(filter(None, gaps), ""))
+                path, gaps = self._choose_path(output), list[str]()
+                for partition in self.partitions or [{}]:
+                    counter.with_context(partition)
+                    gaps += self._sync_partition(partition, path, output, counter)
+                self._finish(gaps)
         except TapError as error:
             self._failed(error)
         except AbortedSyncExceptionBase:  # the SDK would log an error, and then ignore it
             self.logger.info("A dry run needs no more records of this stream")
         finally:
             output.discard()
-            self._tap.flush()
+            cast("MessageWriter", self._tap.message_writer).flush()
             self._bad_records.close()
 
     def _sync_partition(
         self, partition: Context, path: LinePath | SdkPath, output: Output, counter: Counter
-    ) -> str:
+    ) -> list[str]:
         """Emit the exports of a partition in order; return why they are not all there is."""
-        counter.with_context(partition)
         self._records = self._bad_records.count = 0
         gaps: list[str] = []
         is_held = False
         try:
             for export in self._exports(partition):
                 failure = self._sync_export(export, path, output, counter)
-                gaps.append(_gap_of(export, failure))
-                is_held |= failure is not None and not _is_skipped(export, failure)
+                if failure is not None:
+                    gaps.append(f"the file {failure.where.get('blob')} could not be read")
+                    is_held |= not _is_skipped(export, failure)
+                elif not export.parts:
+                    gaps.append("an export task wrote no file, which was counted as empty")
                 if not is_held and self.ABORT_AT_RECORD_COUNT is None:
                     export.commit()
                     self._save_state()
@@ -160,7 +161,7 @@ class ExportStream(Stream):
             output.discard()
             self._failed(tap_error(error).at(app=partition.get("app_name")))
             gaps.append("it failed")
-        return next(filter(None, gaps), "")
+        return gaps
 
     def _sync_export(
         self, export: Export, path: LinePath | SdkPath, output: Output, counter: Counter
@@ -284,7 +285,6 @@ class ExportStream(Stream):
             and self.ABORT_AT_RECORD_COUNT is None
             and [type(each) for each in maps] == [SameRecordTransform]
             and not maps[0].flattening_enabled
-            and isinstance(self._tap.message_writer, MessageWriter)
         ):
             return LinePath(output)
 
@@ -338,12 +338,12 @@ class ExportStream(Stream):
     def _write_activate_version_message(self, full_table_version: int) -> None:
         """Nothing yet: the SDK calls this before the first record, which is too early."""
 
-    def _finish(self, gap: str) -> None:
+    def _finish(self, gaps: list[str]) -> None:
         """Retire the rows of earlier runs, unless there is a gap in what was read."""
         if self._stream_version is None or self.ABORT_AT_RECORD_COUNT is not None:
             return
-        if gap:
-            self.logger.warning("No ACTIVATE_VERSION, so no row is retired: %s", gap)
+        if gaps:
+            self.logger.warning("No ACTIVATE_VERSION, so no row is retired: %s", gaps[0])
         else:
             super()._write_activate_version_message(self._stream_version)
 
@@ -351,10 +351,3 @@ class ExportStream(Stream):
 def _is_skipped(export: Export, failure: TapError) -> bool:
     """Whether an export counts as finished though it failed; a bad record is not its file."""
     return export.on_failure == "skip" and failure.code is not Code.BAD_RECORD
-
-
-def _gap_of(export: Export, failure: TapError | None) -> str:
-    """Why an export can't be taken for all of its data; empty if it can."""
-    if failure is not None:
-        return f"the file {failure.where.get('blob')} could not be read"
-    return "" if export.parts else "an export task wrote no file, which was counted as empty"

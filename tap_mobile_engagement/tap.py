@@ -153,22 +153,20 @@ class TapMobileEngagement(Tap):
             errors.append(error)
         messages = [*map(str, errors)]
         if raise_errors:
-            inputs.warn_of_unknown(
-                self.config, {*settings.REMOVED, *settings.ALL_SETTINGS}, "setting"
-            )
+            known = {*settings.REMOVED, *settings.ALL_SETTINGS}
+            inputs.warn_of_unknown(self.config, known, "setting")
             if messages:
-                raise ConfigValidationError(
-                    "Config validation failed", errors=messages, schema={}
-                )
+                what = "Config validation failed"
+                raise ConfigValidationError(what, errors=messages, schema={})
         return messages
 
     def setup_mapper(self) -> None:
         """Prepare stream maps and flattening; SettingsError BAD_SETTING or BAD_CATALOG."""
         try:
             super().setup_mapper()
-        except TapError:
-            raise
         except Exception as error:
+            if isinstance(error, TapError):
+                raise
             if self.config.get("stream_maps"):
                 raise settings.map_failed(error) from error
             raise inputs.CATALOG.bad(f"the catalog can't be applied: {error}") from error
@@ -246,12 +244,6 @@ class TapMobileEngagement(Tap):
             seconds = time.monotonic() - at
             self.logger.warning("Stopped by signal %d, %.1f s after it", number, seconds)
             sys.exit(128 + number)
-
-    def flush(self) -> None:
-        """Hand all messages over to the operating system."""
-        writer = self.message_writer
-        if isinstance(writer, MessageWriter):
-            writer.flush()
 
     @plugin_cli
     def cli(cls) -> Command:  # noqa: N805  (the decorator makes it a property of the class)

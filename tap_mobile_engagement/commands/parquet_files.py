@@ -1,20 +1,30 @@
-"""Writes the files of an archive as Parquet, each beside its place and then into it."""
+"""Parquet files of an archive, each written beside its place, and the manifest of them.
+
+The manifest says which source file went where, with its counts.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import blake2b
+from itertools import groupby
 from multiprocessing import connection, parent_process
-from typing import TYPE_CHECKING, NamedTuple
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+from msgspec import Struct
 
 from tap_mobile_engagement.archive import Archive
-from tap_mobile_engagement.commands.findings import Finding, as_text
-from tap_mobile_engagement.commands.manifest import partial_of, path_of
-from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
+from tap_mobile_engagement.commands.inspect import Finding, as_text
+from tap_mobile_engagement.datatypes import BY_NAME
+from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, TapError
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.redaction import install_log_redaction
 from tap_mobile_engagement.sources.base import FILE_CODES
@@ -27,6 +37,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
     from tap_mobile_engagement.archive import File
+    from tap_mobile_engagement.containers import Blob
+
+    Outcome = tuple[Finding, TapError | None]  # what the manifest says of a file, what is wrong
 
 ROW_GROUP = 131_072
 """Rows of a row group, about."""
@@ -36,6 +49,15 @@ ROW_GROUP_SIZE = 24 << 20
 
 OF_RECORDS = frozenset({Code.BAD_RECORD, Code.TOO_MANY_BAD_RECORDS})
 """Failures of the records of one file."""
+
+_NAME = "_manifest.json"
+_VERSION = 1
+_SAVE_SECONDS = 2.0
+_STEM_CHARACTERS = 60
+# The files that this command makes, also while it writes them.
+_FILE = rf"[A-Za-z0-9.=_-]{{1,{_STEM_CHARACTERS}}}-[0-9a-f]{{16}}\.parquet"
+_OWN_NAME = re.compile(rf"{_FILE}|\.(?:{re.escape(_NAME)}|{_FILE})\.\d+\.partial")
+_OWN_PATH = re.compile(rf"(?:{'|'.join(BY_NAME)})/{_FILE}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,68 +72,171 @@ class Plan:
     encoding: str | None
     workers: int
     bad_files: str
-    unrecognised_files: str
-    no_files: str
     bad_records: str
     max_bad_records: int
     dead_letter_path: str | None
 
-    def archive(self) -> Archive:
-        """The archive."""
-        return Archive(
-            self.url, app_name=self.app_name, pattern=self.pattern, encoding=self.encoding
-        )
+
+@cache
+def archive_of(plan: Plan) -> Archive:
+    """The archive; once in each process."""
+    return Archive(
+        plan.url, app_name=plan.app_name, pattern=plan.pattern, encoding=plan.encoding
+    )
 
 
-class Outcome(NamedTuple):
-    """What the manifest says of a file, and what is wrong with it; None if nothing is."""
+class _Content(Struct):
+    """The manifest's file: what was read, with which settings, and its files."""
 
-    finding: Finding
-    error: TapError | None = None
+    version: int
+    archive: str
+    app_name: str
+    encoding: str | None
+    files: list[Finding] = []
 
 
-def write_file(plan: Plan, archive: Archive, file: File) -> Outcome:
-    """Write a file of the archive; TapError for what concerns other files too."""
+class Manifest:
+    """The manifest of an output folder, saved at the end of its context.
+
+    Raises BAD_STATE if the folder's can't be read, or is of another archive or other settings.
+    """
+
+    def __init__(self, plan: Plan, archive: str) -> None:
+        self._output, self._streams = plan.output, plan.streams
+        self._path = plan.output / _NAME
+        self._content = _Content(_VERSION, archive, plan.app_name, plan.encoding)
+        self._findings: dict[str, list[Finding]] = {}
+        self._saved_at = monotonic()
+
+    def __enter__(self) -> Self:
+        if self._path.exists():
+            by_blob = groupby(self._read().files, key=lambda finding: finding.blob)
+            self._findings = {blob: [*findings] for blob, findings in by_blob}
+            self._remove_strays()
+        else:  # not the one that exists: it may be listed, where the folder is in the archive
+            self._save()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._save()
+        self._remove_strays()
+
+    def is_done(self, blob: Blob) -> bool:
+        """Whether a blob is finished."""
+
+        def is_done(finding: Finding) -> bool:
+            if finding.etag != blob.etag:
+                return False
+            if finding.problem:
+                return finding.code == Code.BLOB_UNRECOGNISED
+            if finding.data_type is not None and finding.records is None:
+                return finding.data_type not in self._streams
+            return finding.path is None or (self._output / finding.path).is_file()
+
+        findings = self._findings.get(as_text(blob.name))
+        return findings is not None and all(map(is_done, findings))
+
+    def replace(self, findings: Sequence[Finding]) -> None:
+        """Note what a blob holds, and remove what an earlier version of it had made.
+
+        The files of a stream that this run does not select stay as an earlier run read them.
+        """
+        blob = findings[0].blob
+        before = self._findings.get(blob, [])
+        kept: dict[tuple[str, str | None], list[Finding]] = {}
+        for old in before:
+            if old.data_type not in self._streams and old.records is not None:
+                kept.setdefault((old.name, old.data_type), []).append(old)
+        # (two members of a zip file may have one name)
+        same = (kept.get((each.name, each.data_type)) for each in findings)
+        self._findings[blob] = [
+            old.pop(0) if old else new for old, new in zip(same, findings, strict=True)
+        ]
+        for path in self._paths(before) - self._paths(self._findings[blob]):
+            path.unlink(missing_ok=True)
+        if monotonic() - self._saved_at > _SAVE_SECONDS:
+            self._save()
+
+    def _paths(self, findings: list[Finding]) -> set[Path]:
+        """The files of findings; what else a manifest may name is not ours to remove."""
+        paths = (each.path for each in findings if each.path is not None)
+        return {self._output / path for path in paths if _OWN_PATH.fullmatch(path)}
+
+    def _every(self) -> list[Finding]:
+        return [each for _, findings in sorted(self._findings.items()) for each in findings]
+
+    def _save(self) -> None:
+        self._content.files = self._every()
+        data = msgspec.json.format(msgspec.json.encode(self._content), indent=1)
+        partial = _partial_of(self._path)
+        partial.write_bytes(data + b"\n")
+        partial.replace(self._path)
+        self._saved_at = monotonic()
+
+    def _remove_strays(self) -> None:
+        """Remove what a killed run left of the streams: files of our names in no finding."""
+        known = self._paths(self._every())
+        for folder in (self._output, *(self._output / stream for stream in self._streams)):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if _OWN_NAME.fullmatch(path.name) and path not in known:
+                    path.unlink(missing_ok=True)
+
+    def _read(self) -> _Content:
+        try:
+            found = msgspec.json.decode(self._path.read_bytes(), type=_Content)
+        except (msgspec.MsgspecError, OSError, UnicodeError, RecursionError) as error:
+            raise DataError(
+                Code.BAD_STATE,
+                f"{self._path} is no manifest of this command: {error}",
+                next_step="Use another output folder, or remove this one to write it anew",
+            ) from None
+        for name in ("version", "archive", "app_name", "encoding"):
+            was, is_ = getattr(found, name), getattr(self._content, name)
+            if was != is_:
+                raise DataError(
+                    Code.BAD_STATE,
+                    f"{self._path} was written for {name} {was!r}, not {is_!r}",
+                    next_step="Use the same again, or another output folder",
+                )
+        return found
+
+
+def write(plan: Plan, files: Sequence[File]) -> list[Outcome]:
+    """Write the files of a blob; TapError for what concerns other files too."""
+    return [_write(plan, archive_of(plan), file) for file in files]
+
+
+def _write(plan: Plan, archive: Archive, file: File) -> Outcome:
     from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
     finding = Finding.of(file)
     finding.blob, finding.etag = as_text(file.blob.name), file.blob.etag
-    if file.stream is None:
-        return Outcome(finding, file.problem)
-    if file.stream not in plan.streams:
-        return Outcome(finding)
+    if file.stream is None or file.stream not in plan.streams:
+        return finding, file.problem if file.stream is None else None
     bad_records = BadRecords(
         file.stream,
         skip=plan.bad_records == "skip",
         most=plan.max_bad_records,
         dead_letter_path=plan.dead_letter_path,
     )
-    place = path_of(file)
+    place, failure = _place_of(file), None
     path = plan.output / place
-    failure = None
-    try:
-        with closing(bad_records), _parquet_file(path, archive.schema(file.stream)) as writer:
-            batches = finding.reading(archive, file, bad_records)
-            try:
-                for table in arrow.tables(batches, rows=ROW_GROUP, size=ROW_GROUP_SIZE):
-                    writer.write_table(table)
-                    del table  # before the next one is made
-            except TapError as error:  # behind all rows that can be read
-                if error.code not in FILE_CODES | OF_RECORDS:
-                    raise
-                failure = error
-                finding.fail(error)
-    except OSError as error:
-        raise RetryLaterError(
-            Code.OUTPUT_CLOSED,
-            f"{path} can't be written: {error.strerror or error}",
-            next_step="Make room or give rights there, then run again",
-        ) from None
+    with closing(bad_records), _parquet_file(path, archive.schema(file.stream)) as writer:
+        batches = finding.reading(archive, file, bad_records)
+        try:
+            for table in arrow.tables(batches, rows=ROW_GROUP, size=ROW_GROUP_SIZE):
+                writer.write_table(table)
+                del table  # before the next one is made
+        except TapError as error:  # behind all rows that can be read
+            if error.code not in FILE_CODES | OF_RECORDS:
+                raise
+            failure = error
+            finding.fail(error)
     if finding.records:
         finding.path = place
     else:
         path.unlink()
-    return Outcome(finding, failure)
+    return finding, failure
 
 
 @contextmanager
@@ -119,37 +244,51 @@ def _parquet_file(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A file that is written beside its place, and moved there once it is complete."""
     import pyarrow.parquet as pq  # noqa: PLC0415  (an extra)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_of(path)
     try:
-        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-            yield writer
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = _partial_of(path)
+        try:
+            with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+                yield writer
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_writable(path, error) from None
 
 
-# In processes of their own.
+def _place_of(file: File) -> str:
+    """Where the records of a file go: always the same place, and no other file's."""
+    key = f"{file.blob.name}\n{file.member}".encode("utf-8", "surrogatepass")
+    digest = blake2b(key, digest_size=8).hexdigest()
+    stem = re.sub(r"[^A-Za-z0-9.=-]+", "_", file.name.rpartition("/")[2]).strip("._")
+    return f"{file.stream}/{stem[:_STEM_CHARACTERS] or 'file'}-{digest}.parquet"
+
+
+def _partial_of(path: Path) -> Path:
+    """An empty file beside a place, for this user alone; readers skip it because of its dot."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.touch(0o600)
+    return partial
+
+
+def not_writable(path: Path, error: OSError) -> RetryLaterError:
+    """The error for a file or folder that can't be written."""
+    return RetryLaterError(
+        Code.OUTPUT_CLOSED,
+        f"{path} can't be written: {error.strerror or error}",
+        next_step="Make room or give rights there, then run again",
+    )
 
 
 def start_worker() -> None:
-    """Prepare a process for :func:`work`; it ends when its parent does."""
+    """Prepare a process of its own for :func:`write`; it ends when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     install_log_redaction()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def work(plan: Plan, files: Sequence[File]) -> list[Outcome]:
-    """Write the files of a blob, in a process that :func:`start_worker` has prepared."""
-    return [write_file(plan, _archive(plan), file) for file in files]
-
-
-@cache
-def _archive(plan: Plan) -> Archive:
-    return plan.archive()
 
 
 def _end_with_parent() -> None:

@@ -12,19 +12,20 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tap_mobile_engagement.archive import URL_VARIABLE
-from tap_mobile_engagement.commands.findings import counted
-from tap_mobile_engagement.commands.manifest import Manifest
+from tap_mobile_engagement.commands.inspect import counted
 from tap_mobile_engagement.commands.parquet_files import (
     OF_RECORDS,
+    Manifest,
     Plan,
+    archive_of,
+    not_writable,
     start_worker,
-    work,
-    write_file,
+    write,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import (
@@ -39,21 +40,13 @@ from tap_mobile_engagement.redaction import install_log_redaction, shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
-    from types import FrameType
 
-    from tap_mobile_engagement.archive import Archive, File
-    from tap_mobile_engagement.commands.findings import Finding
+    from tap_mobile_engagement.archive import File
+    from tap_mobile_engagement.commands.inspect import Finding
     from tap_mobile_engagement.commands.parquet_files import Outcome
     from tap_mobile_engagement.containers import Blob
 
 _FAIL_OR_SKIP = click.Choice(["fail", "skip"])
-
-
-class _Stopped(BaseException):
-    """A signal wants the run to end."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 class Run:
@@ -72,49 +65,40 @@ class Run:
         plan = self._plan
         if plan.bad_records == "skip" and plan.dead_letter_path:
             check_dead_letter_path(plan.dead_letter_path)
-        with plan.archive() as archive:
+        with archive_of(plan) as archive:
             archive.schema(next(iter(plan.streams)))  # so pyarrow is installed
-            if plan.no_files == "fail":
-                archive.check()
+            archive.check()
             with _locked(plan.output), Manifest(plan, archive.container.label) as manifest:
                 due = [blob for blob in archive.blobs if not manifest.is_done(blob)]
                 self.unchanged = len(archive.blobs) - len(due)
                 files: dict[Blob, list[File]] = {}
-                failure: TapError | None = None
                 try:
                     for file in archive.files(blobs=due):
                         files.setdefault(file.blob, []).append(file)
-                except TapError as error:  # behind all files that were found
-                    failure = error
+                except TapError as error:  # what was found before is written
+                    self.failures.append(error)
                 longest_first = sorted(files, key=lambda blob: blob.size, reverse=True)
-                self._write(archive, [files[blob] for blob in longest_first], manifest)
-                if failure is not None:
-                    raise failure
-
-    def _write(
-        self, archive: Archive, blobs: Sequence[Sequence[File]], manifest: Manifest
-    ) -> None:
-        with closing(self._outcomes(archive, blobs)) as found:
-            for number, outcomes in enumerate(found, 1):
-                manifest.replace([outcome.finding for outcome in outcomes])
-                for outcome in outcomes:
-                    self._count(*outcome)
-                if sys.stderr.isatty():
-                    done = f"{number} of {len(blobs)}, {self.records.total():,} records"
-                    click.echo(f"\r{done} …\x1b[K\r", err=True, nl=False)
+                with closing(self._outcomes([files[blob] for blob in longest_first])) as found:
+                    for number, outcomes in enumerate(found, 1):
+                        manifest.replace([finding for finding, _ in outcomes])
+                        for outcome in outcomes:
+                            self._count(*outcome)
+                        if sys.stderr.isatty():
+                            done = f"{number} of {len(files)}, {self.records.total():,} records"
+                            click.echo(f"\r{done} …\x1b[K\r", err=True, nl=False)
 
     def _outcomes(
-        self, archive: Archive, blobs: Sequence[Sequence[File]]
+        self, blobs: Sequence[Sequence[File]]
     ) -> Generator[list[Outcome], None, None]:
         plan = self._plan
         if plan.workers == 1 or len(blobs) <= 1:
             for files in blobs:
-                yield [write_file(plan, archive, file) for file in files]
+                yield write(plan, files)
             return
         spawn = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(min(plan.workers, len(blobs)), spawn, start_worker)
         try:
-            for future in as_completed([pool.submit(work, plan, files) for files in blobs]):
+            for future in as_completed([pool.submit(write, plan, files) for files in blobs]):
                 yield future.result()
         except BrokenProcessPool:
             raise RetryLaterError(
@@ -145,13 +129,11 @@ class Run:
                     blob=finding.blob,
                 )
                 finding.fail(error)  # so the next run reads it again
-        if error is None:
+        if error is None or error.code is Code.BLOB_UNRECOGNISED:
             return
-        is_unknown = error.code is Code.BLOB_UNRECOGNISED
-        reaction = plan.unrecognised_files if is_unknown else plan.bad_files
-        if reaction == "fail" or error.code in OF_RECORDS:
+        if plan.bad_files == "fail" or error.code in OF_RECORDS:
             self.failures.append(error)
-        elif not is_unknown:
+        else:
             name = shown(finding.name)
             click.echo(f"Skipped the file {name}: {error.code}: {error.what}", err=True)
 
@@ -162,11 +144,7 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RetryLaterError(
-            Code.OUTPUT_CLOSED,
-            f"the folder {folder} can't be made: {error.strerror}",
-            next_step="Give another folder, or rights there",
-        ) from None
+        raise not_writable(folder, error) from None
     with ExitStack() as stack:
         if sys.platform != "win32":
             import fcntl  # noqa: PLC0415  (not on every system)
@@ -198,12 +176,6 @@ def _locked(folder: Path) -> Iterator[None]:
 @click.option("--encoding", help="Encoding of text, as archive_encoding.")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes, a file each.")
 @click.option("--bad-files", type=_FAIL_OR_SKIP, default="fail", help="As bad_files.")
-@click.option(
-    "--unrecognised-files", type=_FAIL_OR_SKIP, default="skip", help="As unrecognised_files."
-)
-@click.option(
-    "--no-files", type=click.Choice(["fail", "accept"]), default="fail", help="As no_files."
-)
 @click.option("--bad-records", type=_FAIL_OR_SKIP, default="fail", help="As bad_records.")
 @click.option(
     "--max-bad-records", type=click.IntRange(0), default=1000, help="As max_bad_records."
@@ -228,29 +200,19 @@ def main(url: str, output: str | None, streams: Sequence[str], **options: Any) -
     run = Run(
         Plan(url=url, output=Path(output), streams=frozenset(streams or BY_NAME), **options)
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, _: sys.exit(128 + number))
     try:
         run.write()
-    except _Stopped as stopped:
-        sys.exit(128 + stopped.number)
     except TapError as error:
         run.failures.append(error)
-    _report(run)
-
-
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    raise _Stopped(number)
-
-
-def _report(run: Run) -> None:
     for stream in BY_NAME:
         if run.written[stream]:
             files = counted(run.written[stream], "file")
             click.echo(f"{stream}: {files}, {counted(run.records[stream], 'record')}")
     if run.unchanged:
         click.echo(f"unchanged: {run.unchanged}")
-    for error in run.failures:
-        click.echo(str(error), err=True)
+    for failure in run.failures:
+        click.echo(str(failure), err=True)
     if run.failures:
         sys.exit(1)

@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tap_mobile_engagement.archive import Archive
-from tap_mobile_engagement.commands.findings import Finding
-from tap_mobile_engagement.commands.inspect import main
+from tap_mobile_engagement.commands.inspect import Finding, main
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
 from tests.archive.forms import array, gzipped, table, zipped

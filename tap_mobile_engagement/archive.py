@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
@@ -81,7 +81,7 @@ class Archive(Files):
             ALL_SETTINGS["archive_encoding"].typed(encoding) if encoding else None,
         )
         container = open_container(os.fspath(url), credential=credential)
-        super().__init__(container, rules, now=lambda: datetime.now(UTC))
+        super().__init__(container, rules, Clock())
         self.app_name = ALL_SETTINGS["app_names"].typed([app_name])[0] if app_name else ""
 
     def __enter__(self) -> Self:

@@ -170,7 +170,7 @@ def interruptible(
 
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """The results of a function in the items' order, from threads; errors in their place.
 
     After an error, or when the caller stops reading, what has not begun is dropped.

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from click import Command, Context, Option, Parameter
     from singer_sdk import Stream
 
+    from tap_mobile_engagement.api.source import ApiSource
     from tap_mobile_engagement.settings import Settings
-    from tap_mobile_engagement.sources.base import ExportSource
+    from tap_mobile_engagement.sources.archive import ArchiveSource
 
 log = logging.getLogger("tap-mobile-engagement")
 
@@ -128,7 +129,7 @@ class TapMobileEngagement(Tap):
         return found
 
     @cached_property
-    def source(self) -> ExportSource:
+    def source(self) -> ApiSource | ArchiveSource:
         """Where exports come from."""
         # Each is imported only where it is wanted: what talks to Azure is slow to load.
         if self.settings.source == "archive":

@@ -41,7 +41,7 @@ def test_items_are_taken_only_as_needed() -> None:
 
     results = map_in_order(lambda item: item, endless(), workers=3)
     assert [next(results) for _ in range(10)] == [*range(10)]
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
     assert len(taken) <= 10 + 3 * AHEAD
 

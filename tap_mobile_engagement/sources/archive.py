@@ -14,7 +14,7 @@ from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.containers.urls import READ_AND_LIST, check_container_url
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text
-from tap_mobile_engagement.sources.base import Check, Export, ExportSource, Part
+from tap_mobile_engagement.sources.base import Check, Export, Part
 from tap_mobile_engagement.sources.files import Files
 from tap_mobile_engagement.sources.patterns import Rules
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tap_mobile_engagement.clock import Clock
-    from tap_mobile_engagement.containers import Blob, Container
+    from tap_mobile_engagement.containers import Blob
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.files import File
@@ -34,29 +34,26 @@ SAMPLE_BLOBS = 200
 """Blobs that a dry run looks at, to find a file of each data type."""
 
 
-class ArchiveSource(ExportSource):
+class ArchiveSource:
     """Yields the export files in a container, each as an export.
 
-    Files do not say which app they are of, so state stands at stream level. Raises
-    CONTAINER_URL_INVALID, BAD_SETTING or a SAS's code.
+    Raises CONTAINER_URL_INVALID, BAD_SETTING or a SAS's code.
     """
 
-    def __init__(
-        self, settings: Settings, timing: Clock, *, container: Container | None = None
-    ) -> None:
-        if container is None:
-            url = settings.container_url or ""  # the settings require one
-            check_container_url(
-                url, needs=READ_AND_LIST, now=timing.now(), setting="container_url"
-            )
-            container = open_container(url, timing)
+    partitions: tuple[str, ...] = ()
+    """None: files do not say which app they are of, so state stands at stream level."""
+
+    def __init__(self, settings: Settings, timing: Clock) -> None:
+        url = settings.container_url or ""  # the settings require one
+        self._began = now = timing.now()  # before the blobs are listed
+        check_container_url(url, needs=READ_AND_LIST, now=now, setting="container_url")
         rules = Rules(
             settings.archive_pattern, settings.archive_types, settings.archive_encoding
         )
         self._settings = settings
         self._timing = timing
         self._is_closed = False
-        self._files = Files(container, rules, now=timing.now, attend=timing.check)
+        self._files = Files(open_container(url, timing), rules, timing)
 
     def checks(self) -> Sequence[Check]:
         """That the container exists and can be listed, and that a file matches."""
@@ -64,6 +61,9 @@ class ArchiveSource(ExportSource):
         if self._settings.no_files == "accept":
             return (listing,)
         return (listing, Check("the files", self._files.check))
+
+    def prepare(self, *_: object) -> None:
+        """Nothing: no work begins before :meth:`exports`."""
 
     def exports(
         self,
@@ -78,14 +78,13 @@ class ArchiveSource(ExportSource):
         an export that is not committed, no later one is finished.
         """
         del app_name  # the label is in the settings
-        listed_at, blobs = self._files.listing
         if not data_type.historical:
-            yield from self._exports_of(blobs, data_type)
+            yield from self._exports_of(self._files.blobs, data_type)
             return
         arrivals = Arrivals(
-            blobs,
+            self._files.blobs,
             rules=self._files.rules,
-            now=listed_at,
+            now=self._began,
             state=state,
             replacing=not data_type.has_record_id,
         )
@@ -97,21 +96,23 @@ class ArchiveSource(ExportSource):
         def done(file: File, *, exported: bool = False) -> None:
             nonlocal last
             if not is_held:
-                last, files = file, self._files.of(file.blob)
+                last, files = file, self._files.seen[file.blob]
                 arrivals.finish(file.blob, exported=exported, of=len(files))
                 if exported:
                     arrivals.note()
 
         for file in self._files.in_order(arrivals.due):
-            if not _concerns(file, data_type):
+            if _concerns(file, data_type):
+                yield self._export(file, data_type, partial(done, file, exported=True))
+                is_held |= last is not file
+            else:
                 done(file)
-                continue
-            self._timing.check()
-            yield self._export(file, data_type, partial(done, file, exported=True))
-            is_held |= last is not file
         self._files.close()
         if arrivals.due and arrivals.note():
             save()
+
+    def keep_state(self, *_: object) -> None:
+        """Nothing: no state changes while an export is read."""
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """Files of a data type among the first ones, for a dry run."""
@@ -121,7 +122,7 @@ class ArchiveSource(ExportSource):
     def close(self) -> None:
         """Say what was found, all streams together."""
         self._files.close()
-        seen = self._files.seen
+        seen = [file for files in self._files.seen.values() for file in files]
         counts = Counter(map(_kind, seen))
         counts["skipped for their names"] = len(self._files.skipped)
         if counts.total() and not self._is_closed:
@@ -134,13 +135,13 @@ class ArchiveSource(ExportSource):
     ) -> Iterator[Export]:
         for file in self._files.in_order(blobs):
             if _concerns(file, data_type) and (broken or not file.is_broken):
-                self._timing.check()
                 yield self._export(file, data_type)
         self._files.close()
 
     def _export(
         self, file: File, data_type: DataType, commit: Callable[[], None] = lambda: None
     ) -> Export:
+        self._timing.check()
         settings = self._settings
         is_unknown = file.problem is not None and file.problem.code is Code.BLOB_UNRECOGNISED
         reaction = settings.unrecognised_files if is_unknown else settings.bad_files

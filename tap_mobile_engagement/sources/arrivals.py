@@ -2,9 +2,8 @@
 
 A bookmark alone can't say it: blobs are read by the time of their content, and may arrive in
 another order, at once, during the listing, or by a move that keeps their times. So the state
-says up to which arrival all are finished, with a few digests of them, and which later ones are:
-by name while they are few, else by a digest. Where a digest does not fit, its blobs are read
-again: rather twice than never.
+has digests of the finished ones in a few periods of arrival, and names the later ones while
+they are few. Where a digest does not fit, its blobs are read again: rather twice than never.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, islice
+from operator import sub
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -39,11 +39,11 @@ MAX_NAMES = 100
 """Blobs that a state names one by one; of more it holds a digest."""
 
 PERIODS = 8
-"""Into how many periods the arrivals before that are divided, each with a digest."""
+"""Into how many periods the arrivals before that are divided."""
 
 _DIGEST = 8  # bytes
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-_END = datetime.max.replace(tzinfo=UTC)
+_BEFORE_ALL, _BEHIND_ALL = (_BEGINNING, ""), (datetime.max.replace(tzinfo=UTC), "")
 
 
 def arrival_text(arrived: datetime) -> str:
@@ -60,22 +60,17 @@ class _Notes(Struct, omit_defaults=True):
     """What a state holds about finished blobs.
 
     Attributes:
-        since: Blobs that arrived before are finished, except what the rules did not match.
+        periods: Where each period ends, and a digest of the finished blobs that arrived in it.
+        until: The last of these blobs in the order of reading.
+        files: Names and ETags of the finished blobs that arrived later.
         bookmark: The stream's bookmark then; if it differs now, the user changed it.
-        periods: Where each period before ``since`` ends, and a digest of what arrived in it.
-        files: Names and ETags of the later finished blobs; None if they are many. Then:
-        until: The place of the last of them in the order of reading.
-        digest: A digest of their names and ETags.
     """
 
-    since: datetime
     rules: Rules
     periods: list[tuple[datetime, str]]
+    until: tuple[datetime, str] = _BEHIND_ALL
+    files: dict[str, str] = {}
     bookmark: str | None = None
-    files: dict[str, str] | None = None
-    until: tuple[datetime, str] = (_BEGINNING, "")
-    arrived: datetime = _BEGINNING
-    digest: str = ""
 
 
 class Arrivals:
@@ -121,7 +116,7 @@ class Arrivals:
         self._near_since = (past[-1] if past else now) - NEAR
         self._reached: datetime | None = None
         self._total = sum(map(_number, self._finished))
-        self._until = max(map(order, self._finished), default=(_BEGINNING, ""))
+        self._until = max(map(order, self._finished), default=_BEFORE_ALL)
         self._arrived = max((blob.arrived for blob in self._finished), default=_BEGINNING)
 
     def finish(self, blob: Blob, *, exported: bool = False, of: int = 1) -> None:
@@ -144,16 +139,18 @@ class Arrivals:
         since = self._since()
         if self._reached is not None:
             self._state.advance_to(arrival_text(self._reached))
-        notes = _Notes(since, self._rules, self._sound.periods(since), self._state.bookmark)
         early = bisect_left(self._sound.times, since)  # all of these are finished
+        periods = self._sound.periods(early, since)
+        notes = _Notes(self._rules, periods, bookmark=self._state.bookmark)
         count = len(self._finished) - early
         if count <= MAX_NAMES:
             later = islice(self._sound.blobs, early, None)
             finished = islice((blob for blob in later if blob in self._finished), count)
             notes.files = {blob.name: blob.etag for blob in finished}
         else:
-            notes.until, notes.arrived = self._until, self._arrived
-            notes.digest = _digest(self._total - self._sound.sums[early])
+            notes.until = self._until
+            end = self._arrived + timedelta.resolution
+            periods.append((end, _digest(self._total - self._sound.sums[early])))
         before = self._state.values.get("archive")
         self._state.values["archive"] = msgspec.to_builtins(notes)
         return bool(self._state.values["archive"] != before)
@@ -184,16 +181,12 @@ class _Arrived:
         """The blobs that arrived from start until before end."""
         return self.blobs[bisect_left(self.times, start) : bisect_left(self.times, end)]
 
-    def periods(self, since: datetime) -> list[tuple[datetime, str]]:
-        """A few periods before that time: where they end, and what arrived in each."""
-        count = bisect_left(self.times, since)
+    def periods(self, count: int, since: datetime) -> list[tuple[datetime, str]]:
+        """A few periods before that time, for the first ``count`` blobs."""
         starts = {self.times[count * part // PERIODS] for part in range(1, PERIODS) if count}
-        ends = [*sorted(end for end in starts if self.times[0] < end), since]
-        places = [0, *(bisect_left(self.times, end) for end in ends)]
-        return [
-            (end, _digest(self.sums[stop] - self.sums[start]))
-            for end, (start, stop) in zip(ends, pairwise(places), strict=True)
-        ]
+        ends = [*sorted(starts), since]
+        reached = [self.sums[bisect_left(self.times, end)] for end in ends]
+        return [*zip(ends, map(_digest, map(sub, reached, [0, *reached])), strict=True)]
 
 
 def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[Blob]:
@@ -205,34 +198,20 @@ def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[Blob]
         return {*sound.between(_BEGINNING, instant(bookmark))} if bookmark else set()
     if notes.rules.encoding != rules.encoding:
         return set()
-    late = sound.between(notes.since, _END)
-    return {
-        blob
-        for blob in (*_known_early(sound, rules, notes), *_known_late(late, notes))
-        # The settings say of it what they said then: it was read in the same way.
-        if notes.rules.looks_at(blob.name)
-        and notes.rules.data_type(blob.name) == rules.data_type(blob.name)
-    }
-
-
-def _known_early(sound: _Arrived, rules: Rules, notes: _Notes) -> Iterable[Blob]:
-    """Of the blobs that arrived before the last ones, those that are finished."""
-    # If the pattern is another, what it matched then may not have been listed now.
-    is_certain = notes.rules.pattern == rules.pattern
+    finished = [blob for blob in sound.blobs if notes.files.get(blob.name) == blob.etag]
     start = _BEGINNING
     for end, digest in notes.periods:
-        blobs = [b for b in sound.between(start, end) if notes.rules.looks_at(b.name)]
-        if not is_certain or _digest(sum(map(_number, blobs))) == digest:
-            yield from blobs
+        blobs = [
+            blob
+            for blob in sound.between(start, end)
+            if order(blob) <= notes.until and notes.rules.looks_at(blob.name)
+        ]
+        if _digest(sum(map(_number, blobs))) == digest:
+            finished += blobs
         start = end
-
-
-def _known_late(late: Sequence[Blob], notes: _Notes) -> list[Blob]:
-    """Of the blobs that arrived near the last ones, those that are finished."""
-    if notes.files is not None:
-        return [blob for blob in late if notes.files.get(blob.name) == blob.etag]
-    found = [b for b in late if order(b) <= notes.until and b.arrived <= notes.arrived]
-    return found if _digest(sum(map(_number, found))) == notes.digest else []
+    # The settings say of it what they said then: it was read in the same way.
+    types = notes.rules.data_type, rules.data_type
+    return {blob for blob in finished if types[0](blob.name) == types[1](blob.name)}
 
 
 def _number(blob: Blob) -> int:

@@ -1,19 +1,19 @@
-"""What a stream reads: exports, and the sources that yield them in commit order."""
+"""What a stream reads: exports, which a source yields in commit order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tap_mobile_engagement.errors import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.errors import TapError
-    from tap_mobile_engagement.state import PartitionState, Window
+    from tap_mobile_engagement.state import Window
 
 FILE_CODES = {*(c for c in Code if c.startswith("BLOB_")), Code.NO_TEMPORARY_SPACE}
 """Failures that concern one file: the others can be read all the same."""
@@ -76,47 +76,8 @@ class Export:
         """
         if self.relist is None or (failure and failure.code not in _MAY_HAVE_CHANGED):
             return None
-        read, now = dict(map(_version, self.parts)), self.relist()
-        found = dict(map(_version, now))
+        read, now = {part.blob_name: part.etag for part in self.parts}, self.relist()
+        found = {part.blob_name: part.etag for part in now}
         if found.items() <= read.items() or (failure and not read.keys() <= found.keys()):
             return None
         return now
-
-
-def _version(part: Part) -> tuple[str | None, str]:
-    return part.blob_name, part.etag
-
-
-class ExportSource(Protocol):
-    """Where exports come from; each of a data type, of one of the partitions, and its state."""
-
-    @property
-    def partitions(self) -> tuple[str, ...]:
-        """The apps, each with a state of its own; empty where state stands at stream level."""
-        return ()
-
-    def checks(self) -> Sequence[Check]:
-        """What has to hold before anything is asked of it, in order."""
-
-    def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
-        """Note that :meth:`exports` will ask for these, after all that were prepared before."""
-        del data_type, app_name, state
-
-    def exports(
-        self,
-        data_type: DataType,
-        app_name: str,
-        state: PartitionState,
-        save: Callable[[], None],
-    ) -> Iterator[Export]:
-        """The exports that are due, in commit order; ``save`` writes a STATE message."""
-
-    def keep_state(self, save: Callable[[], None]) -> None:
-        """Bring the states up to date while an export is read; calls ``save`` if needed."""
-        del save
-
-    def close(self) -> None:
-        """End all work in the background; what came of it is left for :meth:`keep_state`."""
-
-    def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
-        """Exports for a dry run: from what exists already, or none. Changes nothing."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,12 @@ from tap_mobile_engagement.sources.arrivals import order
 from tap_mobile_engagement.sources.base import FILE_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from zipfile import ZipInfo
 
+    from tap_mobile_engagement.clock import Clock
     from tap_mobile_engagement.containers import Blob, Container
-    from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.sources.patterns import Rules
 
 WORKERS = 8
@@ -86,43 +86,28 @@ class File:
 class Files:
     """Lists an archive, recognises its blobs and opens what is in them.
 
-    ``attend`` is called for each name and before the files of each blob are taken; what it
-    raises ends the work. ``skipped`` has the names that
+    ``seen`` has the files of the blobs that were recognised so far, ``skipped`` the names that
     :mod:`tap_mobile_engagement.containers.base` skips.
     """
 
-    def __init__(
-        self,
-        container: Container,
-        rules: Rules,
-        *,
-        now: Callable[[], datetime],
-        attend: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, container: Container, rules: Rules, clock: Clock) -> None:
         self.container = container
         self.rules = rules
-        self._now = now
-        self._attend = attend
+        self._clock = clock
+        self.skipped: set[str] = set()
         self._workers = 1 if isinstance(container, FolderContainer) else WORKERS
-        self._seen: dict[Blob, list[File]] = {}
+        self.seen: dict[Blob, list[File]] = {}
         self._kept: dict[Blob, bytes] = {}
         self._room = KEPT_SIZE
         self._lock = Lock()  # of the two above: several threads recognise blobs
         self._zips: dict[Blob, ZipContent] = {}  # open ones that nothing reads
-        self.skipped: set[str] = set()
 
     @cached_property
-    def listing(self) -> tuple[datetime, Sequence[Blob]]:
-        """When the first call listed the blobs, and those that match, in order of reading."""
-        at = self._now()
+    def blobs(self) -> Sequence[Blob]:
+        """The blobs that match, in the order of reading; listed once."""
         found = self.container.list(self.rules.prefix, takes=self._takes)
         blobs = [blob for blob in found if self._takes(blob.name) and self._concerns(blob)]
-        return at, sorted(blobs, key=order)
-
-    @property
-    def blobs(self) -> Sequence[Blob]:
-        """The blobs of :attr:`listing`."""
-        return self.listing[1]
+        return sorted(blobs, key=order)
 
     def check(self) -> None:
         """Make sure that any file matches; raises SettingsError NO_FILES."""
@@ -144,14 +129,9 @@ class Files:
 
         Raises a TapError that concerns other blobs too; this one's own is its file's problem.
         """
-        if blob not in self._seen:
-            self._seen[blob] = self._look_at(blob)
-        return self._seen[blob]
-
-    @property
-    def seen(self) -> list[File]:
-        """All files that were recognised so far."""
-        return [file for files in self._seen.values() for file in files]
+        if blob not in self.seen:
+            self.seen[blob] = self._look_at(blob)
+        return self.seen[blob]
 
     def in_order(self, blobs: Sequence[Blob]) -> Iterator[File]:
         """The files of all blobs, in the order in which they are read; errors as in :meth:`of`.
@@ -161,10 +141,13 @@ class Files:
         """
         found: list[File] = []
         failure: TapError | None = None
+        each = (self.of(blob) for blob in blobs)
+        if self._workers > 1 and any(blob not in self.seen for blob in blobs):
+            each = map_in_order(self.of, blobs, workers=self._workers)
         try:
-            with closing(self._of_each(blobs)) as each:
+            with closing(each):
                 for files in each:
-                    self._attend()
+                    self._clock.check()
                     found += files
         except TapError as error:
             failure = error
@@ -187,21 +170,30 @@ class Files:
             with self._lock:
                 self._room += len(self._kept.pop(file.blob, b""))
             return
-        with self._zip_of(file.blob) as content:
-            member = content.members[file.member]
-            try:
-                with content.open(member) as chunks:
-                    yield chunks
-            except DataError as error:
-                raise error.at(member=member.filename) from error.__cause__
+        # A zip file stays open, because the members of several may be read in turns.
+        content = self._zips.pop(file.blob, None)
+        if content is None:
+            with self._stored(file.blob) as chunks:
+                content = ZipContent(chunks).__enter__()
+        member = content.members[file.member]
+        try:
+            with content.open(member) as chunks:
+                yield chunks
+        except DataError as error:
+            raise error.at(member=member.filename) from error.__cause__
+        finally:
+            if self._zips.setdefault(file.blob, content) is not content:
+                content.__exit__(None, None, None)
+            self.close(OPEN_ZIPS)
 
-    def close(self) -> None:
-        """Let go of the zip files that were opened last."""
-        self._close_but(0)
+    def close(self, most: int = 0) -> None:
+        """Close zip files that nothing reads, the oldest first, until ``most`` are open."""
+        while len(self._zips) > most:
+            self._zips.pop(next(iter(self._zips))).__exit__(None, None, None)
 
     def _takes(self, name: str) -> bool:
         """Whether a name is not skipped, and its folder may hold a match."""
-        self._attend()
+        self._clock.check()
         skipped = skipped_part(name)
         if skipped:
             self.skipped.add(skipped)
@@ -212,12 +204,6 @@ class Files:
         may_be_folder = not blob.etag and self.rules.enters(f"{blob.name.rstrip('/')}/")
         return may_be_folder or self.rules.looks_at(blob.name)
 
-    def _of_each(self, blobs: Sequence[Blob]) -> Generator[Sequence[File]]:
-        if self._workers == 1 or all(blob in self._seen for blob in blobs):
-            yield from map(self.of, blobs)
-        else:
-            yield from map_in_order(self.of, blobs, workers=self._workers)
-
     @contextmanager
     def _stored(self, blob: Blob, start: int = 0) -> Iterator[Iterator[bytes]]:
         kept = self._kept.get(blob)
@@ -227,99 +213,63 @@ class Files:
         with self.container.open(blob, start) as chunks:
             yield chunks
 
-    @contextmanager
-    def _zip_of(self, blob: Blob) -> Iterator[ZipContent]:
-        """A zip file; the last ones stay open, because their members may be read in turns."""
-        content = self._zips.pop(blob, None)
-        if content is None:
-            with self._stored(blob) as chunks:
-                content = ZipContent(chunks).__enter__()
-        try:
-            yield content
-        finally:
-            if self._zips.setdefault(blob, content) is not content:
-                content.__exit__(None, None, None)
-            self._close_but(OPEN_ZIPS)
-
-    def _close_but(self, most: int) -> None:
-        """Close zip files that nothing reads, the oldest first, until ``most`` are open."""
-        while len(self._zips) > most:
-            self._zips.pop(next(iter(self._zips))).__exit__(None, None, None)
-
     def _look_at(self, blob: Blob) -> list[File]:
+        said = BY_NAME.get(self.rules.data_type(blob.name) or "")
+        look = partial(recognise, encoding=self.rules.encoding, data_type=said)
+        broken = Recognition(Compression.NONE, Encoding.UTF_8, Format.UNKNOWN, said)
         if blob.size == 0 and blob.problem is None:
-            return [self._file(blob, self._recognised(blob, iter(())))]
+            return [_file(blob, look(()))]
         try:
             with self.container.open(blob) as opened:
                 chunks = opened
                 if blob.size <= SMALL:
                     data = b"".join(chunks)
+                    chunks = iter([data] if data else [])
                     with self._lock:
                         if len(data) <= self._room:
                             self._room -= len(data)
                             self._kept[blob] = data
-                    chunks = iter([data] if data else [])
                 head, chunks = peek(chunks, _MAGIC_SIZE)
-                if compression_of(head) is Compression.ZIP:
-                    return self._members(blob, chunks)
-                return [self._file(blob, self._recognised(blob, chunks))]
+                if compression_of(head) is not Compression.ZIP:
+                    return [_file(blob, look(chunks))]
+                files = []
+                with ZipContent(chunks) as content:
+                    self.skipped |= {f"{blob.name}/{name}" for name in content.skipped}
+                    for member in enumerate(content.members):
+                        try:
+                            with content.open(member[1]) as unpacked:
+                                files.append(_file(blob, look(unpacked), member=member))
+                        except DataError as error:
+                            files.append(_file(blob, broken, error, member))
+                return files or [_file(blob, _EMPTY_ZIP)]
         except TapError as error:
             if error.code not in FILE_CODES:
                 raise
-            return [self._file(blob, error)]
+            return [_file(blob, broken, error)]
 
-    def _said(self, blob: Blob) -> DataType | None:
-        """What the settings say that a blob holds."""
-        return BY_NAME.get(self.rules.data_type(blob.name) or "")
 
-    def _recognised(self, blob: Blob, chunks: Iterator[bytes]) -> Recognition:
-        encoding = self.rules.encoding
-        return recognise(chunks, encoding=encoding, data_type=self._said(blob))
-
-    def _members(self, blob: Blob, chunks: Iterator[bytes]) -> list[File]:
-        """The files in a zip file; what is wrong with one is a problem of that one."""
-        files = []
-        with ZipContent(chunks) as content:
-            self.skipped |= {f"{blob.name}/{name}" for name in content.skipped}
-            for place, entry in enumerate(content.members):
-                found: Recognition | TapError
-                try:
-                    with content.open(entry) as opened:
-                        found = self._recognised(blob, opened)
-                except DataError as error:
-                    found = error
-                files.append(self._file(blob, found, place, entry))
-        return files or [self._file(blob, _EMPTY_ZIP)]
-
-    def _file(
-        self,
-        blob: Blob,
-        found: Recognition | TapError,
-        place: int | None = None,
-        entry: ZipInfo | None = None,
-    ) -> File:
-        """A file in which something was found, or that could not be read."""
-        if isinstance(found, Recognition):
-            problem: TapError | None = found.problem
-        else:
-            problem, form = found, (Compression.NONE, Encoding.UTF_8, Format.UNKNOWN)
-            found = Recognition(*form, self._said(blob))
-        if problem is None and found.reason:
-            problem = DataError(
-                Code.BLOB_UNRECOGNISED,
-                found.reason,
-                next_step="If it is an export, archive_types can say of what",
-            )
-        if problem is not None:
-            problem = copy(problem).at(blob=blob.name, member=entry and entry.filename)
-        return File(
-            name=f"{blob.name}/{entry.filename}" if entry else blob.name,
-            size=entry.compress_size if entry else blob.size,
-            arrived=blob.arrived,
-            modified=(entry and modified(entry)) or blob.written,
-            stream=found.data_type.name if found.data_type else None,
-            problem=problem,
-            blob=blob,
-            found=found,
-            member=place,
-        )
+def _file(
+    blob: Blob,
+    found: Recognition,
+    problem: TapError | None = None,
+    member: tuple[int, ZipInfo] | None = None,
+) -> File:
+    """A blob, or a member of it with its place."""
+    place, entry = member or (None, None)
+    problem = problem or found.problem
+    if problem is None and found.reason:
+        next_step = "If it is an export, archive_types can say of what"
+        problem = DataError(Code.BLOB_UNRECOGNISED, found.reason, next_step=next_step)
+    if problem is not None:
+        problem = copy(problem).at(blob=blob.name, member=entry and entry.filename)
+    return File(
+        name=f"{blob.name}/{entry.filename}" if entry else blob.name,
+        size=entry.compress_size if entry else blob.size,
+        arrived=blob.arrived,
+        modified=(entry and modified(entry)) or blob.written,
+        stream=found.data_type.name if found.data_type else None,
+        problem=problem,
+        blob=blob,
+        found=found,
+        member=place,
+    )

@@ -89,7 +89,8 @@ class Run:
         **settings: Any,
     ) -> None:
         timing = clock or Clock(now=lambda: now or datetime.now(UTC))
-        self.source = ArchiveSource(settings_for(**settings), timing, container=container)
+        self.source = ArchiveSource(settings_for(**settings), timing)
+        self.source._files.container = container
         self.source._files._workers = workers
         self.state = state
         self.saves = 0

@@ -402,7 +402,7 @@ def test_small_blobs_are_kept_only_while_there_is_room(
     for number in range(5):
         (tmp_path / f"file-{number}").write_bytes(file)
     counting = CountingContainer(FolderContainer(tmp_path))
-    files = Files(counting, Rules(), now=lambda: datetime.now(UTC))
+    files = Files(counting, Rules(), Clock())
     found = [file for blob in counting.list() for file in files.of(blob)]
     assert len(counting.opened) == 5
     for each in found:

@@ -132,7 +132,8 @@ class Archive(Files):
         """
         from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
-        yield from arrow.record_batches(self._batches(file, on_bad_record, part))
+        for table in arrow.tables(self._batches(file, on_bad_record, part)):
+            yield from table.combine_chunks().to_batches()
 
     def schema(self, stream: str) -> pa.Schema:
         """The Arrow schema of a stream, each field with its ``description`` as metadata.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +25,7 @@ from tap_mobile_engagement.errors import (
     tap_error,
 )
 from tap_mobile_engagement.output.batch_files import BatchOutput, batch_config
-from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput, SdkPath
+from tap_mobile_engagement.output.lines import MessageWriter, RecordOutput, write_singly
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import RecordMessage
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.output.lines import Output
+    from tap_mobile_engagement.output.lines import Output, Write
     from tap_mobile_engagement.sources.base import Export, Part
     from tap_mobile_engagement.tap import TapMobileEngagement
 
@@ -119,10 +119,10 @@ class ExportStream(Stream):
         """Emit and commit all exports that are due; after a failure the others continue."""
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
-                path, gaps = self._choose_path(output), list[str]()
+                write, gaps = self._choose_path(output), list[str]()
                 for partition in self.partitions or [{}]:
                     counter.with_context(partition)
-                    gaps += self._sync_partition(partition, path, output, counter)
+                    gaps += self._sync_partition(partition, write, output, counter)
                 self._finish(gaps)
         except TapError as error:
             self._failed(error)
@@ -134,7 +134,7 @@ class ExportStream(Stream):
             self._bad_records.close()
 
     def _sync_partition(
-        self, partition: Context, path: LinePath | SdkPath, output: Output, counter: Counter
+        self, partition: Context, write: Write, output: Output, counter: Counter
     ) -> list[str]:
         """Emit the exports of a partition in order; return why they are not all there is."""
         self._records = self._bad_records.count = 0
@@ -142,7 +142,7 @@ class ExportStream(Stream):
         is_held = False
         try:
             for export in self._exports(partition):
-                failure = self._sync_export(export, path, output, counter)
+                failure = self._sync_export(export, write, output, counter)
                 if failure is not None:
                     gaps.append(f"the file {failure.where.get('blob')} could not be read")
                     is_held |= not _is_skipped(export, failure)
@@ -164,11 +164,11 @@ class ExportStream(Stream):
         return gaps
 
     def _sync_export(
-        self, export: Export, path: LinePath | SdkPath, output: Output, counter: Counter
+        self, export: Export, write: Write, output: Output, counter: Counter
     ) -> TapError | None:
         """Emit one export; return its failure if the exports behind it can still be read."""
         try:
-            self._emit(export, path, counter)
+            self._emit(export, write, counter)
             output.finish()
         except TapError as error:
             if isinstance(error, DataError) or error.code in _BLOBS_GONE:
@@ -184,11 +184,11 @@ class ExportStream(Stream):
             return error
         return None
 
-    def _emit(self, export: Export, path: LinePath | SdkPath, counter: Counter) -> None:
+    def _emit(self, export: Export, write: Write, counter: Counter) -> None:
         """Emit an export and count each part; from its start again if its files changed."""
         try:
             for _ in range(_MOST_READINGS):
-                changed = self._read(export, path, counter)
+                changed = self._read(export, write, counter)
                 if changed is None:
                     return
                 what = "Files of export task %s changed while they were read: it is read again"
@@ -202,15 +202,13 @@ class ExportStream(Stream):
         except TapError as error:
             raise error.at(range=export.window, task=export.task_id) from error.__cause__
 
-    def _read(
-        self, export: Export, path: LinePath | SdkPath, counter: Counter
-    ) -> tuple[Part, ...] | None:
+    def _read(self, export: Export, write: Write, counter: Counter) -> tuple[Part, ...] | None:
         """Emit an export once; return its files as they are now if they changed."""
         began, records, failure = time.monotonic(), 0, None
         bad, repaired = self._bad_records.count, self._reader.repaired
         try:
             for part in export.parts:
-                emitted = self._emit_part(export, part, path)
+                emitted = self._emit_part(export, part, write)
                 counter.increment(emitted)
                 records += emitted
         except TapError as error:
@@ -241,7 +239,7 @@ class ExportStream(Stream):
         self._records += records
         return None
 
-    def _emit_part(self, export: Export, part: Part, path: LinePath | SdkPath) -> int:
+    def _emit_part(self, export: Export, part: Part, write: Write) -> int:
         records, repaired, clock = 0, self._reader.repaired, self._tap.timing
         is_api = export.task_id is not None or part.elements is not None
         origin = Origin(
@@ -260,7 +258,7 @@ class ExportStream(Stream):
                     # records are all out.
                     if is_api:
                         self._tap.source.keep_state(self._save_state)
-                    path.write(batch)
+                    write(batch)
                     records += batch.count
         except TapError as error:
             raise error.at(blob=part.blob_name) from error.__cause__
@@ -276,7 +274,7 @@ class ExportStream(Stream):
             raise error
         self._tap.failures.add(error)
 
-    def _choose_path(self, output: Output) -> LinePath | SdkPath:
+    def _choose_path(self, output: Output) -> Write:
         """The SDK's path where more is asked for than all fields."""
         properties, maps = self.schema["properties"], self.stream_maps
         if (
@@ -286,7 +284,7 @@ class ExportStream(Stream):
             and [type(each) for each in maps] == [SameRecordTransform]
             and not maps[0].flattening_enabled
         ):
-            return LinePath(output)
+            return output.write
 
         written = count()
 
@@ -295,7 +293,7 @@ class ExportStream(Stream):
             output.write_record(record)
 
         self.logger.info("Writing records through the SDK")
-        return SdkPath(write_limited, properties)
+        return partial(write_singly, write_limited, properties)
 
     def prepare(self) -> None:
         """Tell the source which exports this stream will ask for."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stdout
-from functools import cache
+from functools import cache, partial
 from io import BytesIO, TextIOWrapper
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import pytest
 from singer_sdk.singerlib import RecordMessage
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
-from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput, SdkPath
+from tap_mobile_engagement.output.lines import MessageWriter, RecordOutput, write_singly
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import Block
@@ -56,13 +56,13 @@ def emit(
         reader._shaped.decode = lambda _: None  # type: ignore[method-assign,assignment]
         reader._shaped.lessons = 1 << 60
     fields = selected or [field.name for field in data_type.record_fields]
-    chosen: LinePath | SdkPath = LinePath(output)
+    write_batch = output.write
     if path == "sdk":
-        chosen = SdkPath(output.write_record, fields)
+        write_batch = partial(write_singly, output.write_record, fields)
     count = 0
     with redirect_stdout(out):
         for batch in reader.batches(origin, [content]):
-            chosen.write(batch)
+            write_batch(batch)
             count += batch.count
         writer.flush()
     lines = TIME.sub(b"", out.buffer.getvalue()).split(b"\n")

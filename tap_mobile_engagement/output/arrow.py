@@ -1,4 +1,4 @@
-"""Batches as Arrow record batches: for the library, Parquet files and Spark.
+"""Batches as Arrow tables: for the library, Parquet files and Spark.
 
 Needs the extra ``parquet`` (pyarrow); nothing imports this module before it is needed.
 """
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.reading.batch import Batch, Origin
 
 ROWS = 16_384
-"""Rows of a record batch, about; a file's last one has fewer."""
+"""Rows of a table, about; a file's last one has fewer."""
 
 SIZE = 8 << 20
-"""Bytes of a record batch, about: fewer rows where they are large, as those of stack traces."""
+"""Bytes of a table, about: fewer rows where they are large, as those of stack traces."""
 
 _TYPES = {
     Kind.ID: pa.string(),
@@ -51,31 +51,21 @@ _encode = msgspec.json.Encoder(order="deterministic", decimal_format="number").e
 @lru_cache
 def arrow_schema(data_type: DataType) -> pa.Schema:
     """The Arrow schema of a stream, with the descriptions of its fields as metadata."""
-    return pa.schema(
-        [
-            pa.field(
-                field.name,
-                _TYPES[field.kind],
-                nullable=field.nullable,
-                metadata={"description": field.description},
-            )
-            for field in data_type.record_fields
-        ],
-        metadata={"description": data_type.description},
-    )
+    fields = [
+        pa.field(each.name, _TYPES[each.kind], each.nullable, {"description": each.description})
+        for each in data_type.record_fields
+    ]
+    return pa.schema(fields, {"description": data_type.description})
 
 
-def record_batches(batches: Iterable[Batch]) -> Iterator[pa.RecordBatch]:
-    """Arrow record batches of one file; an error of its batches comes after all rows before."""
-    for table in tables(batches, rows=ROWS, size=SIZE):
-        yield from table.combine_chunks().to_batches()
+def tables(
+    batches: Iterable[Batch], *, rows: int = ROWS, size: int = SIZE
+) -> Iterator[pa.Table]:
+    """The batches of one file as tables, each of about that number of rows or bytes.
 
-
-def tables(batches: Iterable[Batch], *, rows: int, size: int) -> Iterator[pa.Table]:
-    """The same as tables, each of about that number of rows or bytes.
-
-    The values of a batch are converted at once, because they are still in the cache of the
-    processor, and what all rows share is added to the whole table.
+    An error of the batches comes after all rows before. The values of a batch are converted at
+    once, because they are still in the cache of the processor, and what all rows share is added
+    to the whole table.
     """
     held: list[pa.RecordBatch] = []
     held_rows = held_size = 0
@@ -101,12 +91,12 @@ def tables(batches: Iterable[Batch], *, rows: int, size: int) -> Iterator[pa.Tab
 
 def _own_columns(batch: Batch) -> pa.RecordBatch:
     """What differs from row to row, with times as texts."""
-    fields = batch.origin.data_type.fields
-    unknown = None if batch.unknown is None else [*map(_NULL.get, batch.unknown, batch.unknown)]
-    columns = [pa.nulls(batch.count, pa.string()) if unknown is None else _texts(unknown)]
+    columns = [pa.nulls(batch.count, pa.string())]
+    if batch.unknown is not None:
+        columns = [pa.array([*map(_NULL.get, batch.unknown, batch.unknown)], pa.string())]
     if batch.ids is not None:
-        columns.append(_texts(batch.ids))
-    columns += map(_column, fields, batch.values)
+        columns.append(pa.array(batch.ids, pa.string()))
+    columns += map(_column, batch.origin.data_type.fields, batch.values)
     return pa.RecordBatch.from_arrays(columns, [*map(str, range(len(columns)))])
 
 
@@ -114,18 +104,9 @@ _NULL = {b"null": None}
 
 
 def _column(field: Field, values: Sequence[Any]) -> pa.Array:
-    match field.kind:
-        case Kind.TIME:
-            return _texts(values)
-        case Kind.OBJECT:
-            encoded = [None if value is None else _encode(value) for value in values]
-            return _texts(encoded)
-        case _:
-            return pa.array(values, _TYPES[field.kind])
-
-
-def _texts(values: Sequence[str | bytes | None]) -> pa.Array:
-    return pa.array(values, pa.string())
+    if field.kind is Kind.OBJECT:
+        values = [None if value is None else _encode(value) for value in values]
+    return pa.array(values, pa.string() if field.kind is Kind.TIME else _TYPES[field.kind])
 
 
 def _table(origin: Origin, held: Sequence[pa.RecordBatch]) -> pa.Table:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from singer_sdk.contrib.msgspec import enc_hook
+from singer_sdk.contrib.msgspec import encoder
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.reading.batch import Batch, Origin
 
+    Write = Callable[[Batch], None]
+
 WRITE_SIZE = 64 * 1024
 """Bytes to collect before they are written."""
-
-_encoder = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):
@@ -37,7 +37,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
 
     def serialize_message(self, message: Message) -> bytes:
         """One line of JSON, with its end."""
-        return _encoder.encode(message.to_dict()) + b"\n"
+        return encoder.encode(message.to_dict()) + b"\n"
 
     def write_message(self, message: Message) -> None:
         """Write a message behind all that came before it."""
@@ -81,6 +81,35 @@ class Output:
     ending: bytes | None = None
     write_lines: Callable[[bytes, int], None]
     write_record: Callable[[dict[str, Any]], None]
+    _origin: Origin | None = None
+    _shared = b""
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch as lines: the bytes encoded for ids, between what all records share."""
+        if batch.origin is not self._origin:
+            self._origin = batch.origin
+            lineage = {
+                "app_name": batch.origin.app_name,
+                "blob_name": batch.origin.blob_name,
+                "exported_until": batch.origin.exported_until,
+                "unknown_fields": None,
+            }
+            self._shared = self.opening + msgspec.json.encode(lineage).removesuffix(b"null}")
+        ending = b"\n"
+        if self.ending is not None:
+            now = datetime.now(UTC).isoformat().encode()
+            ending = b'%b,"time_extracted":"%b"}\n' % (self.ending, now)
+        unknown: bytes | list[bytes] = batch.unknown or b"null"
+        # Rows of parts, one row after another: a list gives each row its own, bytes are
+        # repeated. One list is filled by slices and joined once.
+        parts = [self._shared, unknown, b",", batch.rows, ending]
+        if batch.ids is not None:
+            parts[2:3] = b',"record_id":"', batch.ids, b'",'
+        pieces = [part if isinstance(part, bytes) else b"" for part in parts] * batch.count
+        for at, part in enumerate(parts):
+            if isinstance(part, list):
+                pieces[at :: len(parts)] = part
+        self.write_lines(b"".join(pieces), batch.count)
 
     def finish(self) -> None:
         """Bring everything written so far on its way: a STATE may follow that claims it."""
@@ -100,60 +129,15 @@ class RecordOutput(Output):
         writer: MessageWriter,
         write_record: Callable[[dict[str, Any]], None],
     ) -> None:
-        name = msgspec.json.encode(stream)
-        self.opening = b'{"type":"RECORD","stream":%b,"record":' % name
+        self.opening = b'{"type":"RECORD","stream":%b,"record":' % msgspec.json.encode(stream)
         self.ending = b"" if version is None else b',"version":%d' % version
         self.write_lines = writer.write_lines
         self.write_record = write_record
 
 
-class LinePath:
-    """Writes batches as lines: the bytes encoded for ids, between what all records share."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._origin: Origin | None = None
-        self._opening = b""
-
-    def write(self, batch: Batch) -> None:
-        """Write the records of a batch, in order."""
-        if batch.origin is not self._origin:
-            self._origin = batch.origin
-            lineage = {
-                "app_name": batch.origin.app_name,
-                "blob_name": batch.origin.blob_name,
-                "exported_until": batch.origin.exported_until,
-                "unknown_fields": None,
-            }
-            encoded = msgspec.json.encode(lineage).removesuffix(b"null}")
-            self._opening = self._output.opening + encoded
-        ending = b"\n"
-        if self._output.ending is not None:
-            now = datetime.now(UTC).isoformat().encode()
-            ending = b'%b,"time_extracted":"%b"}\n' % (self._output.ending, now)
-        unknown: bytes | list[bytes] = batch.unknown or b"null"
-        # Rows of parts, one row after another: a list gives each row its own, bytes are
-        # repeated. One list is filled by slices and joined once.
-        parts = [self._opening, unknown, b",", batch.rows, ending]
-        if batch.ids is not None:
-            parts[2:3] = b',"record_id":"', batch.ids, b'",'
-        pieces = [part if isinstance(part, bytes) else b"" for part in parts] * batch.count
-        for at, part in enumerate(parts):
-            if isinstance(part, list):
-                pieces[at :: len(parts)] = part
-        self._output.write_lines(b"".join(pieces), batch.count)
-
-
-class SdkPath:
-    """Writes batches record by record through the SDK, for all that a user may ask for."""
-
-    def __init__(
-        self, write: Callable[[dict[str, Any]], None], properties: Collection[str]
-    ) -> None:
-        self._write = write
-        self._properties = properties
-
-    def write(self, batch: Batch) -> None:
-        """Write the records of a batch, in order."""
-        for record in batch.dictionaries():
-            self._write({k: v for k, v in record.items() if k in self._properties})
+def write_singly(
+    write_record: Callable[[dict[str, Any]], None], properties: Collection[str], batch: Batch
+) -> None:
+    """Write a batch record by record through the SDK, for all that a user may ask for."""
+    for record in batch.dictionaries():
+        write_record({k: v for k, v in record.items() if k in properties})

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import pytest
 
 from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.output.lines import LinePath, MessageWriter, RecordOutput
+from tap_mobile_engagement.output.lines import MessageWriter, RecordOutput
 from tap_mobile_engagement.reading import records as records_module
 from tap_mobile_engagement.reading.records import RecordReader
 from tests.reading.random_files import Maker
@@ -70,7 +70,7 @@ def lines_of(data_type: DataType, batch: Any) -> list[dict[str, Any]]:
     output = RecordOutput(data_type.name, None, writer=writer, write_record=print)
     out = TextIOWrapper(BytesIO())
     with redirect_stdout(out):
-        LinePath(output).write(batch)
+        output.write(batch)
         writer.flush()
     return [json.loads(line)["record"] for line in out.buffer.getvalue().splitlines()]
 

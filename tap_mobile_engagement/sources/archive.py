@@ -74,8 +74,7 @@ class ArchiveSource:
     ) -> Iterator[Export]:
         """The files of a data type that are due, in the order in which they were written.
 
-        Those of a snapshot are always due, so that the newest state of each device wins. After
-        an export that is not committed, no later one is finished.
+        Those of a snapshot are always due, so that the newest state of each device wins.
         """
         del app_name  # the label is in the settings
         if not data_type.historical:
@@ -90,23 +89,12 @@ class ArchiveSource:
         )
         if arrivals.is_rereading and arrivals.note():
             save()
-        is_held = False  # by a file that was not committed
-        last: File | None = None
-
-        def done(file: File, *, exported: bool = False) -> None:
-            nonlocal last
-            if not is_held:
-                last, files = file, self._files.seen[file.blob]
-                arrivals.finish(file.blob, exported=exported, of=len(files))
-                if exported:
-                    arrivals.note()
-
         for file in self._files.in_order(arrivals.due):
+            done = partial(arrivals.finish, file.blob, of=len(self._files.seen[file.blob]))
             if _concerns(file, data_type):
-                yield self._export(file, data_type, partial(done, file, exported=True))
-                is_held |= last is not file
+                yield self._export(file, data_type, partial(done, exported=True))
             else:
-                done(file)
+                done()
         self._files.close()
         if arrivals.due and arrivals.note():
             save()

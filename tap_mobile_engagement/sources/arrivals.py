@@ -133,6 +133,8 @@ class Arrivals:
             self._total += _number(blob)
             self._until = max(self._until, order(blob))
             self._arrived = max(self._arrived, blob.arrived)
+        if exported:
+            self.note()
 
     def note(self) -> bool:
         """Bring the state up to date; tell whether that changed it."""

@@ -35,7 +35,6 @@ class Finding(Struct, kw_only=True, omit_defaults=True):
     """What one file holds. Times are RFC 3339 in UTC; the size is in bytes as stored.
 
     Attributes:
-        data_type: The stream that will read it; None if none will.
         first: The earliest time in the records that were read.
         elements: None, as the next two, if not counted.
         problem: Why no stream will read it, or what broke while it was counted.

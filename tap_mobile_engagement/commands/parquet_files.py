@@ -1,7 +1,4 @@
-"""Parquet files of an archive, each written beside its place, and the manifest of them.
-
-The manifest says which source file went where, with its counts.
-"""
+"""Parquet files of an archive, and the manifest: which source file went where."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import signal
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from itertools import groupby
 from multiprocessing import connection, parent_process
@@ -41,15 +38,9 @@ if TYPE_CHECKING:
 
     Outcome = tuple[Finding, TapError | None]  # what the manifest says of a file, what is wrong
 
-ROW_GROUP = 131_072
-"""Rows of a row group, about."""
-
-ROW_GROUP_SIZE = 24 << 20
-"""Bytes of a row group in memory, about, where that is fewer rows."""
-
-OF_RECORDS = frozenset({Code.BAD_RECORD, Code.TOO_MANY_BAD_RECORDS})
-"""Failures of the records of one file."""
-
+ROW_GROUP = 131_072  # rows of a row group, about
+ROW_GROUP_SIZE = 24 << 20  # bytes of one in memory, about, where that is fewer rows
+OF_RECORDS = frozenset({Code.BAD_RECORD, Code.TOO_MANY_BAD_RECORDS})  # failures in one file
 _NAME = "_manifest.json"
 _VERSION = 1
 _SAVE_SECONDS = 2.0
@@ -58,6 +49,9 @@ _STEM_CHARACTERS = 60
 _FILE = rf"[A-Za-z0-9.=_-]{{1,{_STEM_CHARACTERS}}}-[0-9a-f]{{16}}\.parquet"
 _OWN_NAME = re.compile(rf"{_FILE}|\.(?:{re.escape(_NAME)}|{_FILE})\.\d+\.partial")
 _OWN_PATH = re.compile(rf"(?:{'|'.join(BY_NAME)})/{_FILE}")
+
+
+closed = partial(RetryLaterError, Code.OUTPUT_CLOSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,9 +162,9 @@ class Manifest:
     def _save(self) -> None:
         self._content.files = self._every()
         data = msgspec.json.format(msgspec.json.encode(self._content), indent=1)
-        partial = _partial_of(self._path)
-        partial.write_bytes(data + b"\n")
-        partial.replace(self._path)
+        written = _partial_of(self._path)
+        written.write_bytes(data + b"\n")
+        written.replace(self._path)
         self._saved_at = monotonic()
 
     def _remove_strays(self) -> None:
@@ -185,19 +179,15 @@ class Manifest:
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=_Content)
         except (msgspec.MsgspecError, OSError, UnicodeError, RecursionError) as error:
-            raise DataError(
-                Code.BAD_STATE,
-                f"{self._path} is no manifest of this command: {error}",
-                next_step="Use another output folder, or remove this one to write it anew",
-            ) from None
+            what = f"{self._path} is no manifest of this command: {error}"
+            next_step = "Use another output folder, or remove this one to write it anew"
+            raise DataError(Code.BAD_STATE, what, next_step=next_step) from None
         for name in ("version", "archive", "app_name", "encoding"):
             was, is_ = getattr(found, name), getattr(self._content, name)
             if was != is_:
-                raise DataError(
-                    Code.BAD_STATE,
-                    f"{self._path} was written for {name} {was!r}, not {is_!r}",
-                    next_step="Use the same again, or another output folder",
-                )
+                what = f"{self._path} was written for {name} {was!r}, not {is_!r}"
+                next_step = "Use the same again, or another output folder"
+                raise DataError(Code.BAD_STATE, what, next_step=next_step)
         return found
 
 
@@ -246,15 +236,15 @@ def _parquet_file(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = _partial_of(path)
+        written = _partial_of(path)
         try:
-            with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+            with pq.ParquetWriter(written, schema, compression="zstd") as writer:
                 yield writer
-            with partial.open("rb+") as file:
+            with written.open("rb+") as file:
                 os.fsync(file.fileno())
-            partial.replace(path)
+            written.replace(path)
         finally:
-            partial.unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
     except OSError as error:
         raise not_writable(path, error) from None
 
@@ -269,18 +259,15 @@ def _place_of(file: File) -> str:
 
 def _partial_of(path: Path) -> Path:
     """An empty file beside a place, for this user alone; readers skip it because of its dot."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.touch(0o600)
-    return partial
+    place = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    place.touch(0o600)
+    return place
 
 
-def not_writable(path: Path, error: OSError) -> RetryLaterError:
+def not_writable(path: Path, error: OSError) -> TapError:
     """The error for a file or folder that can't be written."""
-    return RetryLaterError(
-        Code.OUTPUT_CLOSED,
-        f"{path} can't be written: {error.strerror or error}",
-        next_step="Make room or give rights there, then run again",
-    )
+    what = f"{path} can't be written: {error.strerror or error}"
+    return closed(what, next_step="Make room or give rights there, then run again")
 
 
 def start_worker() -> None:

@@ -23,18 +23,13 @@ from tap_mobile_engagement.commands.parquet_files import (
     Manifest,
     Plan,
     archive_of,
+    closed,
     not_writable,
     start_worker,
     write,
 )
 from tap_mobile_engagement.datatypes import BY_NAME
-from tap_mobile_engagement.errors import (
-    Code,
-    DataError,
-    RetryLaterError,
-    TapError,
-    ends_on_one_line,
-)
+from tap_mobile_engagement.errors import Code, DataError, TapError, ends_on_one_line
 from tap_mobile_engagement.reading.rejects import check_dead_letter_path
 from tap_mobile_engagement.redaction import install_log_redaction, shown
 
@@ -101,11 +96,8 @@ class Run:
             for future in as_completed([pool.submit(write, plan, files) for files in blobs]):
                 yield future.result()
         except BrokenProcessPool:
-            raise RetryLaterError(
-                Code.OUTPUT_CLOSED,
-                "a worker process was ended from outside",
-                next_step="Look whether memory ran out, use fewer --workers, then run again",
-            ) from None
+            next_step = "Look whether memory ran out, use fewer --workers, then run again"
+            raise closed("a worker process was ended", next_step=next_step) from None
         except BaseException:
             for process in multiprocessing.active_children():
                 process.terminate()
@@ -121,13 +113,10 @@ class Run:
             self._bad_records[stream] += finding.bad_records or 0
             count = self._bad_records[stream]
             if finding.bad_records and not error and count > plan.max_bad_records:
-                error = DataError(
-                    Code.TOO_MANY_BAD_RECORDS,
-                    f"{count} records could not be read",
-                    next_step="Look at the files, or raise --max-bad-records",
-                    stream=stream,
-                    blob=finding.blob,
-                )
+                what = f"{count} records could not be read"
+                next_step = "Look at the files, or raise --max-bad-records"
+                error = DataError(Code.TOO_MANY_BAD_RECORDS, what, next_step=next_step)
+                error.at(stream=stream, blob=finding.blob)
                 finding.fail(error)  # so the next run reads it again
         if error is None or error.code is Code.BLOB_UNRECOGNISED:
             return
@@ -154,11 +143,8 @@ def _locked(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RetryLaterError(
-                    Code.OUTPUT_CLOSED,
-                    f"another run writes to {folder}",
-                    next_step="Wait for it, or use another output folder",
-                ) from None
+                next_step = "Wait for it, or use another output folder"
+                raise closed(f"another run writes to {folder}", next_step=next_step) from None
             except OSError:
                 pass  # a file system without locks
         yield

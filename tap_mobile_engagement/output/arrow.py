@@ -29,11 +29,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType, Field
     from tap_mobile_engagement.reading.batch import Batch, Origin
 
-ROWS = 16_384
-"""Rows of a table, about; a file's last one has fewer."""
-
-SIZE = 8 << 20
-"""Bytes of a table, about: fewer rows where they are large, as those of stack traces."""
+ROWS = 16_384  # of a table, about; a file's last one has fewer
+SIZE = 8 << 20  # bytes of a table, about: fewer rows where they are large, as of stack traces
 
 _TYPES = {
     Kind.ID: pa.string(),

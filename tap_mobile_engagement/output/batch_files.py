@@ -22,15 +22,11 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Message, RecordMessage
     from upath import UPath
 
+# Of a file, unless ``batch_size`` says otherwise: targets read a whole file at once.
 MOST_RECORDS = 50_000
-"""Records per file unless ``batch_size`` says otherwise: targets read a whole file at once."""
-
-MOST_BYTES = 64 * 1024 * 1024
-"""Bytes per file before compression, for the same reason."""
-
+MOST_BYTES = 64 << 20  # before compression
 _IGzipFile: Any = igzip.IGzipFile  # (its types are incomplete)
 _GZIP_LEVEL = 1  # of 0 to 3; higher ones were slower here, and their files no smaller
-
 _COMPRESSIONS = {"gzip", "none", None}
 _LIMITS = "encoding.format is jsonl, encoding.compression gzip or none, batch_size at least 1"
 _EXAMPLE = (

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     Write = Callable[[Batch], None]
 
-WRITE_SIZE = 64 * 1024
-"""Bytes to collect before they are written."""
+WRITE_SIZE = 64 * 1024  # bytes to collect before they are written
 
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):

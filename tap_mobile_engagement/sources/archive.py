@@ -1,7 +1,4 @@
-"""Exports out of an archive: files that an earlier export left behind, recognised by content.
-
-Each is an export of its own. A broken or unrecognised one concerns every stream.
-"""
+"""Exports out of an archive: each file is one; what nothing recognises concerns all streams."""
 
 from __future__ import annotations
 
@@ -30,8 +27,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("tap-mobile-engagement")
 
-SAMPLE_BLOBS = 200
-"""Blobs that a dry run looks at, to find a file of each data type."""
+SAMPLE_BLOBS = 200  # that a dry run looks at, to find a file of each data type
 
 
 class ArchiveSource:

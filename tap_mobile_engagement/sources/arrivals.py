@@ -35,12 +35,8 @@ NEAR = timedelta(minutes=15)
 A blob may appear on a page already read, and the clocks of the storage's servers differ.
 """
 
-MAX_NAMES = 100
-"""Blobs that a state names one by one; of more it holds a digest."""
-
-PERIODS = 8
-"""Into how many periods the arrivals before that are divided."""
-
+MAX_NAMES = 100  # blobs that a state names one by one; of more it holds a digest
+PERIODS = 8  # of the arrivals before that
 _DIGEST = 8  # bytes
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _BEFORE_ALL, _BEHIND_ALL = (_BEGINNING, ""), (datetime.max.replace(tzinfo=UTC), "")

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.state import Window
 
+# Failures that concern one file: the others can be read all the same.
 FILE_CODES = {*(c for c in Code if c.startswith("BLOB_")), Code.NO_TEMPORARY_SPACE}
-"""Failures that concern one file: the others can be read all the same."""
-
 _MAY_HAVE_CHANGED = {Code.BLOB_CHANGED, Code.BLOB_CORRUPT, Code.BLOB_TRUNCATED}
 
 

@@ -1,7 +1,4 @@
-"""The files of an archive: listed once, and recognised by as few bytes as possible.
-
-A blob is a file, or a zip file whose members are files. A small blob is downloaded once.
-"""
+"""The files of an archive, blobs or members of zip files: listed once, then recognised."""
 
 from __future__ import annotations
 
@@ -33,30 +30,20 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.containers import Blob, Container
     from tap_mobile_engagement.sources.patterns import Rules
 
-WORKERS = 8
-"""Blobs of a remote container that are recognised at once."""
-
-SMALL = 256 * 1024
-"""Bytes of a blob that is taken as a whole when it is recognised."""
-
-OPEN_ZIPS = 4
-"""Zip files that are open at once, unless more are read at once."""
-
-KEPT_SIZE = 16 << 20
-"""Bytes of small blobs that are kept until they are read."""
-
+WORKERS = 8  # blobs of a remote container that are recognised at once
+SMALL = 256 * 1024  # bytes of a blob that is taken as a whole when it is recognised
+OPEN_ZIPS = 4  # at once, unless more are read at once
+KEPT_SIZE = 16 << 20  # bytes of small blobs that are kept until they are read
 _MAGIC_SIZE = 4  # bytes that tell a zip file
 _EMPTY_ZIP = Recognition(Compression.ZIP, Encoding.UTF_8, Format.EMPTY, None)
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of an archive; it can be pickled.
+    """One file of an archive; it can be pickled. Its size is in bytes as stored, times in UTC.
 
     Attributes:
         name: The blob's name, with the member's own behind it in a zip file.
-        size: Bytes as stored.
-        arrived: When the blob arrived, in UTC.
         modified: When the file was last written, as far as that is known.
         problem: What its first bytes show to be wrong with it.
         member: Its place in a zip file, from 0; None where it is the blob itself.

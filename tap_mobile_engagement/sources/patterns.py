@@ -20,10 +20,7 @@ _STARS = {"**/": "(?:.*?/)??", "**": ".*?", "*": "[^/]*?"}
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the settings say about the files of an archive: which to read, and what they hold.
-
-    The first of the types that matches counts.
-    """
+    """Which files of an archive to read, and what they hold: the first type that matches."""
 
     pattern: str = "**"
     types: tuple[ArchiveType, ...] = ()
@@ -51,8 +48,7 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def prefix(self) -> str:
         """What the names of all files that are read begin with, in any encoding."""
-        found = re.match(r"[^*?\[\x80-\U0010ffff]*", normalize("NFC", self.pattern))
-        return found[0] if found else ""
+        return re.split(r"[*?\[\x80-\U0010ffff]", normalize("NFC", self.pattern))[0]
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -48,7 +48,6 @@ class ArchiveSource:
         )
         self._settings = settings
         self._timing = timing
-        self._is_closed = False
         self._files = Files(open_container(url, timing), rules, timing)
 
     def checks(self) -> Sequence[Check]:
@@ -109,10 +108,9 @@ class ArchiveSource:
         seen = [file for files in self._files.seen.values() for file in files]
         counts = Counter(map(_kind, seen))
         counts["skipped for their names"] = len(self._files.skipped)
-        if counts.total() and not self._is_closed:
+        if counts.total():
             found = ", ".join(f"{count} {what}" for what, count in sorted((+counts).items()))
             _logger.info("Looked at %d files: %s", len(seen), found)
-        self._is_closed = True
 
     def _exports_of(
         self, blobs: Sequence[Blob], data_type: DataType, *, broken: bool = True

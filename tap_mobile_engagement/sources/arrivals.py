@@ -96,13 +96,11 @@ class Arrivals:
         self._sound = _Arrived(blob for blob in blobs if blob.problem is None)
         self._finished = _finished(self._sound, rules, state)
         self.due = [blob for blob in blobs if blob not in self._finished]
-        self.is_rereading = False
         if replacing and self.due:
             oldest = order(self.due[0])
             self.due = [blob for blob in blobs if order(blob) >= oldest]
-            before = len(self._finished)
-            self._finished.difference_update(self.due)
-            self.is_rereading = len(self._finished) < before
+        self.is_rereading = not self._finished.isdisjoint(self.due)
+        self._finished.difference_update(self.due)
         self._broken = {blob for blob in self.due if blob.problem is not None}
         self._files: Counter[Blob] = Counter()  # finished ones of each
         self._exported: set[Blob] = set()

@@ -29,10 +29,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of an export, or decoded elements; a size of 0 is unknown.
-
-    ``open`` gives its bytes as stored, in pieces of any size.
-    """
+    """One file of an export: its bytes in pieces, or decoded elements; size 0 is unknown."""
 
     blob_name: str | None
     size: int

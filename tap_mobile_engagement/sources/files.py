@@ -112,10 +112,7 @@ class Files:
         )
 
     def of(self, blob: Blob) -> Sequence[File]:
-        """The files that a blob is or holds; threads may share it.
-
-        Raises a TapError that concerns other blobs too; this one's own is its file's problem.
-        """
+        """The files that a blob is or holds; raises TapErrors that concern other blobs too."""
         if blob not in self.seen:
             self.seen[blob] = self._look_at(blob)
         return self.seen[blob]

@@ -232,7 +232,6 @@ class TestWhatIsNotRead:
         for name in BY_NAME:
             run.read(name)
         run.source.close()
-        run.source.close()
         assert {name: (error.code, error.what) for name, error in run.bad_files.items()} == {
             "readme.txt": (
                 Code.BLOB_UNRECOGNISED,

@@ -44,9 +44,8 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
         if not isinstance(message, RecordMessage):
             self.flush()
 
-    def write_lines(self, lines: bytes, count: int) -> None:
-        """Write whole lines that are messages already, and their count."""
-        del count
+    def write_lines(self, lines: bytes, _: int) -> None:
+        """Write whole lines that are messages already; their count does not matter."""
         self._lines.append(lines)
         self._size += len(lines)
         if self._size >= WRITE_SIZE:

@@ -63,7 +63,7 @@ class ArchiveSource:
     def exports(
         self,
         data_type: DataType,
-        app_name: str,
+        _: str,
         state: PartitionState,
         save: Callable[[], None],
     ) -> Iterator[Export]:
@@ -71,7 +71,6 @@ class ArchiveSource:
 
         Those of a snapshot are always due, so that the newest state of each device wins.
         """
-        del app_name  # the label is in the settings
         if not data_type.historical:
             yield from self._exports_of(self._files.blobs, data_type)
             return
@@ -97,9 +96,8 @@ class ArchiveSource:
     def keep_state(self, *_: object) -> None:
         """Nothing: no state changes while an export is read."""
 
-    def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
+    def sample(self, data_type: DataType, _: str) -> Iterator[Export]:
         """Files of a data type among the first ones, for a dry run."""
-        del app_name
         return self._exports_of(self._files.blobs[:SAMPLE_BLOBS], data_type, broken=False)
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from tap_mobile_engagement.sources.patterns import Rules  # noqa: TC001  (msgspe
 from tap_mobile_engagement.state import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from tap_mobile_engagement.containers import Blob
     from tap_mobile_engagement.state import PartitionState
@@ -93,8 +93,11 @@ class Arrivals:
     ) -> None:
         self._rules = rules
         self._state = state
-        self._sound = _Arrived(blob for blob in blobs if blob.problem is None)
-        self._finished = _finished(self._sound, rules, state)
+        sound = (blob for blob in blobs if blob.problem is None)
+        self._blobs = sorted(sound, key=lambda blob: (blob.arrived, blob.name))
+        self._times = [blob.arrived for blob in self._blobs]
+        self._sums = [*accumulate(map(_number, self._blobs), initial=0)]
+        self._finished = self._known()
         self.due = [blob for blob in blobs if blob not in self._finished]
         if replacing and self.due:
             oldest = order(self.due[0])
@@ -106,7 +109,7 @@ class Arrivals:
         self._exported: set[Blob] = set()
         self._next = 0  # in order of arrival, the first blob that is not finished
         # A modification time in the future is no reason to overlook what arrives before it.
-        past = self._sound.times[: bisect_right(self._sound.times, now)]
+        past = self._times[: bisect_right(self._times, now)]
         self._near_since = (past[-1] if past else now) - NEAR
         self._reached: datetime | None = None
         self._total = sum(map(_number, self._finished))
@@ -135,18 +138,21 @@ class Arrivals:
         since = self._since()
         if self._reached is not None:
             self._state.advance_to(arrival_text(self._reached))
-        early = bisect_left(self._sound.times, since)  # all of these are finished
-        periods = self._sound.periods(early, since)
+        early = bisect_left(self._times, since)  # all of these are finished
+        starts = {self._times[early * part // PERIODS] for part in range(1, PERIODS) if early}
+        ends = [*sorted(starts), since]
+        reached = [self._sums[bisect_left(self._times, end)] for end in ends]
+        periods = [*zip(ends, map(_digest, map(sub, reached, [0, *reached])), strict=True)]
         notes = _Notes(self._rules, periods, bookmark=self._state.bookmark)
         count = len(self._finished) - early
         if count <= MAX_NAMES:
-            later = islice(self._sound.blobs, early, None)
+            later = islice(self._blobs, early, None)
             finished = islice((blob for blob in later if blob in self._finished), count)
             notes.files = {blob.name: blob.etag for blob in finished}
         else:
             notes.until = self._until
             end = self._arrived + timedelta.resolution
-            periods.append((end, _digest(self._total - self._sound.sums[early])))
+            periods.append((end, _digest(self._total - self._sums[early])))
         before = self._state.values.get("archive")
         self._state.values["archive"] = msgspec.to_builtins(notes)
         return bool(self._state.values["archive"] != before)
@@ -154,9 +160,8 @@ class Arrivals:
     def _since(self) -> datetime:
         """Up to which arrival all blobs are finished."""
         held = min((blob.arrived for blob in self._broken), default=None)
-        blobs = self._sound.blobs
-        while self._next < len(blobs):
-            blob = blobs[self._next]
+        while self._next < len(self._blobs):
+            blob = self._blobs[self._next]
             if blob not in self._finished or (held is not None and blob.arrived > held):
                 return min(self._near_since, blob.arrived, held or blob.arrived)
             if blob in self._exported:
@@ -164,50 +169,34 @@ class Arrivals:
             self._next += 1
         return min(self._near_since, held or self._near_since)
 
-
-class _Arrived:
-    """Blobs in the order in which they arrived, and digests of those of any period."""
-
-    def __init__(self, blobs: Iterable[Blob]) -> None:
-        self.blobs = sorted(blobs, key=lambda blob: (blob.arrived, blob.name))
-        self.times = [blob.arrived for blob in self.blobs]
-        self.sums = [*accumulate(map(_number, self.blobs), initial=0)]
-
-    def between(self, start: datetime, end: datetime) -> Sequence[Blob]:
+    def _between(self, start: datetime, end: datetime) -> list[Blob]:
         """The blobs that arrived from start until before end."""
-        return self.blobs[bisect_left(self.times, start) : bisect_left(self.times, end)]
+        return self._blobs[bisect_left(self._times, start) : bisect_left(self._times, end)]
 
-    def periods(self, count: int, since: datetime) -> list[tuple[datetime, str]]:
-        """A few periods before that time, for the first ``count`` blobs."""
-        starts = {self.times[count * part // PERIODS] for part in range(1, PERIODS) if count}
-        ends = [*sorted(starts), since]
-        reached = [self.sums[bisect_left(self.times, end)] for end in ends]
-        return [*zip(ends, map(_digest, map(sub, reached, [0, *reached])), strict=True)]
-
-
-def _finished(sound: _Arrived, rules: Rules, state: PartitionState) -> set[Blob]:
-    bookmark, notes = state.bookmark, None
-    with suppress(msgspec.ValidationError):  # then no version of the tap wrote them
-        notes = msgspec.convert(state.values.get("archive"), _Notes)
-    if notes is None or notes.bookmark != bookmark:
-        # The bookmark was put there by hand, or taken away: it alone counts.
-        return {*sound.between(_BEGINNING, instant(bookmark))} if bookmark else set()
-    if notes.rules.encoding != rules.encoding:
-        return set()
-    finished = [blob for blob in sound.blobs if notes.files.get(blob.name) == blob.etag]
-    start = _BEGINNING
-    for end, digest in notes.periods:
-        blobs = [
-            blob
-            for blob in sound.between(start, end)
-            if order(blob) <= notes.until and notes.rules.looks_at(blob.name)
-        ]
-        if _digest(sum(map(_number, blobs))) == digest:
-            finished += blobs
-        start = end
-    # The settings say of it what they said then: it was read in the same way.
-    types = notes.rules.data_type, rules.data_type
-    return {blob for blob in finished if types[0](blob.name) == types[1](blob.name)}
+    def _known(self) -> set[Blob]:
+        """The blobs that are finished, as the state has it."""
+        bookmark, notes = self._state.bookmark, None
+        with suppress(msgspec.ValidationError):  # then no version of the tap wrote them
+            notes = msgspec.convert(self._state.values.get("archive"), _Notes)
+        if notes is None or notes.bookmark != bookmark:
+            # The bookmark was put there by hand, or taken away: it alone counts.
+            return {*self._between(_BEGINNING, instant(bookmark))} if bookmark else set()
+        if notes.rules.encoding != self._rules.encoding:
+            return set()
+        finished = [blob for blob in self._blobs if notes.files.get(blob.name) == blob.etag]
+        start = _BEGINNING
+        for end, digest in notes.periods:
+            blobs = [
+                blob
+                for blob in self._between(start, end)
+                if order(blob) <= notes.until and notes.rules.looks_at(blob.name)
+            ]
+            if _digest(sum(map(_number, blobs))) == digest:
+                finished += blobs
+            start = end
+        # The settings say of it what they said then: it was read in the same way.
+        before, now = notes.rules.data_type, self._rules.data_type
+        return {blob for blob in finished if before(blob.name) == now(blob.name)}
 
 
 def _number(blob: Blob) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.reading.batch import Batch, Origin
 
     Write = Callable[[Batch], None]
+    WriteRecord = Callable[[dict[str, Any]], None]
 
 WRITE_SIZE = 64 * 1024  # bytes to collect before they are written
 
@@ -78,7 +79,7 @@ class Output:
     opening = b""
     ending: bytes | None = None
     write_lines: Callable[[bytes, int], None]
-    write_record: Callable[[dict[str, Any]], None]
+    write_record: WriteRecord
     _origin: Origin | None = None
     _shared = b""
 
@@ -120,12 +121,7 @@ class RecordOutput(Output):
     """Records as RECORD messages, which claim nothing without a STATE behind them."""
 
     def __init__(
-        self,
-        stream: str,
-        version: int | None,
-        *,
-        writer: MessageWriter,
-        write_record: Callable[[dict[str, Any]], None],
+        self, stream: str, version: int | None, writer: MessageWriter, write_record: WriteRecord
     ) -> None:
         self.opening = b'{"type":"RECORD","stream":%b,"record":' % msgspec.json.encode(stream)
         self.ending = b"" if version is None else b',"version":%d' % version
@@ -133,9 +129,7 @@ class RecordOutput(Output):
         self.write_record = write_record
 
 
-def write_singly(
-    write_record: Callable[[dict[str, Any]], None], properties: Collection[str], batch: Batch
-) -> None:
+def write_singly(write_record: WriteRecord, properties: Collection[str], batch: Batch) -> None:
     """Write a batch record by record through the SDK, for all that a user may ask for."""
     for record in batch.dictionaries():
         write_record({k: v for k, v in record.items() if k in properties})

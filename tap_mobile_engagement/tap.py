@@ -8,7 +8,7 @@ import stat
 import sys
 import time
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -34,7 +34,6 @@ from tap_mobile_engagement.output.batch_files import batch_config
 from tap_mobile_engagement.output.lines import MessageWriter
 from tap_mobile_engagement.reading.rejects import check_dead_letter_path
 from tap_mobile_engagement.redaction import install_log_redaction
-from tap_mobile_engagement.sources.base import Check
 from tap_mobile_engagement.streams import ExportStream
 
 if TYPE_CHECKING:
@@ -183,8 +182,7 @@ class TapMobileEngagement(Tap):
             self.run_connection_test()
             return
         with self._ended_by_signal():
-            for check in self._checks():
-                check.run()
+            self._check()
             try:
                 for stream in self.streams.values():
                     if stream.selected:
@@ -195,11 +193,12 @@ class TapMobileEngagement(Tap):
                 self.source.keep_state(self._write_state)  # what ended in the background
         self.failures.end()
 
-    def _checks(self) -> Iterator[Check]:
+    def _check(self) -> None:
+        """Raise what would end the run later, before anything is created."""
         path = self.settings.dead_letter_path
         if path and self.settings.bad_records == "skip":
-            yield Check("the dead letter file", partial(check_dead_letter_path, path))
-        yield from self.source.checks()
+            check_dead_letter_path(path)
+        self.source.check()
 
     def _write_state(self) -> None:
         self._state_writer.write_state(self.state)
@@ -209,21 +208,9 @@ class TapMobileEngagement(Tap):
         dry_run_record_limit: int | None = 1,
         streams: Iterable[Stream] | None = None,
     ) -> bool:
-        """Log what came of each check, then sync a few records of what needs no task.
-
-        Streams that are off stay off: the SDK would sync them, with no field in their schema.
-        """
+        """Check all, then sync a few records of the streams that are on and need no task."""
         with self._ended_by_signal():
-            failures = []
-            for check in self._checks():
-                try:
-                    check.run()
-                    log.info("Check of %s: passed", check.subject)
-                except TapError as error:
-                    failures.append(error)
-                    log.error("Check of %s: FAILED: %s", check.subject, error)  # noqa: TRY400
-            if failures:
-                raise failures[0]
+            self._check()
             tested = [each for each in streams or self.streams.values() if each.selected]
             return super().run_sync_dry_run(dry_run_record_limit, tested)
 

@@ -29,10 +29,10 @@ from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.recognise import recognise, recognise_all
 from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
-from tap_mobile_engagement.sources.base import Check, Part
+from tap_mobile_engagement.sources.base import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tap_mobile_engagement.api.tasks import Key, PendingExport
     from tap_mobile_engagement.containers import Blob, Container
@@ -62,7 +62,7 @@ class TaskStorage:
     up if they ran at once. Those of one in ``read_first`` write over each other's blobs.
     """
 
-    check: Check
+    check: Callable[[], object]
     one_at_a_time: frozenset[str] = frozenset()
     one_app = False
     read_first: frozenset[str] = frozenset()
@@ -101,7 +101,7 @@ class SharedStorage(TaskStorage):
         self._settled: set[tuple[str, str]] | None = None
         self._exports: set[PendingExport] = set()  # all whose tasks were to write here
         self._latest: dict[str, PendingExport] = {}  # by data type, the last one to write here
-        self.check = Check("listing of the container", container.check)
+        self.check = container.check
         self.one_at_a_time = frozenset(BY_NAME)
         self.one_app = apps > 1
 
@@ -250,7 +250,7 @@ class AccountStorage(TaskStorage):
         self._lifetime = task_timeout + _SAS_LIFETIME_BEYOND_TASK
         self._tokens: dict[Key, str] = {}
         self._numbers: Counter[Key] = Counter()
-        self.check = Check("the storage account", self._list_containers)
+        self.check = self._list_containers
 
     def _list_containers(self) -> None:
         listing = self._service.list_containers(CONTAINER_PREFIX, results_per_page=1)

@@ -33,11 +33,11 @@ from tap_mobile_engagement.containers.urls import (
 )
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.redaction import warn_of_plain_http
-from tap_mobile_engagement.sources.base import Check, Export, Part
+from tap_mobile_engagement.sources.base import Export, Part
 from tap_mobile_engagement.state import Window, apps_with_tasks, first_day, tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import date, datetime
 
     from tap_mobile_engagement.clock import Clock
@@ -116,24 +116,21 @@ class ApiSource:
         """The apps."""
         return self._settings.app_names
 
-    def checks(self) -> Sequence[Check]:
+    def check(self) -> None:
         """Container, credentials and apps; none of them makes a task."""
-        apps, url = self._settings.app_names, self._settings.container_url or ""
+        url = self._settings.container_url or ""
         needs = {"container_url": (url, READ_AND_LIST | WRITE_AND_LIST)}
         if self._settings.storage_connection_string:
             needs = {}  # each task gets a SAS of its own
         elif task_url := self._settings.task_container_url:
             task = (task_url, WRITE_AND_LIST)
             needs = {"container_url": (url, READ_AND_LIST), "task_container_url": task}
-        return (
-            *(
-                Check(f"the SAS in {name}", partial(self._check_sas, name, *each))
-                for name, each in needs.items()
-            ),
-            self._storage.check,
-            Check("the credentials", self._client.check_credentials),
-            *(Check(f"app {app}", partial(self._client.check_app, app)) for app in apps),
-        )
+        for name, each in needs.items():
+            self._check_sas(name, *each)
+        self._storage.check()
+        self._client.check_credentials()
+        for app in self._settings.app_names:
+            self._client.check_app(app)
 
     def _check_sas(self, setting: str, url: str, rights: frozenset[str]) -> None:
         now, minutes = self._clock.now(), self._settings.task_timeout_minutes

@@ -11,7 +11,7 @@ from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.containers.urls import READ_AND_LIST, check_container_url
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text
-from tap_mobile_engagement.sources.base import Check, Export, Part
+from tap_mobile_engagement.sources.base import Export, Part
 from tap_mobile_engagement.sources.files import Files
 from tap_mobile_engagement.sources.patterns import Rules
 
@@ -50,12 +50,11 @@ class ArchiveSource:
         self._timing = timing
         self._files = Files(open_container(url, timing), rules, timing)
 
-    def checks(self) -> Sequence[Check]:
-        """That the container exists and can be listed, and that a file matches."""
-        listing = Check("listing of the container", self._files.container.check)
-        if self._settings.no_files == "accept":
-            return (listing,)
-        return (listing, Check("the files", self._files.check))
+    def check(self) -> None:
+        """Make sure that the container exists and can be listed, and that a file matches."""
+        self._files.container.check()
+        if self._settings.no_files == "fail":
+            self._files.check()
 
     def prepare(self, *_: object) -> None:
         """Nothing: no work begins before :meth:`exports`."""

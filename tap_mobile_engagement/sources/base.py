@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from tap_mobile_engagement.errors import Code
 
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 # Failures that concern one file: the others can be read all the same.
 FILE_CODES = {*(c for c in Code if c.startswith("BLOB_")), Code.NO_TEMPORARY_SPACE}
 _MAY_HAVE_CHANGED = {Code.BLOB_CHANGED, Code.BLOB_CORRUPT, Code.BLOB_TRUNCATED}
-
-
-class Check(NamedTuple):
-    """What has to hold before a run; ``run`` changes nothing, and raises a TapError if not."""
-
-    subject: str
-    run: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)

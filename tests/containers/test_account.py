@@ -98,7 +98,7 @@ def test_containers_are_deleted_also_if_they_are_gone(
     azurite: Azurite, account: AccountStorage, name: str
 ) -> None:
     account.new_task_container(name)
-    account.check.run()
+    account.check()
 
     for _ in range(2):
         account.delete_container(name)
@@ -131,7 +131,7 @@ def test_an_account_that_fails_each_time_does_not_pass_its_check() -> None:
         )
 
         with pytest.raises(RetryLaterError) as caught:
-            account.check.run()
+            account.check()
 
     assert caught.value.code == Code.STORAGE_UNAVAILABLE
     assert len(storage.requests) == RETRY.tries

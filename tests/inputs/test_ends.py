@@ -86,9 +86,7 @@ def test_a_stream_of_the_tap(
 def test_the_tap_before_its_streams(
     archive: Archive, monkeypatch: pytest.MonkeyPatch, structured: list[str], code: str
 ) -> None:
-    monkeypatch.setattr(
-        "tap_mobile_engagement.sources.archive.ArchiveSource.checks", ENDS[code]
-    )
+    monkeypatch.setattr("tap_mobile_engagement.sources.archive.ArchiveSource.check", ENDS[code])
 
     line = archive.run().refusal()
 

@@ -54,15 +54,8 @@ class BadRecord:
 class Archive(Files):
     """The export files in a container or folder, listed once; a context manager.
 
-    Raises SettingsError CONTAINER_URL_INVALID, or BAD_SETTING for a wrong argument.
-
-    Args:
-        url: An Azure container URL, or a folder: ``file:///…`` or a path.
-        app_name: The label for ``app_name`` in the records.
-        pattern: Which files to read, as the setting ``archive_pattern``.
-        types: Mappings as in the setting ``archive_types``; the first match counts.
-        encoding: Encoding of text that is neither UTF-8 nor UTF-16.
-        credential: What reads a container without a SAS; the environment's if None.
+    The arguments are as in the settings ``archive_…``; ``app_name`` is the label of records,
+    ``credential`` what reads a container without a SAS. Raises SettingsError.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""The one table of data types; schemas, parser, simulator and docs are derived from it.
-
-Where Microsoft's description of files and API is silent, a field is nullable.
-"""
+"""The one table of data types; schemas, parser, simulator and docs are derived from it."""
 
 from __future__ import annotations
 
@@ -121,12 +118,8 @@ class DataType:
     @cached_property
     def alike(self) -> frozenset[str]:
         """Names of the data types, its own among them, that flat rows can't tell apart."""
-        sources = [field.sources for field in self.fields]
-        return frozenset(
-            other.name
-            for other in DATA_TYPES
-            if [field.sources for field in other.fields] == sources
-        )
+        sources = {each.name: [field.sources for field in each.fields] for each in DATA_TYPES}
+        return frozenset(name for name in sources if sources[name] == sources[self.name])
 
     @property
     def has_record_id(self) -> bool:

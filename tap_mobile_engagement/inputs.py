@@ -20,7 +20,7 @@ from tap_mobile_engagement.settings import ALL_SETTINGS
 from tap_mobile_engagement.state import TaskEntry, Window, instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 log = logging.getLogger("tap-mobile-engagement")
 
@@ -81,31 +81,27 @@ _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
+_READERS: dict[str, Callable[[str], Any]] = {
+    "boolean": lambda text: _BOOLEANS[text.strip().lower()],
+    "integer": int,
+    "array": load_json,
+    "object": load_json,
+}
 
 
 def read_environment(prefix: str) -> dict[str, Any]:
     """Settings from variables and a ``.env`` file; what fits no setting stays a text."""
     parse_environment_config({}, prefix)  # brings what is in ``.env`` into the environment
-    values = {}
+    values: dict[str, Any] = {}
     for variable, text in os.environ.items():
         name = variable.removeprefix(prefix).lower()
         # Meltano's own settings of a plugin begin with one more underscore.
         is_ours = variable.startswith(prefix) and not name.startswith("_")
         if is_ours and name != "loglevel" and text:
-            values[name] = _decoded(name, text)
+            values[name] = text
+            with suppress(KeyError, ValueError, RecursionError):
+                values[name] = _READERS[ALL_SETTINGS[name].kind](text)
     return values
-
-
-def _decoded(name: str, text: str) -> Any:
-    with suppress(KeyError, ValueError, RecursionError):
-        match ALL_SETTINGS[name].kind:
-            case "boolean":
-                return _BOOLEANS[text.strip().lower()]
-            case "integer":
-                return int(text)
-            case "array" | "object":
-                return load_json(text)
-    return text
 
 
 def warn_of_unknown(names: Iterable[str], known: Collection[str], kind: str) -> None:

@@ -1,7 +1,4 @@
-"""What may be shown: no secret, no forged line, no code that moves a terminal.
-
-Registered secrets are masked in any encoding, and others by their shape.
-"""
+"""What may be shown: no secret, no forged line, no code that moves a terminal."""
 
 from __future__ import annotations
 

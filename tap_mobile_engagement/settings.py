@@ -82,7 +82,7 @@ class Setting:
             if isinstance(typed, tuple):
                 return tuple(dict.fromkeys(typed))
             return _CHECKS.get(self.name, str)(typed) if isinstance(typed, str) else typed
-        except (OverflowError, ValueError) as error:  # also msgspec's
+        except (LookupError, OverflowError, ValueError) as error:  # also msgspec's
             reason = str(error)
         if "enum" in self.schema:
             reason = f"expected one of {', '.join(filter(None, self.schema['enum']))}"
@@ -133,12 +133,7 @@ def _url(value: str) -> str:
 
 
 def _encoding(value: str) -> str:
-    try:
-        b"ABCD".decode(value)
-    except UnicodeError:  # the encoding exists, but these bytes are no text in it
-        return value
-    except LookupError:
-        raise ValueError("expected an encoding of text that Python knows") from None
+    "".encode(value)  # or LookupError
     return value
 
 
@@ -193,8 +188,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         "Resource names of the apps; each has a state of its own. For `archive` at most one: "
         "the label for `app_name`, any text.", ["shop-android", "shop-ios"])] = ()
     tenant_id: Annotated[_Name, _described(
-        "Azure Active Directory tenant of the service principal.", "contoso.onmicrosoft.com",
-    )] = ""
+        "Azure AD tenant of the service principal.", "contoso.onmicrosoft.com")] = ""
     client_id: Annotated[str, _REQUIRED, _described(
         "Application id of the service principal.", _GUID)] = ""
     client_secret: Annotated[str, _REQUIRED, _SECRET, _described(
@@ -208,8 +202,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     start_date: Annotated[date, _REQUIRED, _described(
         "First day to export (UTC).", "2016-05-01")] = date.min
     end_date: Annotated[date, _described(
-        "First day that is *not* exported (UTC); today if it is not set.", "2016-06-01",
-    )] = date.max
+        "First day that is *not* exported (UTC); by default today.", "2016-06-01")] = date.max
     window_days: Annotated[_Count, _described(
         "Number of days that one export task covers.", 7)] = 7
     lookback_days: Annotated[_CountOrNone, _described(

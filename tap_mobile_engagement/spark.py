@@ -10,16 +10,19 @@ from functools import partial, wraps
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import pyarrow as pa
 from pyspark.sql.datasource import (
     DataSource,
     DataSourceReader,
     DataSourceStreamReader,
     InputPartition,
 )
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from tap_mobile_engagement.archive import URL_VARIABLE, Archive
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, SettingsError, TapError
+from tap_mobile_engagement.output.arrow import arrow_schema
 from tap_mobile_engagement.redaction import install_log_redaction
 from tap_mobile_engagement.sources.arrivals import Arrivals
 from tap_mobile_engagement.state import PartitionState
@@ -27,7 +30,6 @@ from tap_mobile_engagement.state import PartitionState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import pyarrow as pa
     from pyspark.sql.types import StructType
 
     from tap_mobile_engagement.containers import Blob
@@ -76,10 +78,6 @@ class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
     @_redacting
     def schema(self) -> StructType:
         """The schema of the stream."""
-        from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415  (needs pyarrow)
-
-        from tap_mobile_engagement.output.arrow import arrow_schema  # noqa: PLC0415  (an extra)
-
         return from_arrow_schema(_nullable(arrow_schema(BY_NAME[_stream(self.options)])))
 
     @_redacting
@@ -148,8 +146,9 @@ class _Files:
         for group in groups:
             size = max(blob.size for blob in group)
             parts = [(start, start + step) for start in range(0, size, step)]
-            partitions += [_Partition(group, part) for part in parts if size > step]
-            partitions += [_Partition(group)] if size <= step else []
+            partitions += [
+                _Partition(group, part) for part in (parts if size > step else [None])
+            ]
         return partitions
 
 
@@ -213,6 +212,4 @@ def _arrivals(archive: Archive, state: PartitionState) -> Arrivals:
 
 def _nullable(schema: pa.Schema) -> pa.Schema:
     """A schema without metadata and with fields that may all be null, as Spark compares it."""
-    import pyarrow as pa  # noqa: PLC0415  (an extra)
-
     return pa.schema([(field.name, field.type) for field in schema])

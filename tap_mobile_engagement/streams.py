@@ -34,7 +34,7 @@ from tap_mobile_engagement.sources.base import FILE_CODES
 from tap_mobile_engagement.state import REPLICATION_KEY, PartitionState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Record
@@ -139,9 +139,14 @@ class ExportStream(Stream):
         """Emit the exports of a partition in order; return why they are not all there is."""
         self._records = self._bad_records.count = 0
         gaps: list[str] = []
-        is_held = False
+        source, app_name, is_held = self._tap.source, partition.get("app_name", ""), False
         try:
-            for export in self._exports(partition):
+            if self.ABORT_AT_RECORD_COUNT is None:
+                state = self._state_of(partition)
+                exports = source.exports(self.data_type, app_name, state, self._save_state)
+            else:
+                exports = source.sample(self.data_type, app_name)
+            for export in exports:
                 failure = self._sync_export(export, write, output, counter)
                 if failure is not None:
                     gaps.append(f"the file {failure.where.get('blob')} could not be read")
@@ -308,14 +313,6 @@ class ExportStream(Stream):
             # The catalog overrides the stream's own method: begin at the beginning.
             state.pop("replication_key_value", None)
         return PartitionState(state)
-
-    def _exports(self, partition: Context) -> Iterator[Export]:
-        source = self._tap.source
-        app_name = partition.get("app_name", "")
-        if self.ABORT_AT_RECORD_COUNT is not None:
-            return source.sample(self.data_type, app_name)
-        state = self._state_of(partition)
-        return source.exports(self.data_type, app_name, state, self._save_state)
 
     @cached_property
     def _bad_records(self) -> BadRecords:

@@ -190,7 +190,8 @@ class TapMobileEngagement(Tap):
                 super().sync_all()
             finally:
                 self.source.close()
-                self.source.keep_state(self._write_state)  # what ended in the background
+                # What ended in the background.
+                self.source.keep_state(lambda: self._state_writer.write_state(self.state))
         self.failures.end()
 
     def _check(self) -> None:
@@ -199,9 +200,6 @@ class TapMobileEngagement(Tap):
         if path and self.settings.bad_records == "skip":
             check_dead_letter_path(path)
         self.source.check()
-
-    def _write_state(self) -> None:
-        self._state_writer.write_state(self.state)
 
     def run_sync_dry_run(  # type: ignore[misc]
         self,
@@ -226,7 +224,7 @@ class TapMobileEngagement(Tap):
         try:
             yield
         except RunStopped:
-            self._write_state()
+            self._state_writer.write_state(self.state)
             self.logger.warning("The state is written")
             number, at = self._signalled
             seconds = time.monotonic() - at

@@ -45,9 +45,10 @@ def settings_table(settings: tuple[Setting, ...] = SETTINGS) -> str:
 
 def _meltano_setting(setting: Setting) -> str:
     schema = setting.schema
+    label = setting.name.replace("_", " ").capitalize()
     lines = [
         f"- name: {setting.name}",
-        f"  label: {_yaml(schema['title'])}",
+        f"  label: {_yaml(label.replace('Api', 'API').replace('url', 'URL'))}",
         f"  kind: {_meltano_kind(schema)}",
     ]
     if setting.secret:
@@ -60,7 +61,7 @@ def _meltano_setting(setting: Setting) -> str:
         lines.append(f"  value: {_yaml(setting.default)}")
     lines.append(f"  placeholder: {_yaml(setting.example)}")
     lines.append("  description: >-")
-    lines.append(_wrapped(setting.description, "    "))
+    lines.append(_wrapped(setting.schema["description"], "    "))
     return "\n".join(lines)
 
 
@@ -109,7 +110,7 @@ def _row(setting: Setting) -> str:
         f"`{setting.name}`",
         kind,
         default,
-        setting.description,
+        setting.schema["description"],
         f"`{setting.example}`",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

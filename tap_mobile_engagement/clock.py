@@ -59,24 +59,20 @@ class Clock:
             self.check()
 
 
-def read_time(text: str) -> datetime:
+def read_time(text: str, read: Callable[[str], datetime] = datetime.fromisoformat) -> datetime:
     """A time in ISO 8601, in UTC, which is its zone if it has none; raises ValueError."""
     try:
-        return _in_utc(datetime.fromisoformat(text))
-    except (TypeError, OverflowError) as error:
+        time_ = read(text)
+        return time_.astimezone(UTC) if time_.tzinfo else time_.replace(tzinfo=UTC)
+    except (TypeError, OverflowError, IndexError) as error:
         raise ValueError(str(error)) from None
 
 
 def read_http_date(text: str | None) -> datetime | None:
     """A date of an HTTP header, in UTC; None where it is none."""
-    try:
-        return _in_utc(parsedate_to_datetime(text)) if text else None
-    except (ValueError, IndexError, TypeError, OverflowError):
-        return None
-
-
-def _in_utc(time_: datetime) -> datetime:
-    return time_.astimezone(UTC) if time_.tzinfo else time_.replace(tzinfo=UTC)
+    with suppress(ValueError):
+        return read_time(text, parsedate_to_datetime) if text else None
+    return None
 
 
 class PassingError(Exception):

@@ -68,10 +68,8 @@ class Code(StrEnum):
     BLOB_TRUNCATED = "BLOB_TRUNCATED"
     BLOB_UNREADABLE = "BLOB_UNREADABLE"
     BLOB_UNRECOGNISED = "BLOB_UNRECOGNISED"
-    # The end of a run in which a stream failed; its own message names the codes above.
-    STREAMS_FAILED = "STREAMS_FAILED"
-    # A defect of the tap.
-    UNEXPECTED = "UNEXPECTED"
+    STREAMS_FAILED = "STREAMS_FAILED"  # the end of a run; its message names the codes above
+    UNEXPECTED = "UNEXPECTED"  # a defect of the tap
 
 
 class TapError(SingerSDKError):

@@ -62,20 +62,12 @@ class Input(NamedTuple):
         return value
 
 
-CONFIG = Input(
-    "configuration",
-    SettingsError,
-    Code.BAD_SETTING,
-    'Write it like this: {"source": "archive", "container_url": "file:///data"}',
-)
+_EXAMPLE = 'Write it like this: {"source": "archive", "container_url": "file:///data"}'
 _DISCOVER = "Make one with: tap-mobile-engagement --discover > catalog.json"
+_LAST = "Take the value of an earlier run's last STATE message; to begin anew give no state"
+CONFIG = Input("configuration", SettingsError, Code.BAD_SETTING, _EXAMPLE)
 CATALOG = Input("catalog", SettingsError, Code.BAD_CATALOG, _DISCOVER)
-STATE = Input(
-    "state",
-    DataError,
-    Code.BAD_STATE,
-    "Take the value of the last STATE message of an earlier run; to begin anew give no state",
-)
+STATE = Input("state", DataError, Code.BAD_STATE, _LAST)
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -118,6 +110,7 @@ _STREAMS = {data_type.name: data_type for data_type in (*DATA_TYPES, *LISTED_TYP
 
 
 class _Bookmark(Struct):
+    context: dict[str, str] | None = None  # of a partition alone
     replication_key: Literal["exported_until"] | None = None
     replication_key_value: str | None = None
     date_range: Window | None = None
@@ -135,16 +128,14 @@ class _Bookmark(Struct):
             raise ValueError("read_containers that no run can have made")
 
 
-class _Partition(_Bookmark, kw_only=True):
-    context: dict[str, str]
-
-
 class _Stream(_Bookmark):
-    partitions: list[_Partition] = []
+    partitions: list[_Bookmark] = []
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        contexts = [tuple(sorted(each.context.items())) for each in self.partitions]
+        if any(each.context is None for each in self.partitions):
+            raise ValueError("a partition without context")
+        contexts = [tuple(sorted((each.context or {}).items())) for each in self.partitions]
         if len({*contexts}) < len(contexts):
             raise ValueError("two partitions with the same context")
 

@@ -53,8 +53,7 @@ class Setting:
         self.required = _REQUIRED in hint.__metadata__
         is_known = not self.required and not isinstance(default, date)
         self.default = msgspec.json.decode(msgspec.json.encode(default)) if is_known else None
-        self.schema = _schema_of(name, hint, self.default)
-        self.description: str = self.schema["description"]
+        self.schema = _schema_of(hint, self.default)
         self.kind: str = self.schema["type"][0]
         self.secret = "secret" in self.schema
         value = self.schema["examples"][0]
@@ -106,7 +105,7 @@ def _tidied(value: Any) -> Any:
     return value
 
 
-def _schema_of(name: str, hint: Any, default: Any) -> dict[str, Any]:
+def _schema_of(hint: Any, default: Any) -> dict[str, Any]:
     schema = msgspec.json.schema(hint)
     definitions = schema.pop("$defs", {})
     for part in (schema, schema.get("items", {})):
@@ -118,8 +117,6 @@ def _schema_of(name: str, hint: Any, default: Any) -> dict[str, Any]:
     schema["type"] = ["number", "string", "null"] if kind == "number" else [kind, "null"]
     if "enum" in schema:
         schema["enum"].append(None)
-    title = name.replace("_", " ").capitalize()
-    schema["title"] = title.replace("Api", "API").replace("url", "URL")
     return schema if default is None else {**schema, "default": default}
 
 

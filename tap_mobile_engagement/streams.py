@@ -75,9 +75,8 @@ class ExportStream(Stream):
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
         """None: bookmarks here are ends of ranges, and need no guard against the clock."""
 
-    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+    def get_records(self, _: Context | None) -> Iterable[dict[str, Any]]:
         """Nothing: records are written block by block."""
-        del context
         return ()
 
     def _sync_records(
@@ -185,7 +184,7 @@ class ExportStream(Stream):
                 raise
             output.finish()  # what could be read of it is delivered
             error.at(stream=self.name)
-            self._tap.failures.add_file(error, is_skipped=_is_skipped(export, error))
+            self._tap.add_bad_file(error, is_skipped=_is_skipped(export, error))
             return error
         return None
 
@@ -247,9 +246,8 @@ class ExportStream(Stream):
     def _emit_part(self, export: Export, part: Part, write: Write) -> int:
         records, repaired, clock = 0, self._reader.repaired, self._tap.timing
         is_api = export.task_id is not None or part.elements is not None
-        origin = Origin(
-            export.data_type, export.app_name, part.blob_name, export.exported_until
-        )
+        until = export.exported_until
+        origin = Origin(self.data_type, export.app_name, part.blob_name, until)
         try:
             with part.open() as chunks:
                 if part.elements is not None:
@@ -259,8 +257,7 @@ class ExportStream(Stream):
                 for batch in batches:
                     if clock.is_stopped:
                         raise RunStopped
-                    # Not behind the last batch: a state there would still hold a task whose
-                    # records are all out.
+                    # Not behind the last batch: there a state would still hold a read task.
                     if is_api:
                         self._tap.source.keep_state(self._save_state)
                     write(batch)
@@ -277,7 +274,7 @@ class ExportStream(Stream):
         error.at(stream=self.name)
         if self.ABORT_AT_RECORD_COUNT is not None:
             raise error
-        self._tap.failures.add(error)
+        self._tap.add_failure(error)
 
     def _choose_path(self, output: Output) -> Write:
         """The SDK's path where more is asked for than all fields."""

@@ -50,51 +50,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("tap-mobile-engagement")
 
 
-class Failures:
-    """What failed in a run: takes note of each stream, and of each file once."""
-
-    def __init__(self) -> None:
-        self._failures: list[TapError] = []
-        self._files: dict[tuple[object, object], TapError] = {}
-
-    def add(self, error: TapError) -> None:
-        """Note a failure of a stream; the run continues with the others."""
-        log.error("%s", error)
-        self._failures.append(error)
-
-    def add_file(self, error: TapError, *, is_skipped: bool) -> None:
-        """Note a bad file once, whichever streams meet it; warn of one that is skipped."""
-        key = error.where.get("blob"), error.where.get("member")
-        known = self._files.setdefault(key, error)
-        if known is not error:
-            if known.where.get("stream") != error.where.get("stream"):
-                known.where.pop("stream", None)  # it concerns more than one
-        elif is_skipped:
-            name = "/".join(str(part) for part in key if part)
-            log.warning("Skipped the file %s: %s: %s", name, error.code, error.what)
-        else:
-            self._failures.append(error)
-
-    def end(self) -> None:
-        """Log each failure, and raise ``STREAMS_FAILED`` if there is any."""
-        if not self._failures:
-            return
-        log.error("These failed; all other streams and apps are done:")
-        named = []
-        for error in self._failures:
-            log.error("- %s", error)
-            where = error.where
-            place = where.get("stream") or where.get("blob", "the tap")
-            app = f" of {where['app']}" if "app" in where else ""
-            named.append(f"{place}{app} ({error.code})")
-        raise TapError(
-            Code.STREAMS_FAILED,
-            f"{len(named)} failed: {', '.join(named)}",
-            next_step="The lines above say what to do about each; what was committed stays, "
-            "and the next run continues from there",
-        )
-
-
 class TapMobileEngagement(Tap):
     """Singer tap for the raw data that Azure Mobile Engagement exports."""
 
@@ -108,7 +63,8 @@ class TapMobileEngagement(Tap):
 
     def __init__(self, **options: Any) -> None:
         install_log_redaction()
-        self.failures = Failures()
+        self._failures: list[TapError] = []
+        self._bad_files: dict[tuple[object, object], TapError] = {}
         self._signalled = 0, 0.0  # the number, and when it came
         self.timing = Clock()
         if isinstance(catalog := options.get("catalog"), dict):
@@ -192,7 +148,41 @@ class TapMobileEngagement(Tap):
                 self.source.close()
                 # What ended in the background.
                 self.source.keep_state(lambda: self._state_writer.write_state(self.state))
-        self.failures.end()
+        if self._failures:
+            raise self._streams_failed()
+
+    def add_failure(self, error: TapError) -> None:
+        """Note a failure of a stream; the run continues with the others."""
+        log.error("%s", error)
+        self._failures.append(error)
+
+    def add_bad_file(self, error: TapError, *, is_skipped: bool) -> None:
+        """Note a bad file once, whichever streams meet it; warn of one that is skipped."""
+        key = error.where.get("blob"), error.where.get("member")
+        known = self._bad_files.setdefault(key, error)
+        if known is not error:
+            if known.where.get("stream") != error.where.get("stream"):
+                known.where.pop("stream", None)  # it concerns more than one
+        elif is_skipped:
+            name = "/".join(str(part) for part in key if part)
+            log.warning("Skipped the file %s: %s: %s", name, error.code, error.what)
+        else:
+            self._failures.append(error)
+
+    def _streams_failed(self) -> TapError:
+        log.error("These failed; all other streams and apps are done:")
+        named = []
+        for error in self._failures:
+            log.error("- %s", error)
+            place = error.where.get("stream") or error.where.get("blob", "the tap")
+            app = f" of {error.where['app']}" if "app" in error.where else ""
+            named.append(f"{place}{app} ({error.code})")
+        return TapError(
+            Code.STREAMS_FAILED,
+            f"{len(named)} failed: {', '.join(named)}",
+            next_step="The lines above say what to do about each; what was committed stays, "
+            "and the next run continues from there",
+        )
 
     def _check(self) -> None:
         """Raise what would end the run later, before anything is created."""
@@ -212,8 +202,7 @@ class TapMobileEngagement(Tap):
             tested = [each for each in streams or self.streams.values() if each.selected]
             return super().run_sync_dry_run(dry_run_record_limit, tested)
 
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        del frame
+    def _handle_termination(self, signum: int, _: FrameType | None) -> None:
         if self.timing.is_stopped:  # asked twice: do not wait for a target that reads no more
             os._exit(128 + signum)
         self._signalled = signum, time.monotonic()
@@ -246,9 +235,8 @@ class TapMobileEngagement(Tap):
         return command
 
     @classmethod
-    def cb_config(cls, ctx: Context, param: Option, value: tuple[str, ...]) -> _ConfigInput:
+    def cb_config(cls, _: Context, __: Option, value: tuple[str, ...]) -> _ConfigInput:
         """Read ``--config``: files, of which the later count more, and the environment."""
-        del ctx, param
         config: dict[str, Any] = {}
         for path in value:
             if path != "ENV":
@@ -269,9 +257,8 @@ class TapMobileEngagement(Tap):
 _READ = {"state": inputs.STATE, "catalog": inputs.CATALOG}
 
 
-def _read_as_json(ctx: Context, option: Parameter, path: str | None) -> StringIO | None:
+def _read_as_json(_: Context, option: Parameter, path: str | None) -> StringIO | None:
     """A file as the SDK's command takes it: open, with JSON in it."""
-    del ctx
     return None if path is None else StringIO(dump_json(_READ[str(option.name)].read(path)))
 
 

@@ -67,7 +67,7 @@ def test_what_it_tells_of_a_setting_is_what_the_table_says(command: Command) -> 
 
     properties = about["settings"]["properties"]
     for setting in SETTINGS:
-        assert properties[setting.name]["description"] == setting.description
+        assert properties[setting.name]["description"] == setting.schema["description"]
         assert properties[setting.name].get("default") == setting.default
         assert properties[setting.name].get("secret", False) is setting.secret
 

@@ -84,7 +84,7 @@ class ArchiveSource:
             save()
         for file in self._files.in_order(arrivals.due):
             done = partial(arrivals.finish, file.blob, of=len(self._files.seen[file.blob]))
-            if _concerns(file, data_type):
+            if file.stream == data_type.name or file.is_broken:
                 yield self._export(file, data_type, partial(done, exported=True))
             else:
                 done()
@@ -113,7 +113,7 @@ class ArchiveSource:
         self, blobs: Sequence[Blob], data_type: DataType, *, broken: bool = True
     ) -> Iterator[Export]:
         for file in self._files.in_order(blobs):
-            if _concerns(file, data_type) and (broken or not file.is_broken):
+            if file.stream == data_type.name or (broken and file.is_broken):
                 yield self._export(file, data_type)
         self._files.close()
 
@@ -133,10 +133,6 @@ class ArchiveSource:
             commit=commit,
             on_failure="hold" if reaction == "fail" else "skip",
         )
-
-
-def _concerns(file: File, data_type: DataType) -> bool:
-    return file.stream == data_type.name or file.is_broken
 
 
 def _kind(file: File) -> str:

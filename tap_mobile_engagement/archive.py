@@ -88,9 +88,8 @@ class Archive(Files):
     ) -> Iterator[File]:
         """The files in the order in which they were written, so that the newest is the last.
 
-        Those of one ``stream``, with the damaged ones that may be of any, or all; only in some
-        ``blobs``. Raises ValueError for an unknown stream; TapError if the container can't be
-        read. What is wrong with one file is its problem.
+        Those of a ``stream``, with damaged ones that may be of any, or all; only in ``blobs``.
+        Raises ValueError for an unknown stream; TapError if the container can't be read.
         """
         if stream is not None:
             _data_type(stream)
@@ -166,10 +165,9 @@ class Archive(Files):
         if file.stream is None:
             with self.open(file):  # raises its problem
                 return
-        bad_records = BadRecords(file.stream)
-        if on_bad_record is not None:
-            bad_records = _HandedOver(file.stream, on_bad_record)
-        reader = RecordReader(_data_type(file.stream), bad_records, self.rules.encoding)
+        name, tell = file.stream, on_bad_record
+        bad_records = BadRecords(name) if tell is None else _HandedOver(name, tell)
+        reader = RecordReader(_data_type(name), bad_records, self.rules.encoding)
         yield from self.read(file, reader, part)
 
 

@@ -167,10 +167,7 @@ def interruptible(
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
 ) -> Generator[Result]:
-    """The results of a function in the items' order, from threads; errors in their place.
-
-    After an error, or when the caller stops reading, what has not begun is dropped.
-    """
+    """The results of a function in the items' order, from threads; errors in their place."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="requests")
     waiting: deque[Future[Result]] = deque()
     try:

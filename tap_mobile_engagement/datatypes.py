@@ -146,7 +146,6 @@ def _type(name: str, description: str, more: dict[str, Any], *fields: Field) -> 
     return DataType(name, description, fields, **more)
 
 
-# What several data types have in common.
 _SESSION = _field("session_id", ID, "Session in which it happened; null outside a session.")
 _INFO = _field("info_id", ID, "Id of the technical data that was current then.")
 _LOCATION = _field("location_id", ID, "Id of the location that was current then.")

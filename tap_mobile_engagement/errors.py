@@ -126,10 +126,7 @@ truncated = partial(_damaged, Code.BLOB_TRUNCATED)
 
 @contextmanager
 def errors_on_one_line(tell: Callable[[str], object] = log.error) -> Iterator[None]:
-    """Turn an error into one line and exit code 1; of wrong settings each is a line.
-
-    What was printed is written out: where Python does it at exit, a full disk has no line.
-    """
+    """Turn an error, also of Python's last flush, into one line and exit code 1."""
     try:
         try:
             yield
@@ -178,8 +175,7 @@ def tap_error(error: Exception) -> TapError:
     return TapError(
         Code.UNEXPECTED,
         f"{type(error).__name__}: {error}",
-        next_step="This is a defect of the tap: report it with the traceback, which "
-        "LOGLEVEL=DEBUG shows",
+        next_step="Report this defect with the traceback, which LOGLEVEL=DEBUG shows",
     )
 
 

@@ -69,10 +69,8 @@ CONFIG = Input("configuration", SettingsError, Code.BAD_SETTING, _EXAMPLE)
 CATALOG = Input("catalog", SettingsError, Code.BAD_CATALOG, _DISCOVER)
 STATE = Input("state", DataError, Code.BAD_STATE, _LAST)
 
-_BOOLEANS = {
-    **dict.fromkeys(("true", "1", "yes", "on"), True),
-    **dict.fromkeys(("false", "0", "no", "off"), False),
-}
+_BOOLEANS = dict.fromkeys(("true", "1", "yes", "on"), True)
+_BOOLEANS |= dict.fromkeys(("false", "0", "no", "off"), False)
 _READERS: dict[str, Callable[[str], Any]] = {
     "boolean": lambda text: _BOOLEANS[text.strip().lower()],
     "integer": int,

@@ -194,9 +194,8 @@ class _SafeRecord(logging.LogRecord):
             self.msg, self.args = clean, ()
         if self.exc_info and self.exc_info[0] is not None:
             lines = redact("".join(traceback.format_exception(*self.exc_info))).splitlines()
-            # Formatters that build the traceback themselves would show causes that are
-            # suppressed, and secrets in them. It is indented: no line of it can pass for
-            # one of the log.
+            # Formatters that build it themselves would show suppressed causes, and secrets
+            # in them. It is indented: no line of it can pass for one of the log.
             self.exc_text = "\n".join(f"  {shown(line)}" for line in lines)
             self.exc_info = None
             self.traceback = self.exc_text  # for the SDK's structured log

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 REMOVED = {
-    "read_workers": "Read files side by side with tap-mobile-engagement-to-parquet --workers, "
-    "with Spark or with the library",
-    "delete_blobs": "Use delete_task_containers with storage_connection_string, or a lifecycle "
-    "rule of the storage account",
+    "read_workers": "Use tap-mobile-engagement-to-parquet --workers, Spark or the library",
+    "delete_blobs": "Use delete_task_containers, or a lifecycle rule of the storage account",
 }
 """Settings of earlier versions, and what to use instead."""
 
@@ -221,8 +219,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         "Longest pause between two polls of an export task; `Retry-After` wins.", 300)] = 300
     bad_records: Annotated[_FailOrSkip, _described(
         "What a record that can't be read or doesn't fit its schema does: `fail` fails the "
-        "stream before its bookmark moves, `skip` continues without the record.", "skip",
-    )] = "fail"
+        "stream before its bookmark moves, `skip` continues without it.", "skip")] = "fail"
     dead_letter_path: Annotated[str | None, _described(
         "With `bad_records: skip`: a file (NDJSON) that gets every skipped record.",
         "bad-records.ndjson")] = None

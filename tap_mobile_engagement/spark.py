@@ -64,11 +64,7 @@ _bad_option = partial(SettingsError, Code.BAD_SETTING)
 
 
 class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
-    """The data source ``mobile_engagement``, for ``spark.read`` and ``spark.readStream``.
-
-    Options: ``url`` (without it that of the environment), ``stream``, ``app_name``,
-    ``pattern``, ``part_size``.
-    """
+    """The data source ``mobile_engagement``, for ``spark.read`` and ``spark.readStream``."""
 
     @classmethod
     def name(cls) -> str:
@@ -143,10 +139,9 @@ class _Files:
         partitions, step = [], self._part_size
         for group in groups:
             size = max(blob.size for blob in group)
-            parts = [(start, start + step) for start in range(0, size, step)]
-            partitions += [
-                _Partition(group, part) for part in (parts if size > step else [None])
-            ]
+            starts = range(0, size, step) if size > step else ()
+            parts = [_Partition(group, (start, start + step)) for start in starts]
+            partitions += parts or [_Partition(group)]
         return partitions
 
 
@@ -161,8 +156,7 @@ class _Reader(_Files, DataSourceReader):  # type: ignore[misc]
 class _StreamReader(_Files, DataSourceStreamReader):  # type: ignore[misc]
     """Reads what arrived between two offsets, each a state of the tap over the whole archive.
 
-    So a blob that a listing missed is read with the next offset, and an offset always names
-    the same blobs.
+    So what a listing missed comes next, and an offset always names the same blobs.
     """
 
     def initialOffset(self) -> dict[str, Any]:  # noqa: N802  (Spark's)

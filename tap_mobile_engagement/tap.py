@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import sys
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.api.source import ApiSource
     from tap_mobile_engagement.settings import Settings
     from tap_mobile_engagement.sources.archive import ArchiveSource
-
-log = logging.getLogger("tap-mobile-engagement")
 
 
 class TapMobileEngagement(Tap):
@@ -153,7 +150,7 @@ class TapMobileEngagement(Tap):
 
     def add_failure(self, error: TapError) -> None:
         """Note a failure of a stream; the run continues with the others."""
-        log.error("%s", error)
+        self.logger.error("%s", error)
         self._failures.append(error)
 
     def add_bad_file(self, error: TapError, *, is_skipped: bool) -> None:
@@ -165,23 +162,22 @@ class TapMobileEngagement(Tap):
                 known.where.pop("stream", None)  # it concerns more than one
         elif is_skipped:
             name = "/".join(str(part) for part in key if part)
-            log.warning("Skipped the file %s: %s: %s", name, error.code, error.what)
+            self.logger.warning("Skipped the file %s: %s: %s", name, error.code, error.what)
         else:
             self._failures.append(error)
 
     def _streams_failed(self) -> TapError:
-        log.error("These failed; all other streams and apps are done:")
+        self.logger.error("These failed; all other streams and apps are done:")
         named = []
         for error in self._failures:
-            log.error("- %s", error)
+            self.logger.error("- %s", error)
             place = error.where.get("stream") or error.where.get("blob", "the tap")
             app = f" of {error.where['app']}" if "app" in error.where else ""
             named.append(f"{place}{app} ({error.code})")
         return TapError(
             Code.STREAMS_FAILED,
             f"{len(named)} failed: {', '.join(named)}",
-            next_step="The lines above say what to do about each; what was committed stays, "
-            "and the next run continues from there",
+            next_step="The lines above say what to do; the next run continues where each ended",
         )
 
     def _check(self) -> None:
@@ -214,10 +210,9 @@ class TapMobileEngagement(Tap):
             yield
         except RunStopped:
             self._state_writer.write_state(self.state)
-            self.logger.warning("The state is written")
             number, at = self._signalled
-            seconds = time.monotonic() - at
-            self.logger.warning("Stopped by signal %d, %.1f s after it", number, seconds)
+            what = "The state is written. Stopped by signal %d, %.1f s after it"
+            self.logger.warning(what, number, time.monotonic() - at)
             sys.exit(128 + number)
 
     @plugin_cli

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     from tap_mobile_engagement.archive import File
     from tap_mobile_engagement.containers import Blob
 
@@ -162,9 +159,8 @@ class Manifest:
     def _save(self) -> None:
         self._content.files = self._every()
         data = msgspec.json.format(msgspec.json.encode(self._content), indent=1)
-        written = _partial_of(self._path)
-        written.write_bytes(data + b"\n")
-        written.replace(self._path)
+        with _written_beside(self._path) as written:
+            written.write_bytes(data + b"\n")
         self._saved_at = monotonic()
 
     def _remove_strays(self) -> None:
@@ -197,6 +193,8 @@ def write(plan: Plan, files: Sequence[File]) -> list[Outcome]:
 
 
 def _write(plan: Plan, archive: Archive, file: File) -> Outcome:
+    import pyarrow.parquet as pq  # noqa: PLC0415  (an extra)
+
     from tap_mobile_engagement.output import arrow  # noqa: PLC0415  (an extra)
 
     finding = Finding.of(file)
@@ -211,8 +209,12 @@ def _write(plan: Plan, archive: Archive, file: File) -> Outcome:
     )
     place, failure = _place_of(file), None
     path = plan.output / place
-    with closing(bad_records), _parquet_file(path, archive.schema(file.stream)) as writer:
-        batches = finding.reading(archive, file, bad_records)
+    batches, schema = finding.reading(archive, file, bad_records), archive.schema(file.stream)
+    with (
+        closing(bad_records),
+        _written_beside(path) as written,
+        pq.ParquetWriter(written, schema, compression="zstd") as writer,
+    ):
         try:
             for table in arrow.tables(batches, rows=ROW_GROUP, size=ROW_GROUP_SIZE):
                 writer.write_table(table)
@@ -230,16 +232,17 @@ def _write(plan: Plan, archive: Archive, file: File) -> Outcome:
 
 
 @contextmanager
-def _parquet_file(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A file that is written beside its place, and moved there once it is complete."""
-    import pyarrow.parquet as pq  # noqa: PLC0415  (an extra)
+def _written_beside(path: Path) -> Iterator[Path]:
+    """A file for this user alone, moved to its place once it is complete.
 
+    Readers skip it because of its dot. Raises OUTPUT_CLOSED.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        written = _partial_of(path)
+        written = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        written.touch(0o600)
         try:
-            with pq.ParquetWriter(written, schema, compression="zstd") as writer:
-                yield writer
+            yield written
             with written.open("rb+") as file:
                 os.fsync(file.fileno())
             written.replace(path)
@@ -255,13 +258,6 @@ def _place_of(file: File) -> str:
     digest = blake2b(key, digest_size=8).hexdigest()
     stem = re.sub(r"[^A-Za-z0-9.=-]+", "_", file.name.rpartition("/")[2]).strip("._")
     return f"{file.stream}/{stem[:_STEM_CHARACTERS] or 'file'}-{digest}.parquet"
-
-
-def _partial_of(path: Path) -> Path:
-    """An empty file beside a place, for this user alone; readers skip it because of its dot."""
-    place = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    place.touch(0o600)
-    return place
 
 
 def not_writable(path: Path, error: OSError) -> TapError:

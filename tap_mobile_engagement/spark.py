@@ -77,13 +77,14 @@ class MobileEngagementDataSource(DataSource):  # type: ignore[misc]
         return from_arrow_schema(_nullable(arrow_schema(BY_NAME[_stream(self.options)])))
 
     @_redacting
-    def reader(self, _: StructType) -> DataSourceReader:
+    def reader(self, schema: StructType) -> DataSourceReader:  # noqa: ARG002  (Spark's)
         """A reader of all files that exist now."""
         return _Reader(self.options)
 
     @_redacting
-    def streamReader(self, _: StructType) -> DataSourceStreamReader:  # noqa: N802  (Spark's)
+    def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802  (Spark's)
         """A reader of the files that arrive from one micro-batch to the next."""
+        del schema
         return _StreamReader(self.options)
 
 

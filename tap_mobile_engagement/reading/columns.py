@@ -5,11 +5,11 @@ One call of a built-in over a list costs a tenth of a Python call per value.
 
 from __future__ import annotations
 
+import re
 from array import array
 from datetime import UTC, datetime
 from gc import is_tracked
 from io import BytesIO
-from secrets import randbits
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -30,27 +30,20 @@ _NONE = type(None)
 _OBJECTS = {dict, _NONE}
 _REGULAR = {Kind.INTEGER: int, Kind.BOOLEAN: bool, Kind.FLAGS: list}
 
-# What a time looks like once every digit is a 0; with 0, 3, 6 or 9 fraction digits and a Z it
-# is in its normal form. Others are cut and get an end: the fraction's zeros, and the Z.
+# What a time looks like once every digit is a 0. One that is not normal is cut and gets an end:
+# the fraction's zeros, and the Z. Those with an offset the standard library reads exactly.
 _DIGITS = str.maketrans("123456789", "000000000")
-_SECONDS = ("0000-00-00T00:00:00", "0000-00-00 00:00:00")
-_NORMAL = frozenset(f"{_SECONDS[0]}{fraction}Z" for fraction in ("", ".000", ".000000"))
+_SECONDS = "0000-00-00T00:00:00"
+_NORMAL = {f"{_SECONDS}{fraction}Z" for fraction in ("", ".000", ".000000")}
 _ENDINGS = {"0000-00-00": (10, "T00:00:00Z")} | {
-    f"{seconds}{'.' if digits else ''}{'0' * digits}{zone}": (
-        len(seconds) + digits + (digits > 0),
+    f"{_SECONDS}{'.' * (digits > 0)}{'0' * digits}{zone}": (
+        len(_SECONDS) + digits + (digits > 0),
         "0" * (-digits % 3) + "Z",
     )
-    for seconds in _SECONDS
     for digits in range(10)
     for zone in ("", "Z")
 }
-# What the standard library reads exactly, to the microsecond.
-_WITH_OFFSET = frozenset(
-    f"{_SECONDS[0]}{fraction}{sign}{offset}"
-    for fraction in ("", ".000", ".000000")
-    for sign in "+-"
-    for offset in ("00:00", "0000")
-)
+_WITH_OFFSET = re.compile(_SECONDS + r"(?:\.000){0,1}(?:000)?[+-]00:?00")
 # Milliseconds between which a float of seconds is exact to the microsecond: 1973 to 2096.
 _EARLIEST, _LATEST = 10**11, 4 * 10**12
 _SPARE_ZEROS = "000Z"  # ends a fraction that has more digits than it needs
@@ -138,24 +131,18 @@ def _one_by_one(kind: Kind, column: Column) -> Column:
 
 def _times(column: Column) -> Column | None:
     """Times in their normal form, rewritten only where one is not; None if they are odd."""
-    present: Column | None
     present = [value for value in column if value is not None] if None in column else column
-    if not present:
-        return column
     try:
+        if {*map(type, present)} == {int}:
+            present = _from_milliseconds(present)
         together = "\n".join(present)
-    except TypeError:
-        return _milliseconds(column)
-    shapes = together.translate(_DIGITS)
-    usual, _, _ = shapes.partition("\n")
-    if usual not in _NORMAL or shapes != "\n".join([usual] * len(present)):
-        present = _rewritten(present, shapes.split("\n"))
-        if present is None:
-            return None
-        together = "\n".join(present)
-    try:  # no month 13, no day 31 in June
-        msgspec.convert(present, list[datetime])
-    except msgspec.ValidationError:
+        shapes = together.translate(_DIGITS)
+        usual, _, _ = shapes.partition("\n")
+        if usual not in _NORMAL or shapes != "\n".join([usual] * len(present)):
+            present = _rewritten(together.replace(" ", "T"), len(present))
+            together = "\n".join(present)
+        msgspec.convert(present, list[datetime])  # no month 13, no day 31 in June
+    except (TypeError, ValueError, OverflowError, msgspec.ValidationError):
         return None
     if _SPARE_ZEROS in together:
         for _ in range(3):  # of up to nine digits
@@ -167,34 +154,28 @@ def _times(column: Column) -> Column | None:
     return [None if value is None else next(found) for value in column]
 
 
-def _rewritten(column: Column, shapes: Sequence[str]) -> Column | None:
-    """Texts of different shapes as times, nearly in their normal form."""
-    if len(shapes) != len(column):  # a time of several lines
-        return None
+def _rewritten(together: str, count: int) -> list[str]:
+    """Times of different shapes, nearly in their normal form; ValueError if one is odd."""
+    texts, shapes = together.split("\n"), together.translate(_DIGITS).split("\n")
     endings = [*map(_ENDINGS.get, shapes)]
-    if None not in endings:
-        pairs = zip(column, endings, strict=True)
-        joined = "\n".join([v[: e[0]] + e[1] for v, e in pairs if e])
-        return joined.replace(" ", "T").split("\n")
-    if _WITH_OFFSET.issuperset(shapes):
-        try:
-            moments = msgspec.convert(column, list[datetime])
-            return _written([moment.astimezone(UTC) for moment in moments])
-        except (msgspec.ValidationError, OverflowError):
-            return None
-    return None
+    if None not in endings and len(texts) == count:  # no time of several lines
+        pairs = zip(texts, endings, strict=True)
+        return [text[: ending[0]] + ending[1] for text, ending in pairs if ending]
+    if all(map(_WITH_OFFSET.fullmatch, {*shapes})):
+        moments = msgspec.convert(texts, list[datetime])
+        return _written([moment.astimezone(UTC) for moment in moments])
+    raise ValueError
 
 
-def _milliseconds(column: Column) -> Column | None:
-    if {*map(type, column)} == {int} and min(column) > _EARLIEST and max(column) < _LATEST:
-        seconds = [value / 1000 for value in column]
-        return _written(msgspec.convert(seconds, list[datetime], strict=False))
-    return None
+def _from_milliseconds(column: Column) -> list[str]:
+    if min(column) <= _EARLIEST or max(column) >= _LATEST:
+        raise ValueError
+    seconds = [value / 1000 for value in column]
+    return _written(msgspec.convert(seconds, list[datetime], strict=False))
 
 
-def _written(moments: list[datetime]) -> Column | None:
-    """Moments in UTC in their normal form, all by one call."""
-    return _times(msgspec.json.encode(moments).decode()[2:-2].split('","'))
+def _written(moments: list[datetime]) -> list[str]:
+    return msgspec.json.encode(moments).decode()[2:-2].split('","')
 
 
 def _regular(kind: Kind, column: Column) -> Column | None:
@@ -209,27 +190,17 @@ def _regular(kind: Kind, column: Column) -> Column | None:
     return column
 
 
-_between_texts = randbits(62)
-_decode_texts = msgspec.json.Decoder(
-    list[dict[str, Any] | int | None], float_hook=common_float
-).decode
+_decode_text = msgspec.json.Decoder(dict[str, Any], float_hook=common_float).decode
 
 
 def _from_texts(column: Column) -> Column:
-    """Objects out of JSON texts, decoded at once; unguessable numbers keep them apart."""
-    if not {*map(type, column)} <= {str, _NONE}:
-        raise BadValue("an object in another form")
-    texts = ["null" if value is None else value or "{}" for value in column]
-    data = f"[{f',{_between_texts},'.join(texts)}]".encode("utf-8", "surrogatepass")
+    """Objects out of JSON texts."""
     try:
-        found = _decode_texts(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+        if NUL.decode() in "".join(filter(None, column)):
+            raise BadValue("a text with a character that is replaced")
+        return [None if value is None else _decode_text(value or "{}") for value in column]
+    except (TypeError, ValueError, RecursionError):
         raise BadValue("no object") from None
-    objects, between = found[::2], found[1::2]
-    is_apart = len(objects) == len(texts) and between == [_between_texts] * (len(texts) - 1)
-    if NUL in data or not is_apart or int in {*map(type, objects)}:
-        raise BadValue("no object")
-    return objects
 
 
 encode_lines = msgspec.json.Encoder().encode_lines

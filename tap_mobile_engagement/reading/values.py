@@ -31,8 +31,8 @@ NO_IDS = frozenset(("", "0" * 32, "00000000-0000-0000-0000-000000000000"))
 # As Microsoft's JSON Schema of the export files defines a date-time, but for years that do
 # not have four digits; and the zone without a colon.
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:[Tt ](?:(\d\d):(\d\d):(\d\d)(?:\.(\d{0,9}))?)?"
+    r"(\d{4}-\d\d-\d\d)"
+    r"(?:[Tt ](?:((?:2[0-3]|[01]\d):\d\d:\d\d)(?:\.(\d{0,9}))?)?"
     r"\s?([Zz]|[+-](?:2[0-3]|[01]\d):?[0-5]\d)?)?",
     re.ASCII,
 )
@@ -70,32 +70,23 @@ def _from_text(text: str) -> str:
     match = _TIME.fullmatch(text)
     if not match:
         raise BadValue(f"{_excerpt(text)} is no date-time")
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    day, clock, fraction, zone = match.groups()
+    zone = zone if zone and zone not in "Zz" else "+00:00"
     try:
-        moment = datetime(  # noqa: DTZ001  (the zone is applied below)
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0)
-        )
-        if zone and zone not in "Zz":
-            sign = -1 if zone[0] == "-" else 1
-            moment -= sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
+        moment = datetime.fromisoformat(f"{day}T{clock or '00:00:00'}{zone}").astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadValue(f"{_excerpt(text)} is no possible date-time") from None
-    return f"{moment.isoformat(timespec='seconds')}{_fraction(fraction or '')}Z"
+    digits = (fraction or "").rstrip("0")
+    fraction = digits and "." + digits.ljust(-(-len(digits) // 3) * 3, "0")
+    return f"{moment.isoformat()[:19]}{fraction}Z"
 
 
 def _since_epoch(value: int) -> str:
-    seconds, milliseconds = (value, 0) if value in _SECONDS else divmod(value, 1000)
     try:
-        moment = _EPOCH + timedelta(seconds=seconds)
+        moment = _EPOCH + timedelta(milliseconds=value * 1000 if value in _SECONDS else value)
     except OverflowError:
         raise BadValue(f"{value} is no possible time") from None
-    stamp = moment.replace(tzinfo=None).isoformat(timespec="seconds")
-    return f"{stamp}{_fraction(f'{milliseconds:03}')}Z"
-
-
-def _fraction(digits: str) -> str:
-    digits = digits.rstrip("0")
-    return "." + digits.ljust(-(-len(digits) // 3) * 3, "0") if digits else ""
+    return f"{moment.isoformat(timespec='milliseconds')[:23].removesuffix('.000')}Z"
 
 
 def identifier(value: Any) -> str | None:

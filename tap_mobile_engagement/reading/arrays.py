@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from itertools import chain
+from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from tap_mobile_engagement.errors import corrupt
 from tap_mobile_engagement.reading.cutting import (
     BLOCK_SIZE,
     BRACE,
-    BRACKET,
     COMMA,
     OPENING,
     QUOTE,
     TOKENS,
     WHITE,
     Block,
-    Cutter,
-    Span,
-    decode_raw,
-    is_value,
+    Buffered,
     tokens,
 )
-from tap_mobile_engagement.reading.names import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from tap_mobile_engagement.reading.cutting import Decode
 
-_IN_LIST = 2  # levels, in the list of a group
+MAX_ELEMENT_SIZE = 256 << 20  # bytes; the file of a larger one is taken to be broken
+
+_FIRST_LOOK = 16 * 1024  # bytes that are scanned to learn from what stands between elements
+_GUESSES = 3  # per block; each costs a parse of the block
 _BLANK = 64  # bytes; more white space than files have before an element
 _TAIL = 64 * 1024  # bytes that may stand behind the array of a wrapper
 _END = ord("]")
+_MARK = b"\xef\xbb\xbf"  # a byte order mark, as joined files have it between their parts
 
 # How an element ends and the next begins; both always match something.
 _ENDING = re.compile(rb"(?:\]\s*)?[^\s]\s*\Z")
 _BEGINNING = re.compile(rb'\s{0,64}(?:\{\s{0,64}"[^"\\]{0,64}"|.)', re.DOTALL)
-
-
-_MARK = b"\xef\xbb\xbf"  # a byte order mark, as joined files have it between their parts
-
 _BETWEEN_OBJECTS = re.compile(rb"(?:[ \t\r\n]|%b)*+" % _MARK)
 _LINE_OF_AN_OBJECT = re.compile(rb"[\r\n](?:%b)?(?=\{)" % _MARK)
 _LINE_BREAK = re.compile(rb"[\r\n]")
@@ -53,14 +47,23 @@ _LINE_BREAK_OR_BRACE = re.compile(rb"[\r\n{]")
 # How msgspec says where a text is broken; it says nothing where the text is cut off.
 _PLACE = re.compile(r"(trailing characters )?\(byte (\d+)\)\Z")
 
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class _Span(NamedTuple):
+    """Where an element stands in a buffer, and whether it is valid."""
+
+    start: int
+    end: int
+    is_sound: bool
+
 
 def cut_array(
     chunks: Iterable[bytes],
-    *,
     decode: Decode | None = None,
     offset: int = 0,
-    wrapper: bytes = b"",
     block_size: int = BLOCK_SIZE,
+    wrapper: bytes = b"",
 ) -> Iterator[Block]:
     """Cut the elements of an array out of its bytes, each into exactly one block, in order.
 
@@ -68,20 +71,121 @@ def cut_array(
     BLOB_TRUNCATED where the content ends before array and object are closed; BLOB_CORRUPT where
     something follows, or another array of the wrapper holds objects, too.
     """
-    cutter = _ArrayCutter(chunks, decode, offset, block_size)
-    cutter.wrapper = wrapper
-    return cutter.blocks()
+    return _Cutter(chunks, decode, offset, block_size, wrapper).blocks()
 
 
-class _ArrayCutter(Cutter):
-    _brackets = (b"[", b"]")
-    wrapper = b""
+def cut_objects(
+    chunks: Iterable[bytes],
+    decode: Decode | None = None,
+    offset: int = 0,
+    block_size: int = BLOCK_SIZE,
+) -> Iterator[Block]:
+    """Cut objects that follow one another, each into exactly one block, in order.
 
-    def _begin(self) -> None:
-        if not self._skip_white():
-            raise corrupt("the content is empty", offset=0)
-        if not self._buffer.startswith(b"["):
-            raise self._corrupt("the content is no JSON array")
+    What is no object is a block that is not sound, up to where a line or a brace tells that the
+    next one begins. Raises DataError BLOB_TRUNCATED where the content ends within an object.
+    """
+    return _ObjectsCutter(chunks, decode, offset, block_size).blocks()
+
+
+class _Cutter(Buffered):
+    """One pass over JSON text: the elements of an array.
+
+    The text between two elements (``]},{`` say) is learned from the file, and its last
+    occurrence is where to cut. What stands before it and parses was cut right, because a cut
+    inside an element leaves a bracket or a string open. Where no such cut is right, elements
+    are found one by one; so a broken element does not take others with it.
+    """
+
+    _brackets = (b"[", b"]")  # that make valid JSON of elements and what is between them
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        decode: Decode | None,
+        offset: int,
+        block_size: int,
+        wrapper: bytes = b"",
+    ) -> None:
+        super().__init__(chunks, offset, block_size)
+        self._decode = decode
+        self._wrapper = wrapper
+        self._between = b""  # the text between two elements, as it was last seen
+        self._to_end = 0  # bytes of it that belong to the first one
+        self._has_more = True  # content than the buffer
+        self._is_first = True  # whether the buffer begins where the content does
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks, in order."""
+        self._fill(1)
+        wanted = len(self._buffer) + 1
+        while True:
+            has_more = self._has_more = self._fill(wanted)
+            start = len(self._brackets[0])
+            for end in self._guesses() if has_more else self._last():
+                block = self._block(start, end)
+                if block is not None:
+                    self._buffer = self._buffer[end:]
+                    self._offset += end
+                    yield block
+                    if not has_more:
+                        return
+                    break
+            else:
+                spans, closed = self._spans(self._buffer)
+                self._learn(spans)
+                yield from self._judged(spans)
+                if closed or not (has_more or spans):
+                    self._finish(closed)
+                    return
+                end = spans[-1].end if spans else 0
+                self._forget(end)
+            if end:
+                self._is_first = False
+                wanted = len(self._buffer) + 1
+            elif not self._buffer[1:].strip(WHITE):
+                self._offset += len(self._buffer[1:])
+                self._buffer = self._buffer[:1]
+                wanted = 2
+            elif len(self._buffer) > MAX_ELEMENT_SIZE:
+                what = f"a single element has more than {MAX_ELEMENT_SIZE} bytes"
+                raise self._corrupt(what, start)
+            else:
+                # An element larger than the buffer: doubling keeps the cost linear.
+                wanted = min(len(self._buffer) * 2, MAX_ELEMENT_SIZE + 1)
+
+    def _guesses(self) -> Iterator[int]:
+        """Where the last whole element may end."""
+        if not self._between and self._is_first:
+            self._learn(self._spans(self._buffer[:_FIRST_LOOK])[0])
+        at = len(self._buffer)
+        for _ in range(_GUESSES if self._between else 0):
+            at = self._buffer.rfind(self._between, 1, at)
+            if at < 0:
+                break
+            yield at + self._to_end
+
+    def _block(self, start: int, end: int) -> Block | None:
+        """The elements of a part of the buffer; None if it is not valid."""
+        opening, closing = self._brackets
+        # Through a view, because slicing and adding would copy the block twice.
+        data = b"".join((opening, memoryview(self._buffer)[start:end], closing))
+        decoded = self._decode(data) if self._decode else None
+        if decoded is None and not is_sound(data):
+            return None
+        return Block(data, self._offset + start - len(opening), decoded=decoded)
+
+    def _judged(self, spans: list[_Span]) -> Iterator[Block]:
+        """Blocks of scanned elements: sound ones that follow each other together."""
+        for sound, run in groupby(spans, key=lambda span: span.is_sound):
+            some = [*run]
+            together = self._block(some[0].start, some[-1].end) if sound else None
+            for start, end, _ in () if together else some:
+                text = self._buffer[start:end]
+                block = self._block(start, end) if sound else None
+                yield block or Block(text, self._offset + start, sound=False)
+            if together:
+                yield together
 
     def _skip_white(self) -> bool:
         """Forget white space; False where nothing follows."""
@@ -92,31 +196,32 @@ class _ArrayCutter(Cutter):
         return False
 
     def _last(self) -> Iterator[int]:
-        end = 0 if self.wrapper else len(self._buffer.rstrip(WHITE)) - 1
+        end = 0 if self._wrapper else len(self._buffer.rstrip(WHITE)) - 1
         if self._buffer.startswith(b"]", end) and self._buffer[1 : min(end, _BLANK)].strip(
             WHITE
         ):
             yield end
 
-    def _spans(self, buffer: bytes) -> tuple[list[Span], int]:
+    def _spans(self, buffer: bytes) -> tuple[list[_Span], int]:
         ends, closed = _element_ends(buffer)
         if closed and self._is_first and len(ends) == 1 and not buffer[1:closed].strip(WHITE):
             return [], closed  # an empty array
         pairs = zip([1, *(end + 1 for end in ends)], ends, strict=False)
-        return [Span(a, b, is_value(buffer[a:b])) for a, b in pairs], closed
+        return [_Span(a, b, is_value(buffer[a:b])) for a, b in pairs], closed
 
-    def _learn(self, spans: list[Span]) -> None:
+    def _learn(self, spans: list[_Span]) -> None:
         """Learn the longest text between the last elements, because it is rarest inside."""
-        if len(spans) < 2:  # noqa: PLR2004
+        if len(spans) < 2 or not spans[-2].is_sound:  # noqa: PLR2004
             return
         start, end, _ = spans[-2]
         ending = _ENDING.search(self._buffer, max(start, end - 256), end)
-        beginning = _BEGINNING.match(self._buffer, end + 1)
+        beginning = _BEGINNING.match(self._buffer, end + len(self._brackets[0]))
         if ending and beginning:
             self._between = self._buffer[ending.start() : beginning.end()]
             self._to_end = end - ending.start()
 
     def _finish(self, closed: int) -> None:
+        """Make sure that the content ends as it should."""
         if not closed:
             raise self._truncated("the content ends before its array is closed")
         is_brace = self._buffer[closed] != _END
@@ -124,7 +229,7 @@ class _ArrayCutter(Cutter):
         if is_brace:
             raise self._corrupt("the brackets don't match: a brace closes the array")
         self._forget(1)
-        if self.wrapper:
+        if self._wrapper:
             self._forget(self._end_of_wrapper())
         if self._skip_white():
             raise self._corrupt("something follows the end of the array")
@@ -132,7 +237,7 @@ class _ArrayCutter(Cutter):
     def _end_of_wrapper(self) -> int:
         """Behind the object around the array; its other arrays hold no object."""
         self._fill(_TAIL)
-        before = self.wrapper + b"[]"
+        before = self._wrapper + b"[]"
         inside = bytearray()  # the brackets that are open
         for token, byte, depth in tokens(before + self._buffer):
             if byte in OPENING:
@@ -149,48 +254,51 @@ class _ArrayCutter(Cutter):
 
 def _element_ends(buffer: bytes) -> tuple[list[int], int]:
     """Where whole elements end, and where the array is closed: 0 if it is not."""
-    ends = []
+    ends: list[int] = []
     depth = 1
     for token in TOKENS.finditer(buffer, 1):  # its own loop, because it may see all of a file
         at = token.start()
         byte = buffer[at]
-        if byte == COMMA:
-            if depth == 1:
-                ends.append(at)
-        elif byte in OPENING:
+        if byte in OPENING:
             depth += 1
-        elif byte != QUOTE:
+        elif byte == QUOTE:
+            if token.end() == at + 1:
+                break  # the rest of this string is still to come
+        elif byte != COMMA:
             depth -= 1
             if depth == 0:
-                ends.append(at)
-                return ends, at
-        elif token.end() == at + 1:
-            break  # the rest of this string is still to come
+                return [*ends, at], at
+        elif depth == 1:
+            ends.append(at)
     return ends, 0
 
 
-def cut_objects(
-    chunks: Iterable[bytes],
-    *,
-    decode: Decode | None = None,
-    offset: int = 0,
-    block_size: int = BLOCK_SIZE,
-) -> Iterator[Block]:
-    """Cut objects that follow one another, each into exactly one block, in order.
-
-    What is no object is a block that is not sound, up to where a line or a brace tells that the
-    next one begins. Raises DataError BLOB_TRUNCATED where the content ends within an object.
-    """
-    return _ObjectsCutter(chunks, decode, offset, block_size).blocks()
+def is_sound(data: bytes) -> bool:
+    """Whether a text is a JSON array, or JSON objects one after another, by its syntax."""
+    with suppress(msgspec.DecodeError, RecursionError):
+        elements = Block(data, 0).elements()
+        return data.startswith(b"[") or all(memoryview(each)[0] == BRACE for each in elements)
+    return False
 
 
-class _ObjectsCutter(Cutter):
+def is_value(text: bytes) -> bool:
+    """Whether a text is one JSON value, by its syntax."""
+    with suppress(msgspec.DecodeError, RecursionError):
+        return bool(_decode_raw(text))
+    return False
+
+
+class _ObjectsCutter(_Cutter):
+    """The same for objects that follow one another."""
+
+    _brackets = (b"", b"")
+
     def _last(self) -> Iterator[int]:
         if self._buffer.lstrip(WHITE).startswith(b"{"):
             yield len(self._buffer)
 
-    def _spans(self, buffer: bytes) -> tuple[list[Span], int]:
-        spans: list[Span] = []
+    def _spans(self, buffer: bytes) -> tuple[list[_Span], int]:
+        spans: list[_Span] = []
         end = 0
         while True:
             between = _BETWEEN_OBJECTS.match(buffer, end)
@@ -209,14 +317,8 @@ class _ObjectsCutter(Cutter):
                 end = behind.start() if behind else 0 if self._has_more else len(buffer)
             if not end:
                 break
-            spans.append(Span(start, end, is_whole))
+            spans.append(_Span(start, end, is_whole))
         return spans, 0
-
-    def _learn(self, spans: list[Span]) -> None:
-        if len(spans) > 1 and spans[-2].is_sound:
-            between = self._buffer[spans[-2].end - 1 : spans[-1].start + 1]
-            if between.endswith(b"{") and not between[1:-1].strip(WHITE):
-                self._between, self._to_end = between, 1
 
     def _finish(self, closed: int) -> None:
         del closed
@@ -230,7 +332,7 @@ def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool
     A broken one ends where its brackets do, or before the next line that begins with a brace.
     """
     try:
-        decode_raw(memoryview(buffer)[start:])
+        _decode_raw(memoryview(buffer)[start:])
     except RecursionError:
         broken = start
     except msgspec.DecodeError as error:
@@ -251,49 +353,3 @@ def end_by_brackets(buffer: bytes, start: int, limit: int = sys.maxsize) -> int:
     """Where the object ends by its strings and brackets; 0 if it is cut off."""
     ends = (token.end() for token, _, depth in tokens(buffer, start, limit) if depth == 0)
     return next(ends, 0)
-
-
-class Group(NamedTuple):
-    """The text of a group: with its lists empty, and its lists by name."""
-
-    shell: bytes
-    place: int  # of the first list's items in the shell
-    lists: list[tuple[str, bytes]]
-
-    def with_items(self, items: bytes) -> bytes:
-        """The text of the group with just these items."""
-        return b"[%b%b%b]" % (self.shell[: self.place], items, self.shell[self.place :])
-
-    def items(self) -> Iterator[Block]:
-        """The items of all lists, in blocks."""
-        return chain.from_iterable(cut_array([each]) for _, each in self.lists)
-
-
-def split_group(element: bytes, list_names: Collection[str]) -> Group | None:
-    """A group of items, by its strings and brackets alone; None if the element is none."""
-    begin = taken = place = 0
-    shell = b""
-    string: re.Match[bytes] | None = None
-    name = ""
-    lists: list[tuple[str, bytes]] = []
-    for token, byte, depth in tokens(element):
-        if depth == 1:
-            if byte == QUOTE:
-                string = token
-            elif begin and byte == _END:
-                at = token.start()
-                lists.append((name, element[begin - 1 : at + 1]))
-                shell += element[taken:begin]
-                place = place or len(shell)
-                taken, begin = at, 0
-        elif depth == _IN_LIST and byte == BRACKET:
-            name = _text(string[0]) if string else ""
-            begin = token.end() if plain(name) in list_names else 0
-    return None if begin or not lists else Group(shell + element[taken:], place, lists)
-
-
-def _text(name: bytes) -> str:
-    try:
-        return str(json.loads(name.decode("utf-8", "replace"), strict=False))
-    except ValueError:
-        return ""

@@ -53,11 +53,10 @@ def cut(
     chunks, offset = content.chunks(at), content.offset + at
     if layout.header is not None:
         return cut_rows(chunks, layout.header, offset=offset, block_size=block_size)
-    how: Any = {"decode": decode, "offset": offset, "block_size": block_size}
     if layout.format in {Format.ARRAY, Format.WRAPPER}:
-        return cut_array(chunks, wrapper=content.head[:at], **how)
+        return cut_array(chunks, decode, offset, block_size, content.head[:at])
     if layout.format in {Format.OBJECTS, Format.EMPTY}:
-        return cut_objects(chunks, **how)
+        return cut_objects(chunks, decode, offset, block_size)
     raise DataError(
         Code.BLOB_UNRECOGNISED,
         "the file is neither JSON nor CSV with a header of known fields",

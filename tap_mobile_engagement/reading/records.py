@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.reading.arrays import split_group
+from tap_mobile_engagement.reading.arrays import cut_array
 from tap_mobile_engagement.reading.batch import Batch, RecordIds
 from tap_mobile_engagement.reading.content import contents
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Block, tokens
+from tap_mobile_engagement.reading.cutting import (
+    BLOCK_SIZE,
+    BRACKET,
+    MAX_ITEM_SIZE,
+    QUOTE,
+    Block,
+    tokens,
+)
 from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader
 from tap_mobile_engagement.reading.elements import decode_element, repaired
 from tap_mobile_engagement.reading.items import ItemReader
 from tap_mobile_engagement.reading.layouts import cut
-from tap_mobile_engagement.reading.names import list_names, lists_in
+from tap_mobile_engagement.reading.names import list_names, lists_in, plain
 from tap_mobile_engagement.reading.tables import Rows
 from tap_mobile_engagement.reading.values import TOO_DEEP, BadValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    import re
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.arrays import Group
     from tap_mobile_engagement.reading.batch import Origin
     from tap_mobile_engagement.reading.columns import Columns
     from tap_mobile_engagement.reading.rejects import BadRecords
@@ -31,9 +39,56 @@ if TYPE_CHECKING:
 MAX_ITEM_VALUES = 200_000
 """Values in objects and lists that an item beyond 512 KiB may have: each takes 100 bytes."""
 
+_IN_LIST = 2  # levels, in the list of a group
 _MOST_SHARED = 8 << 20  # bytes that the items of a batch repeat of their groups
 _FEW = 4  # elements that are read by themselves, because to try them together costs more
 _AT_ONCE = 500  # elements that were decoded elsewhere, per batch
+
+
+class _Group(NamedTuple):
+    """The text of a group: with its lists empty, and its lists by name."""
+
+    shell: bytes
+    place: int  # of the first list's items in the shell
+    lists: list[tuple[str, bytes]]
+
+    def with_items(self, items: bytes) -> bytes:
+        """The text of the group with just these items."""
+        return b"[%b%b%b]" % (self.shell[: self.place], items, self.shell[self.place :])
+
+    def items(self) -> Iterator[Block]:
+        """The items of all lists, in blocks."""
+        return chain.from_iterable(cut_array([each]) for _, each in self.lists)
+
+
+def _split_group(element: bytes, list_names: Collection[str]) -> _Group | None:
+    """A group of items, by its strings and brackets alone; None if the element is none."""
+    begin = taken = place = 0
+    shell = b""
+    string: re.Match[bytes] | None = None
+    name = ""
+    lists: list[tuple[str, bytes]] = []
+    for token, byte, depth in tokens(element):
+        if depth == 1:
+            if byte == QUOTE:
+                string = token
+            elif begin and token[0] == b"]":
+                at = token.start()
+                lists.append((name, element[begin - 1 : at + 1]))
+                shell += element[taken:begin]
+                place = place or len(shell)
+                taken, begin = at, 0
+        elif depth == _IN_LIST and byte == BRACKET:
+            name = _text(string[0]) if string else ""
+            begin = token.end() if plain(name) in list_names else 0
+    return None if begin or not lists else _Group(shell + element[taken:], place, lists)
+
+
+def _text(name: bytes) -> str:
+    try:
+        return str(json.loads(name.decode("utf-8", "replace"), strict=False))
+    except ValueError:
+        return ""
 
 
 class RecordReader:
@@ -137,7 +192,7 @@ class RecordReader:
             return
         self._offset += piece.sound
         text = piece.text
-        group = split_group(text, list_names(self._data_type))
+        group = _split_group(text, list_names(self._data_type))
         if group is not None:
             yield from self._of_group(group, is_large=len(text) > LARGE)
             return
@@ -148,7 +203,7 @@ class RecordReader:
         self.repaired += is_repaired
         yield self._items.columns([element])
 
-    def _of_group(self, group: Group, *, is_large: bool) -> Iterator[Columns]:
+    def _of_group(self, group: _Group, *, is_large: bool) -> Iterator[Columns]:
         shell, has_repairs, fault = _decoded(group.shell)
         names = [name for name, _ in group.lists]
         names += [] if fault else lists_in(shell, self._data_type)

@@ -44,7 +44,7 @@ class Writer:
     indent: int | str | None = None
     separators: tuple[str, str] | None = None
     ascii_only: bool = False
-    around: str = ""
+    behind: str = ""
 
     def write(self, value: Any) -> bytes:
         text = json.dumps(
@@ -53,7 +53,7 @@ class Writer:
             separators=self.separators,
             ensure_ascii=self.ascii_only,
         )
-        return f"{self.around}{text}{self.around}".encode()
+        return f"{text}{self.behind}".encode()
 
 
 COMPACT = Writer(separators=(",", ":"))
@@ -61,8 +61,8 @@ WRITERS = (
     COMPACT,
     Writer(),
     Writer(indent=2),
-    Writer(indent="\t", around="\r\n"),
-    Writer(separators=(" , ", " : "), ascii_only=True, around=" \n"),
+    Writer(indent="\t", behind="\r\n"),
+    Writer(separators=(" , ", " : "), ascii_only=True, behind=" \n"),
 )
 writers = st.sampled_from(WRITERS)
 

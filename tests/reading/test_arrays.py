@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading import cutting
+from tap_mobile_engagement.reading import arrays
 from tap_mobile_engagement.reading.arrays import cut_array
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 from tests.reading.arrays import (
@@ -107,7 +107,7 @@ def test_an_element_larger_than_many_blocks() -> None:
 def test_an_element_beyond_the_limit_fails_where_it_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cutting, "MAX_ELEMENT_SIZE", 10_000)
+    monkeypatch.setattr(arrays, "MAX_ELEMENT_SIZE", 10_000)
     content = COMPACT.write([{"a": 1}, {"a": "x" * 20_000}])
 
     blocks = cut_array([content], block_size=1024)
@@ -120,7 +120,7 @@ def test_an_element_beyond_the_limit_fails_where_it_begins(
 
 
 def test_an_element_just_below_the_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cutting, "MAX_ELEMENT_SIZE", 10_000)
+    monkeypatch.setattr(arrays, "MAX_ELEMENT_SIZE", 10_000)
     values = [{"a": 1}, {"a": "x" * 9_900}, {"a": 2}]
 
     blocks = [*cut_array([COMPACT.write(values)], block_size=1024)]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading import arrays, cutting
+from tap_mobile_engagement.reading import arrays
 from tap_mobile_engagement.reading.arrays import cut_array
 from tap_mobile_engagement.reading.elements import decode_element, repaired
 from tests.reading.arrays import COMPACT, WRITERS, Writer, chunked, decoded, rechunk, texts
@@ -83,10 +83,6 @@ def test_a_truncation_says_that_it_is_one() -> None:
 @pytest.mark.parametrize(
     ("content", "offset"),
     [
-        (b"", 0),
-        (b" \n", 0),
-        (b" {}", 1),
-        (b'\n\n"x"', 2),
         (b"[]x", 2),
         (b"[1] [2]", 4),
         (b'[{"a":1}]\n\n}', 11),
@@ -163,8 +159,10 @@ def test_mutated_files_end_in_their_elements_or_in_an_error(block_size: int) -> 
     chance = random.Random(block_size)  # noqa: S311  (the same files in every run)
     originals = [writer.write(GROUPS * 2) for writer in WRITERS]
 
-    for _ in range(700):
+    for _ in range(800):
         content = mutate(chance.choice(originals), chance)
+        if not content.startswith(b"["):
+            continue  # it is read as something else
         blocks, error = read(content, block_size)
         expected = _oracle(content)
         if expected is not None:
@@ -289,16 +287,12 @@ def test_a_quote_without_a_partner_costs_no_more(monkeypatch: pytest.MonkeyPatch
 def _count_work(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Collect how many bytes go through the parser and the scanner: cost without a clock."""
     work: list[int] = []
-    for module, name in (
-        (arrays, "is_value"),
-        (arrays, "_element_ends"),
-        (cutting, "is_sound"),
-    ):
-        original = getattr(module, name)
+    for name in ("is_value", "_element_ends", "is_sound"):
+        original = getattr(arrays, name)
 
         def counting(data: bytes, *more: Any, original: Any = original) -> Any:
             work.append(len(data))
             return original(data, *more)
 
-        monkeypatch.setattr(module, name, counting)
+        monkeypatch.setattr(arrays, name, counting)
     return work

@@ -12,7 +12,7 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME, DATA_TYPES
 from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.reading import cutting
+from tap_mobile_engagement.reading import arrays
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.names import data_type_of
 from tap_mobile_engagement.reading.records import RecordReader
@@ -473,7 +473,7 @@ def test_white_space_is_not_kept(content: bytes) -> None:
     rejected = Rejected()
     tracemalloc.start()
 
-    with patch.object(cutting, "MAX_ELEMENT_SIZE", 1_000_000):
+    with patch.object(arrays, "MAX_ELEMENT_SIZE", 1_000_000):
         records = read_file("events", rechunk([content % (first, blank + item)], 65_536))
 
     _, peak = tracemalloc.get_traced_memory()

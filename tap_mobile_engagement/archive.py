@@ -14,8 +14,8 @@ from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import Compression, Encoding
-from tap_mobile_engagement.reading.layouts import Format
 from tap_mobile_engagement.reading.parts import read_part
+from tap_mobile_engagement.reading.recognise import Format
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.settings import ALL_SETTINGS

@@ -19,7 +19,7 @@ from tap_mobile_engagement.reading.batch import Origin
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import Block
 from tap_mobile_engagement.reading.decoding import ShapedReader
-from tap_mobile_engagement.reading.layouts import cut
+from tap_mobile_engagement.reading.recognise import cut
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tap_mobile_engagement.simulator import Options, Simulator

@@ -39,9 +39,8 @@ from tap_mobile_engagement.clock import (
     read_http_date,
 )
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError, SettingsError
-from tap_mobile_engagement.reading.elements import decode_lenient
 from tap_mobile_engagement.reading.records import check_cost
-from tap_mobile_engagement.reading.values import BadValue
+from tap_mobile_engagement.reading.values import BadValue, decode_lenient
 from tap_mobile_engagement.redaction import register_secret, shown
 
 if TYPE_CHECKING:

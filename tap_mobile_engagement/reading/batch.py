@@ -17,7 +17,7 @@ import msgspec
 import xxhash
 
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
-from tap_mobile_engagement.reading.elements import number
+from tap_mobile_engagement.reading.values import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,8 +16,14 @@ import msgspec
 
 from tap_mobile_engagement.datatypes import Kind
 from tap_mobile_engagement.reading import values
-from tap_mobile_engagement.reading.elements import NUL, common_float
-from tap_mobile_engagement.reading.values import MAX_DEPTH, READERS, BadValue, check_nested
+from tap_mobile_engagement.reading.values import (
+    MAX_DEPTH,
+    NUL,
+    READERS,
+    BadValue,
+    check_nested,
+    common_float,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,20 +5,19 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, repeat
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from isal import isal_zlib
 
 from tap_mobile_engagement.errors import DataError, corrupt, truncated
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, WHITE, raising
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, WHITE, in_pieces, raising
 from tap_mobile_engagement.reading.zips import ZIP_MAGICS, ZipContent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-HEAD_SIZE = 64 * 1024
-"""Bytes of content that tell what it is."""
+HEAD_SIZE = 64 * 1024  # bytes of content that tell what it is
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _WITH_HEADER = 31  # the window bits for a gzip member, whose checksum is then verified
@@ -68,10 +67,6 @@ class Content:
     offset: int
     member: str = ""
 
-    def chunks(self, start: int = 0) -> Iterator[bytes]:
-        """All of it from there on, once."""
-        return chain([self.head[start:]], self.rest)
-
 
 def compression_of(head: bytes) -> Compression:
     """The compression of a file, by its first four bytes."""
@@ -101,6 +96,20 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
     return Content(compression, str(name), *_first(text, HEAD_SIZE, WHITE))
 
 
+def contents(chunks: Iterable[bytes], encoding: str | None = None) -> Iterator[Content]:
+    """The contents of a file or of its members; DataError for a zip file that can't be read."""
+    head, stored = peek(iter(chunks), _MAGIC_SIZE)
+    if compression_of(head) is not Compression.ZIP:
+        yield open_content(stored, encoding)
+        return
+    with ZipContent(stored) as file:
+        for member in file.members:
+            with file.open(member) as unpacked:
+                content = open_content(unpacked, encoding)
+                content.member = member.filename
+                yield content
+
+
 def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
     """At least ``size`` first bytes, if there are as many, and the whole with them."""
     head, rest, _ = _first(chunks, size)
@@ -113,18 +122,14 @@ def _first(
     """The first bytes behind blank ones, what follows, and how many blank ones there are."""
     taken: list[bytes] = []
     length = offset = 0
-    rest = chunks
     try:
-        while length < size:
-            chunk = next(chunks)
+        while length < size and (chunk := next(chunks, None)) is not None:
             taken.append(chunk if length else chunk.lstrip(blank))
             offset += len(chunk) - len(taken[-1])
             length += len(taken[-1])
-    except StopIteration:
-        pass
     except DataError as error:
-        rest = raising(error)
-    return b"".join(taken), rest, offset
+        chunks = raising(error)
+    return b"".join(taken), chunks, offset
 
 
 def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
@@ -141,17 +146,18 @@ def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
     return None, 0
 
 
-def _with_end(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    return chain(zip(chunks, repeat(False)), [(b"", True)])
+def _to_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Chunks of which only the last one is empty."""
+    return chain(filter(None, chunks), [b""])
 
 
 def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator[bytes]:
     """UTF-16 as UTF-8; half a surrogate pair becomes invalid, for the decoder to replace."""
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    for chunk, is_last in _with_end(chunks):
+    for chunk in _to_end(chunks):
         offset += len(chunk)
         try:
-            yield decoder.decode(chunk, is_last).encode("utf-8", "surrogatepass")
+            yield decoder.decode(chunk, not chunk).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             what = f"the content ends within a character of {encoding}"
             raise truncated(what, offset=offset) from None
@@ -160,38 +166,23 @@ def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator
 def _read_as(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     """Text in some encoding as UTF-8, from the first chunk on that is no UTF-8."""
     decoder: Any = codecs.getincrementaldecoder("utf-8")()
-    for chunk, is_last in _with_end(chunks):
+    for chunk in _to_end(chunks):
         pending, _ = decoder.getstate()
         try:
-            text = decoder.decode(chunk, is_last)
+            text = decoder.decode(chunk, not chunk)
         except UnicodeDecodeError:
             decoder = codecs.getincrementaldecoder(encoding)("replace")
-            text = decoder.decode(pending + chunk, is_last)
+            text = decoder.decode(pending + chunk, not chunk)
         yield text.encode()
-
-
-def contents(chunks: Iterable[bytes], encoding: str | None = None) -> Iterator[Content]:
-    """The contents of a file or of its members; DataError for a zip file that can't be read."""
-    head, stored = peek(iter(chunks), _MAGIC_SIZE)
-    if compression_of(head) is not Compression.ZIP:
-        yield open_content(stored, encoding)
-        return
-    with ZipContent(stored) as file:
-        for member in file.members:
-            with file.open(member) as unpacked:
-                content = open_content(unpacked, encoding)
-                content.member = member.filename
-                yield content
 
 
 def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The uncompressed content in small pieces, by ISA-L in half the time of zlib."""
     offset = 0  # in the file, of the data that is yet to be decompressed
     member = None
-    # In small pieces: ISA-L copies what it has not consumed of its input at every call.
-    pieces = (c[at : at + BLOCK_SIZE] for c in chunks for at in range(0, len(c), BLOCK_SIZE))
     try:
-        for piece in pieces:
+        # In small pieces: ISA-L copies what it has not consumed of its input at every call.
+        for piece in in_pieces(chunks, BLOCK_SIZE):
             data = piece
             while data:
                 if member is None:

@@ -24,10 +24,9 @@ from tap_mobile_engagement.reading.columns import (
     filled,
     normalised,
 )
-from tap_mobile_engagement.reading.elements import NUL, common_float
 from tap_mobile_engagement.reading.names import field_names, lists_in, plain
 from tap_mobile_engagement.reading.tables import Rows
-from tap_mobile_engagement.reading.values import BadValue, holds_objects
+from tap_mobile_engagement.reading.values import NUL, BadValue, common_float, holds_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -37,11 +37,10 @@ def list_names(data_type: DataType) -> frozenset[str]:
 
     Assumed are the names of the stream and of the export type. A field's name (tags) is none.
     """
-    names = {data_type.name, data_type.group_list or ""}
-    if data_type.export_type:
-        names |= {data_type.export_type, f"{data_type.export_type}s"}
+    kind = data_type.export_type
+    names = (data_type.name, kind, f"{kind}s") if kind else (data_type.name,)
     fields = {name for field in data_type.fields for name in names_of(field)[:-1]}
-    return frozenset(map(_plain, filter(None, names))) - fields
+    return frozenset(map(_plain, names)) - fields
 
 
 def lists_in(element: dict[str, Any], data_type: DataType) -> list[str]:
@@ -54,19 +53,10 @@ def lists_in(element: dict[str, Any], data_type: DataType) -> list[str]:
     ]
 
 
-FIELD_NAMES = frozenset(
-    name for data_type in DATA_TYPES for field in data_type.fields for name in names_of(field)
-)
-"""The plain names of all fields of all data types."""
-
-
 class FieldNames:
     """The fields that names stand for, and what tells a data type by them, all in plain names.
 
-    Attributes:
-        parents: What holds fields (``meta`` of a device).
-        required: What an item can't do without.
-        lists: The lists of a group's items; ``group_key`` says whose they are.
+    ``parents`` hold fields (``meta`` of a device); ``group_key`` says whose ``lists`` are.
     """
 
     def __init__(self, data_type: DataType) -> None:
@@ -90,10 +80,11 @@ class FieldNames:
 field_names = lru_cache(maxsize=64)(FieldNames)
 
 SIGNATURES = [field_names(data_type) for data_type in DATA_TYPES]
+FIELD_NAMES = frozenset(
+    name for data_type in DATA_TYPES for field in data_type.fields for name in names_of(field)
+)
+SAMPLE = 20  # elements decide, and items of each group
 _PARENTS = {name for signature in SIGNATURES for name in signature.parents}
-
-SAMPLE = 20
-"""How many elements decide, and how many items of each group."""
 _LEAST_KNOWN = 2  # fields; a single one, and be it a device's id, may occur in any file
 _SHOWN = 8  # field names in a reason
 
@@ -107,11 +98,7 @@ class Known(NamedTuple):
 
 
 def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
-    """Tell the data type of decoded elements, as far as the first ones do.
-
-    Of those whose required fields are all there, the one that names the most fields wins, then
-    the one with the fewest of its own. A tie is not decided.
-    """
+    """Tell the data type of decoded elements, as far as the first ones do."""
     names: dict[str, str] = {}  # as they are written, by their plain form
     candidates: list[FieldNames] = SIGNATURES
     for element in islice(elements, SAMPLE):
@@ -127,12 +114,12 @@ def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
         found = _best(candidates, names)
     if len(found) > 1:
         found = [s for s in found if plain(hint) in s.lists] or found
-    if len(found) == 1:
-        return Known(found[0].data_type)
-    if found:
-        both = " and ".join(s.data_type.name for s in found)
-        reason = f"its fields fit {both} alike; archive_types can say which"
-        return Known(None, reason, tuple(s.data_type for s in found))
+    types = tuple(s.data_type for s in found)
+    if len(types) == 1:
+        return Known(types[0])
+    if types:
+        both = " and ".join(data_type.name for data_type in types)
+        return Known(None, f"its fields fit {both} alike; archive_types can say which", types)
     shown = ", ".join([*names.values()][:_SHOWN])
     return Known(None, f"its fields ({shown or 'none'}) are not those of an export")
 
@@ -159,11 +146,10 @@ def _fields(element: dict[str, Any], lists: frozenset[str]) -> dict[str, str]:
 
 
 def _best(candidates: Iterable[FieldNames], names: Iterable[str]) -> list[FieldNames]:
+    """Of those whose required fields are there: with most names, then fewest of their own."""
     found = frozenset(names)
-    ranked = []
-    for signature in candidates:
-        hits = len(found & signature.known)
-        if signature.required <= found and hits >= _LEAST_KNOWN:
-            ranked.append(((hits, -len(signature.known)), signature))
-    best = max((rank for rank, _ in ranked), default=None)
-    return [signature for rank, signature in ranked if rank == best]
+    ranks = {
+        s: (len(found & s.known), -len(s.known)) for s in candidates if s.required <= found
+    }
+    best = max(ranks.values(), default=(0, 0))
+    return [s for s, rank in ranks.items() if rank == best and best[0] >= _LEAST_KNOWN]

@@ -1,31 +1,37 @@
-"""Recognise what a file holds, by the code that reads it later, on its first blocks."""
+"""How a content is laid out, and what it holds: told by the code that reads it later."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tap_mobile_engagement.errors import DataError, corrupt
-from tap_mobile_engagement.reading.content import (
-    Compression,
-    Content,
-    contents,
-    open_content,
-)
-from tap_mobile_engagement.reading.cutting import WHITE, Block
+from tap_mobile_engagement.errors import Code, DataError, corrupt
+from tap_mobile_engagement.reading.arrays import cut_array, cut_objects
+from tap_mobile_engagement.reading.content import Compression, Content, contents, open_content
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, QUOTE, WHITE, Block, tokens
 from tap_mobile_engagement.reading.decoding import LARGE
-from tap_mobile_engagement.reading.elements import decode_element
-from tap_mobile_engagement.reading.layouts import Format, Layout, cut, layout_of, outline
-from tap_mobile_engagement.reading.names import SAMPLE, Known, data_type_of
+from tap_mobile_engagement.reading.names import (
+    SAMPLE,
+    SIGNATURES,
+    Known,
+    data_type_of,
+    fitting,
+    plain,
+)
+from tap_mobile_engagement.reading.tables import Header, cut_rows, header_of
+from tap_mobile_engagement.reading.values import decode_element
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.cutting import Decode
+    from tap_mobile_engagement.reading.tables import Rows
 
-_MOST_BYTES = 1 << 20
-"""Bytes of content that are read for it; mostly the first block is enough."""
+_MOST_BYTES = 1 << 20  # of content, to recognise it; mostly the first block is enough
 
 # Compressions that are not read, for a reason that a person can use.
 _PACKED = (
@@ -34,6 +40,101 @@ _PACKED = (
     (rb"PK\x03\x04", "zip and gzip"),
     (rb"(?s:.{257})ustar", "tar"),
 )
+_OBJECT_IN_A_LINE = re.compile(rb'[\r\n]\{\s{0,64}"')
+_EMPTY_ARRAY = re.compile(rb"\[\s*\]")
+_ARRAY_OF_OBJECTS = re.compile(rb"\[\s*(?=\{)")
+_COLON = re.compile(rb"\s*:\s*")
+
+# Names that only an element has. An object with one of them before its array wraps nothing.
+_ELEMENT_KEYS = frozenset({"deviceid", "sessionid", "jobid"})
+
+
+class Format(StrEnum):
+    """How elements are laid out in a content."""
+
+    EMPTY = "empty"  # no byte at all, or white space
+    ARRAY = "array"  # one JSON array: the documented form
+    OBJECTS = "objects"  # JSON objects one after another
+    WRAPPER = "wrapper"  # one JSON object with one array
+    CSV = "csv"
+    UNKNOWN = "unknown"
+
+
+class Layout(NamedTuple):
+    """The layout of one content; ``array_at`` is the byte where a wrapper's array begins."""
+
+    format: Format
+    array_at: int = 0
+    array_name: str = ""
+    header: Header | None = None
+
+
+def cut(
+    content: Content, decode: Decode | None = None, block_size: int = BLOCK_SIZE
+) -> Iterator[Block] | Iterator[Rows]:
+    """Cut a content into blocks, whatever its layout; ``decode`` also checks the cuts of JSON.
+
+    Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark.
+    """
+    layout = layout_of(content.head)
+    at = layout.array_at
+    chunks, offset = chain([content.head[at:]], content.rest), content.offset + at
+    if layout.header is not None:
+        return cut_rows(chunks, layout.header, offset=offset, block_size=block_size)
+    if layout.format in {Format.ARRAY, Format.WRAPPER}:
+        return cut_array(chunks, decode, offset, block_size, content.head[:at])
+    if layout.format in {Format.OBJECTS, Format.EMPTY}:
+        return cut_objects(chunks, decode, offset, block_size)
+    raise DataError(
+        Code.BLOB_UNRECOGNISED,
+        "the file is neither JSON nor CSV with a header of known fields",
+        next_step="Look at the file: is it an export of Mobile Engagement?",
+        offset=0,
+    )
+
+
+def layout_of(head: bytes) -> Layout:
+    """Tell the layout of a content by its head, without white space before it."""
+    if not head:
+        return Layout(Format.EMPTY)
+    if head.startswith(b"["):
+        return Layout(Format.ARRAY)
+    if head.startswith(b"{"):
+        return _wrapper(head) or Layout(Format.OBJECTS)
+    if header := header_of(head):
+        return Layout(Format.CSV, header=header)
+    # Objects may have a line before them that is none.
+    return Layout(Format.OBJECTS if _OBJECT_IN_A_LINE.search(head) else Format.UNKNOWN)
+
+
+def _wrapper(head: bytes) -> Layout | None:
+    """The layout if the first object wraps an array of elements; None if it is an element.
+
+    It wraps the first array of objects, or the only array if that is empty. It is an element
+    if it has the id of one, if the array's objects lack what it would say for them as a group,
+    or if it has the fields of an item and they have not.
+    """
+    members = [*_members(head, 0)]
+    names = {plain(name) for name, _ in members}
+    arrays = [(name, at) for name, at in members if head.startswith(b"[", at)]
+    if not arrays or _ELEMENT_KEYS & names:
+        return None
+    of_objects = (each for each in arrays if _ARRAY_OF_OBJECTS.match(head, each[1]))
+    name, at = next(of_objects, arrays[0])
+    wrapper = Layout(Format.WRAPPER, array_at=at, array_name=name)
+    first = _ARRAY_OF_OBJECTS.match(head, at)
+    if not first:
+        is_empty = len(arrays) == 1 and _EMPTY_ARRAY.match(head, at)
+        return wrapper if is_empty and not fitting(names) else None
+    inner = {plain(name) for name, _ in _members(head, first.end())}
+    has_lists = any(inner & each.lists for each in SIGNATURES)
+    if has_lists or not fitting(names) or fitting(inner):
+        are_items = any(
+            plain(name) in each.lists and inner.isdisjoint({each.group_key, *each.lists})
+            for each in SIGNATURES
+        )
+        return None if are_items else wrapper
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +185,15 @@ def recognise_all(
 
 def _recognised(content: Content, data_type: DataType | None) -> Recognition:
     layout = layout_of(content.head)
-    problem = None
     if layout.format is Format.UNKNOWN:
-        known = Known(None, _kind_of(content.head))
+        problem, known = None, Known(None, _kind_of(content.head))
     else:
         elements, problem = _first_elements(content, layout)
         known = Known(None, problem.what if problem else "")
         if elements:
             known = data_type_of(elements, layout.array_name)
     found = (data_type if layout.format is not Format.EMPTY else None) or known.data_type
-    reason = "" if found else known.reason
-    told = found, reason, problem, known.candidates
+    told = found, "" if found else known.reason, problem, known.candidates
     return Recognition(content.compression, content.encoding, layout.format, *told)
 
 
@@ -153,3 +252,26 @@ def _kind_of(head: bytes) -> str:
         if re.match(pattern, head):
             return f"it is packed by {kind}, which is not read: unpack it"
     return "it is neither JSON nor CSV with a header of known fields"
+
+
+def outline(text: bytes, start: int, levels: int = 2) -> dict[str, Any]:
+    """The names in an object that may be broken; of lists the first object."""
+    found: dict[str, Any] = {}
+    for name, at in _members(text, start):
+        first = _ARRAY_OF_OBJECTS.match(text, at)
+        inner = first.end() if first else at
+        found[name] = [] if text.startswith(b"[", at) else None
+        if levels and text.startswith(b"{", inner):
+            value = outline(text, inner, levels - 1)
+            found[name] = [value] if first else value
+    return found
+
+
+def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:
+    """The names in an object, each with the place of its value, as far as the head reaches."""
+    for token, byte, depth in tokens(head, start):
+        if depth == 0:
+            return
+        colon = depth == 1 and byte == QUOTE and _COLON.match(head, token.end())
+        if colon:
+            yield token[0][1:-1].decode("utf-8", "replace"), colon.end()

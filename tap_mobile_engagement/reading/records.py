@@ -20,12 +20,11 @@ from tap_mobile_engagement.reading.cutting import (
     tokens,
 )
 from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader
-from tap_mobile_engagement.reading.elements import decode_element, repaired
 from tap_mobile_engagement.reading.items import ItemReader
-from tap_mobile_engagement.reading.layouts import cut
 from tap_mobile_engagement.reading.names import list_names, lists_in, plain
+from tap_mobile_engagement.reading.recognise import cut
 from tap_mobile_engagement.reading.tables import Rows
-from tap_mobile_engagement.reading.values import TOO_DEEP, BadValue
+from tap_mobile_engagement.reading.values import TOO_DEEP, BadValue, decode_element, repaired
 
 if TYPE_CHECKING:
     import re

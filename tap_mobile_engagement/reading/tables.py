@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import UNSET
 
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Buffered
-from tap_mobile_engagement.reading.elements import repaired_text
 from tap_mobile_engagement.reading.names import FIELD_NAMES, field_names, plain
+from tap_mobile_engagement.reading.values import repaired_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,33 +1,34 @@
-"""Source values (not null) to record values, one function per kind, or :class:`BadValue`.
+"""Text to values, and source values (not null) to record values, one function per kind.
 
-They are tolerant of form, because not all forms are documented; nothing is guessed or cut.
+Tolerant of form, because not all forms are documented; nothing is guessed or cut. U+FFFD
+replaces what a target can't take: lone surrogates, U+0000, bytes that are no UTF-8.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from tap_mobile_engagement.datatypes import Kind
-from tap_mobile_engagement.reading.elements import NotANumber, decode_element
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-class BadValue(ValueError):  # noqa: N818  (it rejects one value; errors end an export)
-    """A value that its field can't hold; the message says why, and never repeats it whole."""
-
-
-MAX_DEPTH = 100
-"""Levels of objects and lists that a field of a record may have; some targets take no more."""
-
+NUL = b"\\u0000"  # in JSON text; a strict decoder takes it, most targets do not
+MAX_DEPTH = 100  # levels of objects and lists in a field of a record; some targets take no more
 TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
+NO_IDS = frozenset(("", "0" * 32, "00000000-0000-0000-0000-000000000000"))  # ids for none
 
-NO_IDS = frozenset(("", "0" * 32, "00000000-0000-0000-0000-000000000000"))
-"""Ids that stand for none."""
-
+_LONGEST_CACHED = 32  # characters of a number
+_NOT_FOR_TARGETS = re.compile("[\0\ud800-\udfff]")
 # As Microsoft's JSON Schema of the export files defines a date-time, but for years that do
 # not have four digits; and the zone without a colon.
 _TIME = re.compile(
@@ -46,6 +47,88 @@ _FLAG_SEPARATORS = re.compile(r"[,;|\s]+")
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
+class BadValue(ValueError):  # noqa: N818  (it rejects one value; errors end an export)
+    """A value that its field can't hold; the message says why, and never repeats it whole."""
+
+
+class NotANumber:
+    """Stands for a number that JSON can't express: its item is a bad record."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+class Decoded(NamedTuple):
+    """A decoded element, and whether characters had to be replaced in it."""
+
+    value: Any
+    repaired: bool
+
+
+def number(digits: str) -> float | Decimal | NotANumber:
+    """A decimal number: a float where that is the same number, else a Decimal."""
+    value = float(digits)
+    if repr(value) == digits:
+        return value
+    if not math.isfinite(value):
+        return NotANumber(digits)
+    exact = Decimal(digits)
+    return value if Decimal(repr(value)) == exact else exact
+
+
+@lru_cache(maxsize=1 << 14)
+def common_float(digits: str) -> float:
+    """A short decimal number that is a float, remembered for the next time; else ValueError."""
+    value = number(digits)
+    if not isinstance(value, float) or len(digits) > _LONGEST_CACHED:
+        raise ValueError(digits)
+    return value
+
+
+_decode = msgspec.json.Decoder(float_hook=number).decode
+
+
+def decode_lenient(data: bytes) -> Any:
+    """An element with nothing replaced; ValueError, or RecursionError if it is too deep."""
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = data.decode("utf-8", errors="surrogateescape")
+        return json.loads(text, strict=False, parse_constant=NotANumber, parse_float=number)
+
+
+def decode_element(data: bytes) -> Decoded:
+    """As :func:`decode_lenient`, but replace what no target can take."""
+    if NUL not in data:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return Decoded(_decode(data), repaired=False)
+    return Decoded(*repaired(decode_lenient(data)))
+
+
+def repaired_text(text: str) -> str:
+    """A text with what no target can take replaced."""
+    return _NOT_FOR_TARGETS.sub("\ufffd", text)
+
+
+def repaired(value: Any) -> tuple[Any, bool]:
+    """Replace what no target can take, at any depth; and say whether there was any."""
+    if isinstance(value, str):
+        clean = repaired_text(value)
+        return clean, clean != value
+    if isinstance(value, list):
+        pairs = [repaired(item) for item in value]
+        return [item for item, _ in pairs], any(found for _, found in pairs)
+    if isinstance(value, dict):
+        keys = [repaired(key) for key in value]
+        items = [repaired(item) for item in value.values()]
+        found = any(found for _, found in (*keys, *items))
+        return {k: v for (k, _), (v, _) in zip(keys, items, strict=True)}, found
+    return value, False
+
+
 def time(value: Any) -> str | None:
     """A date-time in UTC as RFC 3339 with Z and 0, 3, 6 or 9 fraction digits; null if empty.
 
@@ -54,11 +137,9 @@ def time(value: Any) -> str | None:
     """
     if isinstance(value, str):
         text = value.strip()
-        if not text:
-            return None
-        if _EPOCH_TIME.fullmatch(text):
-            return _since_epoch(int(text))
-        return _from_text(text)
+        if not _EPOCH_TIME.fullmatch(text):
+            return _from_text(text) if text else None
+        value = int(text)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):

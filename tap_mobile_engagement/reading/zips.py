@@ -21,15 +21,12 @@ from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
-"""How a zip file begins; the second if it has no members."""
-
+ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # the second if it has no members
 _IN_MEMORY = 8 << 20  # bytes
 _TABLE_SIZE = 5  # its place in what the library tells of the end
 _SHORTEST_HEADER = 30  # bytes before the name of a member
 
-MAX_TABLE_SIZE = 2 << 20
-"""Bytes that the table of members may have: some 20,000 of them, which take 20 MB of memory."""
+_MAX_TABLE_SIZE = 2 << 20  # bytes: some 20,000 members, which take 20 MB of memory
 
 # The library gives only these a limit on what they unpack at a time.
 _READABLE = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
@@ -51,14 +48,9 @@ class ZipContent:
     """The members of one zip file, kept until the context ends, and the names ``skipped``."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self.members: tuple[zipfile.ZipInfo, ...] = ()
-        self.skipped: frozenset[str] = frozenset()
-
-    def __enter__(self) -> Self:
-        self._file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY))
+        self._file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115
         try:
-            for chunk in self._chunks:
+            for chunk in chunks:
                 try:
                     self._file.write(chunk)
                 except OSError as error:
@@ -73,8 +65,10 @@ class ZipContent:
             self._file.close()
             raise
         files = [file for file in self._zip.infolist() if not file.is_dir()]
-        self.members = tuple(file for file in files if not skipped_part(file.filename))
-        self.skipped = frozenset(skipped_part(file.filename) for file in files) - {""}
+        self.members = [file for file in files if not skipped_part(file.filename)]
+        self.skipped = {skipped_part(file.filename) for file in files} - {""}
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -86,8 +80,8 @@ class ZipContent:
             end: Any = zipfile._EndRecData(self._file)  # type: ignore[attr-defined] # noqa: SLF001
             if end is None:
                 raise truncated("the end of the zip file is missing", offset=size)
-            if end[_TABLE_SIZE] > MAX_TABLE_SIZE:
-                raise corrupt(f"its zip table has more than {MAX_TABLE_SIZE} bytes", offset=0)
+            if end[_TABLE_SIZE] > _MAX_TABLE_SIZE:
+                raise corrupt(f"its zip table has more than {_MAX_TABLE_SIZE} bytes", offset=0)
             found = zipfile.ZipFile(self._file)
         except _BROKEN as error:
             what = f"its zip table is broken: {error or type(error).__name__}"
@@ -141,10 +135,7 @@ def _broken(member: zipfile.ZipInfo, what: str, next_step: str = "") -> DataErro
 
 
 def modified(member: zipfile.ZipInfo) -> datetime | None:
-    """When a member was last written, in UTC; None where the zip file does not say.
-
-    The time that every member has is of an unknown zone. Most programs add one in UTC.
-    """
+    """When a member was last written, in UTC; None where the zip file does not say."""
     time = member.date_time
     try:
         exact = _exact_time(member.extra)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.reading.content import contents
-from tap_mobile_engagement.reading.layouts import cut
+from tap_mobile_engagement.reading.recognise import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

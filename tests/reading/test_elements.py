@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from tap_mobile_engagement.reading.elements import NotANumber, decode_element, repaired
+from tap_mobile_engagement.reading.values import NotANumber, decode_element, repaired
 from tests.reading.arrays import values
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tap_mobile_engagement.errors import Code, DataError, SettingsError
-from tap_mobile_engagement.reading.elements import decode_element
 from tap_mobile_engagement.reading.rejects import BadRecords, check_dead_letter_path
+from tap_mobile_engagement.reading.values import decode_element
 
 
 def letters(path: Path) -> list[dict[str, Any]]:

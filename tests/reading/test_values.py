@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_mobile_engagement.datatypes import Kind
-from tap_mobile_engagement.reading.elements import repaired
-from tap_mobile_engagement.reading.values import READERS, BadValue
+from tap_mobile_engagement.reading.values import READERS, BadValue, repaired
 from tests.reading.arrays import COMPACT, values
 
 GUID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"

@@ -6,11 +6,13 @@ their form is not documented; what does not fit is read by itself (:mod:`.items`
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from gc import is_tracked
 from io import BytesIO
 from itertools import accumulate, chain, repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import NODEFAULT, UNSET, Struct
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.columns import Column
     from tap_mobile_engagement.reading.cutting import Block
+    from tap_mobile_engagement.reading.names import FieldNames
 
 # What a value may be in JSON, by kind; what else it may be is read by itself.
 _TYPES: dict[Kind, Any] = {
@@ -46,40 +49,28 @@ _TYPES: dict[Kind, Any] = {
     Kind.FLAGS: list[str] | str,
 }
 
+LARGE = 512 << 10  # bytes of a block beyond which groups are cut before they are decoded
 _MOST_LESSONS = 16  # per content; each decodes a block once more
+_MOST_UNKNOWN = 200  # names in a shape; with more of them elements are read one by one
+_UNKNOWN = -1  # the place of what is no field
 _decode = msgspec.json.Decoder().decode
 
-LARGE = 512 << 10
-"""Bytes of a block beyond which a group is cut between its items before it is decoded."""
+Names = dict[tuple[str, str], int]
+"""The names in an element, each with the parent around it (or none): the places of fields."""
 
 
-_MOST_UNKNOWN = 200  # names in a shape; with more of them elements are read one by one
-
-_UNKNOWN = -1  # the place of what is no field
-
-Names = tuple[tuple[int, str, str], ...]
-"""The names in an element: the place of the field, the parent around it (or none), the name."""
-
-
-def _taught(names: Names, element: dict[str, Any], data_type: DataType) -> Names:
-    """The names with those of one more element; a second name of a field is not learned."""
-    known = field_names(data_type)
-    found = {(parent, name): place for place, parent, name in names}
-    parents = {plain(parent): parent for parent, _ in found}
-
-    def learn(parent: str, inner: dict[str, Any]) -> None:
-        for name, value in inner.items():
-            place = known.index(name, plain(parent))
-            if not is_field_name(name):
-                continue
-            if place is None and not parent and plain(name) in known.parents:
-                if isinstance(value, dict) and parents.setdefault(plain(name), name) == name:
-                    learn(name, value)
-            elif place is None or place not in found.values():
-                found.setdefault((parent, name), _UNKNOWN if place is None else place)
-
-    learn("", element)
-    return tuple(sorted((place, *path) for path, place in found.items()))
+def _learn(names: Names, element: dict[str, Any], known: FieldNames, parent: str = "") -> None:
+    """Add the names of one more element, but no second name of a field."""
+    for name, value in element.items():
+        place = known.index(name, plain(parent))
+        if not is_field_name(name):
+            continue
+        if place is None and not parent and plain(name) in known.parents:
+            spelled = {other for other, _ in names if plain(other) == plain(name)}
+            if isinstance(value, dict) and spelled <= {name}:
+                _learn(names, value, known, name)
+        elif place is None or place not in names.values():
+            names.setdefault((parent, name), _UNKNOWN if place is None else place)
 
 
 def is_field_name(name: str) -> bool:
@@ -87,65 +78,37 @@ def is_field_name(name: str) -> bool:
     return not any(c in '"\\' or c < " " or "\ud800" <= c <= "\udfff" for c in name)
 
 
-class Shape(NamedTuple):
+@dataclass
+class Shape:
     """Names in items, and in groups (None without them) but for their list, ``list_name``."""
 
-    data_type: DataType
-    items: Names = ()
+    items: Names = field(default_factory=dict)
     group: Names | None = None
     list_name: str = ""
 
-    @classmethod
-    def documented(cls, data_type: DataType) -> Shape:
-        """The shape that the service documents, as far as it does."""
-        group = None
-        items = []
-        for place, field in enumerate(data_type.fields):
-            parent, _, name = field.sources[0].rpartition(".")
-            if field.name == data_type.group_key:
-                group = ((place, parent, name),)
-            else:
-                items.append((place, parent, name))
-        return cls(data_type, tuple(items), group, data_type.group_list or "")
-
-    def taught(self, elements: Iterable[Any]) -> Shape:
+    def taught(self, elements: Iterable[Any], data_type: DataType) -> Shape:
         """The shape with what some more elements show, as far as one shape can be of all."""
-        shape = self
-        data_type = self.data_type
-        seen: set[tuple[str, ...]] = set()
+        shape = deepcopy(self)
+        known = field_names(data_type)
         for element in elements:
             if not isinstance(element, dict):
                 continue
             lists = lists_in(element, data_type)
-            if shape == Shape(self.data_type) and len(lists) == 1:
-                shape = shape._replace(group=(), list_name=lists[0])
+            if shape == Shape() and len(lists) == 1:
+                shape = Shape(group={}, list_name=lists[0])
             if lists != ([] if shape.group is None else [shape.list_name]):
                 continue  # another layout than that of the first one
-            items = [element]
+            items = element[shape.list_name] or [] if lists else [element]
+            if not isinstance(items, list):
+                continue
             if shape.group is not None:
-                items = element[shape.list_name] or []
-                if not isinstance(items, list):
-                    continue
                 group = {key: value for key, value in element.items() if key not in lists}
-                shape = shape._replace(group=_taught(shape.group, group, data_type))
-            is_nested = bool(field_names(data_type).parents)
+                _learn(shape.group, group, known)
             for item in items:
-                if isinstance(item, dict) and (is_nested or tuple(item) not in seen):
-                    seen.add(tuple(item))
-                    shape = shape._replace(items=_taught(shape.items, item, data_type))
-        every = (*shape.items, *(shape.group or ()))
-        unknown = sum(place == _UNKNOWN for place, _, _ in every)
-        return shape if unknown <= _MOST_UNKNOWN else self
-
-    def completed(self) -> Shape:
-        """The shape with the names that are documented, where it is spelled like them."""
-        documented = Shape.documented(self.data_type)
-        fields = {name for name in self.items if name[0] != _UNKNOWN}
-        if (self.group is None) != (documented.group is None) or not fields.issubset(
-            documented.items
-        ):
-            return self
-        return self._replace(items=tuple(sorted({*self.items, *documented.items})))
+                if isinstance(item, dict):
+                    _learn(shape.items, item, known)
+        places = [*shape.items.values(), *(shape.group or {}).values()]
+        return shape if places.count(_UNKNOWN) <= _MOST_UNKNOWN else self
 
 
 class ShapedReader:
@@ -157,11 +120,11 @@ class ShapedReader:
         # All items that were decoded. A group's list that stands twice is decoded twice, though
         # the group keeps the last: so its items are not lost unseen.
         self._made: list[Struct] = []
-        self._use(Shape.documented(data_type))
+        self._use(Shape())
 
     def _use(self, shape: Shape) -> None:
         self._shape = shape
-        in_group = {place for place, _, _ in shape.group or ()}
+        in_group = {*(shape.group or {}).values()}
         self._items = _Level(shape.items, self._data_type, in_group, made=self._made)
         self._group: _Level | None = None
         element = self._items.struct
@@ -184,8 +147,8 @@ class ShapedReader:
         except (msgspec.DecodeError, ValueError, RecursionError):
             return False
         self.lessons += 1
-        before = Shape(self._data_type) if self.lessons == 1 else self._shape
-        shape = before.taught(elements).completed()
+        before = Shape() if self.lessons == 1 else self._shape
+        shape = before.taught(elements, self._data_type)
         if shape == self._shape:
             return False
         self._use(shape)
@@ -277,19 +240,18 @@ class _Level:
         items: tuple[str, type[Struct]] | None = None,
         around: str = "",
     ) -> None:
-        here = [(place, name) for place, parent, name in names if parent == around]
-        known = [(place, name) for place, name in here if place >= 0]
-        self._places = [place for place, _ in known]
-        inner = {parent for _, parent, _ in names} - {around, ""} if not around else ()
+        here = {name: place for (parent, name), place in names.items() if parent == around}
+        known = {name: place for name, place in here.items() if place != _UNKNOWN}
+        self._places = [*known.values()]
+        self._unknown = [name for name in here if name not in known]
+        parents = sorted({parent for parent, _ in names} - {""}) if not around else ()
         self._parents = [
-            (parent, _Level(names, data_type, optional, around=parent))
-            for parent in sorted(inner)
+            (parent, _Level(names, data_type, optional, around=parent)) for parent in parents
         ]
-        self._unknown = [name for place, name in here if place < 0]
         nullable = {place for place, f in enumerate(data_type.fields) if f.nullable}
         self.certain = {*self._places} - nullable - optional
         named: list[tuple[str, Any, Any]] = []  # type and default
-        for place, name in known:
+        for name, place in known.items():
             kind = _TYPES[data_type.fields[place].kind]
             is_certain = place in self.certain
             named.append((name, kind, NODEFAULT) if is_certain else (name, kind | None, None))

@@ -83,20 +83,18 @@ class Batch:
 
     def dictionaries(self) -> Iterator[dict[str, Any]]:
         """The records as dictionaries, in the order of the schema's fields."""
-        origin = self.origin
+        lineage = {
+            "app_name": self.origin.app_name,
+            "blob_name": self.origin.blob_name,
+            "exported_until": self.origin.exported_until,
+        }
         unknown = self.unknown or [b"null"] * self.count
         ids = self.ids or [b""] * self.count
         for row, more, record_id in zip(self.rows, unknown, ids, strict=True):
-            record: dict[str, Any] = {
-                "app_name": origin.app_name,
-                "blob_name": origin.blob_name,
-                "exported_until": origin.exported_until,
-                "unknown_fields": _decode(more),
-            }
+            record = {**lineage, "unknown_fields": _decode(more)}
             if record_id:
                 record["record_id"] = record_id.decode()
-            record.update(_decode(b"{" + row))
-            yield record
+            yield record | _decode(b"{" + row)
 
 
 class RecordIds:
@@ -137,6 +135,9 @@ class _Occurrences:
 
     def __init__(self) -> None:
         self._key: object = self  # equal to no key
+        self._begin_group()
+
+    def _begin_group(self) -> None:
         self._counts: dict[bytes, int] = {}
         self._file: sqlite3.Connection | None = None
 
@@ -150,46 +151,37 @@ class _Occurrences:
             self._key = keys[-1]
         else:
             self._key = self
-        continued = digests[: starts[0]] if starts else digests
-        is_new = self._file is None and self._counts.keys().isdisjoint(continued)
-        if is_new and len({*digests}) == len(digests):
-            if starts:
-                self._counts.clear()
-            self._counts.update(zip(digests[starts[-1] :] if starts else digests, repeat(1)))
-            self._spill()
-            return
         for at, (start, end) in enumerate(pairwise([0, *starts, len(digests)])):
+            some = digests[start:end]
             if at:  # before the first start the last group continues
-                self._counts.clear()
-                self._file = None
-            for place in range(start, end):
-                before = self._count(digests[place])
+                self._begin_group()
+            is_new = self._file is None and self._counts.keys().isdisjoint(some)
+            if is_new and len({*some}) == len(some):
+                self._counts.update(zip(some, repeat(1)))
+                self._spill()
+                continue
+            for place, digest in enumerate(some, start):
+                before = self._counts.get(digest, 0) or self._spilled(digest)
+                self._counts[digest] = before + 1
+                self._spill()
                 if before:
                     yield place, before
 
-    def _count(self, digest: bytes) -> int:
-        """Note a digest, and return how often it was seen before."""
-        before = self._counts.get(digest, 0)
-        if not before and self._file is not None:
-            query = "SELECT n FROM seen WHERE digest = ?"
-            (before,) = self._file.execute(query, (digest,)).fetchone() or (0,)
-        self._counts[digest] = before + 1
-        self._spill()
-        return before
+    def _spilled(self, digest: bytes) -> int:
+        query = "SELECT n FROM seen WHERE digest = ?"
+        row = self._file and self._file.execute(query, (digest,)).fetchone()
+        return row[0] if row else 0
 
     def _spill(self) -> None:
         if len(self._counts) < _MOST_IN_MEMORY:
             return
         if self._file is None:
             # The empty name is a file of SQLite's own, which it deletes with the connection.
-            self._file = sqlite3.connect("", isolation_level=None)
-            self._file.execute("PRAGMA journal_mode = OFF")
-            table = "seen (digest BLOB PRIMARY KEY, n INTEGER) WITHOUT ROWID"
-            self._file.execute(f"CREATE TABLE {table}")
-        with self._file:
-            self._file.execute("BEGIN")
-            rows = sorted(self._counts.items())
-            self._file.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
+            self._file = sqlite3.connect("")
+            self._file.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY, n) WITHOUT ROWID")
+        rows = sorted(self._counts.items())
+        self._file.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
+        self._file.commit()
         self._counts.clear()
 
 

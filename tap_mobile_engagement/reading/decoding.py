@@ -90,6 +90,7 @@ class Shape:
         """The shape with what some more elements show, as far as one shape can be of all."""
         shape = deepcopy(self)
         known = field_names(data_type)
+        seen = set()
         for element in elements:
             if not isinstance(element, dict):
                 continue
@@ -105,7 +106,8 @@ class Shape:
                 group = {key: value for key, value in element.items() if key not in lists}
                 _learn(shape.group, group, known)
             for item in items:
-                if isinstance(item, dict):
+                if isinstance(item, dict) and (known.parents or tuple(item) not in seen):
+                    seen.add(tuple(item))
                     _learn(shape.items, item, known)
         places = [*shape.items.values(), *(shape.group or {}).values()]
         return shape if places.count(_UNKNOWN) <= _MOST_UNKNOWN else self

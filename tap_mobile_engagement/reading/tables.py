@@ -21,12 +21,10 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType
     from tap_mobile_engagement.reading.columns import Column
 
-DELIMITERS = ",;\t"
-"""What may stand between two cells, unless a line ``sep=`` says otherwise."""
-
-MAX_LINES_SIZE = 4 << 20
-"""Bytes that a row of several lines may have; beyond that its quote is taken to be broken."""
-
+_DELIMITERS = ",;\t"  # unless a line ``sep=`` says another
+_MAX_LINES_SIZE = (
+    4 << 20
+)  # bytes that a row of several lines may have, before its quote is broken
 _AS_IT_IS = ("utf-8", "surrogateescape")
 _LARGE = 1 << 20  # bytes of rows that are read one by one, to take less memory
 _LINES = 16  # behind an open quote at the end of a table that may tell that it is broken
@@ -38,7 +36,7 @@ _MARK = "\ufeff"
 
 
 class Header(NamedTuple):
-    """The column names and form of a table; ``size`` is in bytes, up to the first row."""
+    """Column names and form of a table; ``size`` is in bytes, up to the first row."""
 
     names: tuple[str, ...]
     delimiter: str
@@ -51,12 +49,13 @@ def header_of(head: bytes) -> Header | None:
     parts = _HEADER.match(head)
     assert parts  # noqa: S101  (it matches everywhere)
     text = parts[2].decode("utf-8", "replace")
-    delimiters = parts[1].decode("ascii", "replace") if parts[1] else DELIMITERS
-    tried = [(_names(text, delimiter), delimiter) for delimiter in delimiters]
-    names, delimiter = max(tried, key=lambda each: len({*map(plain, each[0])} & FIELD_NAMES))
-    if len({*map(plain, names)} & FIELD_NAMES) < _LEAST_KNOWN:
-        return None
-    return Header(names, delimiter, b"\r" if parts[3] == b"\r" else b"\n", parts.end())
+    newline = b"\r" if parts[3] == b"\r" else b"\n"
+    tried = [
+        Header(_names(text, delimiter), delimiter, newline, parts.end())
+        for delimiter in (parts[1].decode("ascii", "replace") if parts[1] else _DELIMITERS)
+    ]
+    counts = [len({*map(plain, each.names)} & FIELD_NAMES) for each in tried]
+    return tried[counts.index(max(counts))] if max(counts) >= _LEAST_KNOWN else None
 
 
 def _names(line: str, delimiter: str) -> tuple[str, ...]:
@@ -76,13 +75,10 @@ def _without_end(cells: list[str], most: int = 0) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Rows:
-    """Some rows of a table, one after another.
+    """Some rows of a table, one after another; where they are not ``sound``, what is no row.
 
-    Attributes:
-        rows: The cells of each row; where ``sound`` is false, the text of what is no row.
-        offset: Where the first row stands in the content, in bytes.
-        repaired: Rows in which characters had to be replaced; such a row is by itself.
-        text: The text of the rows; empty where it has more than them.
+    ``offset`` is in bytes of content. A row that was ``repaired`` is by itself. ``text`` is
+    that of the rows, empty where it has more than them.
     """
 
     names: tuple[str, ...]
@@ -93,18 +89,13 @@ class Rows:
     text: str = ""
 
     def columns(self, data_type: DataType) -> Iterator[tuple[str, int | None, Column]]:
-        """The columns with their names, and the places of their fields.
-
-        An empty cell is what ``""`` would be in JSON, or missing where that is allowed.
-        """
-        names = field_names(data_type)
+        """Names, places of fields, and columns; an empty cell is missing where it may be."""
         for name, cells in zip(self.names, zip(*self.rows, strict=True), strict=True):
-            place = names.index(name)
+            place = field_names(data_type).index(name)
             column: Column = cells
-            if place is None:
-                column = [cell or UNSET for cell in cells]
-            elif data_type.fields[place].nullable and "" in cells:
-                column = [cell or None for cell in cells]
+            if place is None or data_type.fields[place].nullable:
+                missing = UNSET if place is None else None
+                column = [cell or missing for cell in cells] if "" in cells else cells
             yield name, place, column
 
     def element(self, data_type: DataType) -> dict[str, Any]:
@@ -119,16 +110,13 @@ class Rows:
         sizes = [len(line.encode()) for line in io.StringIO(self.text, newline="")]
         if len(sizes) != len(self.rows):  # some have several lines
             sizes = [0] * len(self.rows)
-        offsets = accumulate(sizes, initial=self.offset)
-        return [
-            Rows(self.names, [row], at) for row, at in zip(self.rows, offsets, strict=False)
-        ]
+        pairs = zip(self.rows, accumulate(sizes, initial=self.offset), strict=False)
+        return [Rows(self.names, [row], at) for row, at in pairs]
 
     @staticmethod
     def joined(pieces: list[Rows]) -> Rows:
         """One block of some pieces."""
-        rows = [row for piece in pieces for row in piece.rows]
-        return Rows(pieces[0].names, rows, pieces[0].offset)
+        return Rows(pieces[0].names, [piece.rows[0] for piece in pieces], pieces[0].offset)
 
 
 def cut_rows(
@@ -140,8 +128,7 @@ def cut_rows(
     Raises DataError BLOB_TRUNCATED where the content ends within a row; BLOB_CORRUPT where the
     header lacks a name or has it twice, or a row has no end.
     """
-    # The limit is the process's own; 128 KiB by default would be too little for a stack trace.
-    csv.field_size_limit(MAX_ITEM_SIZE)
+    csv.field_size_limit(MAX_ITEM_SIZE)  # of the process; its default is below a stack trace's
     return _TableCutter(chunks, header, offset, block_size).blocks()
 
 
@@ -151,21 +138,18 @@ class _TableCutter(Buffered):
     ) -> None:
         super().__init__(chunks, offset, block_size)
         self._header = header
-        self._names: list[str] = []
-        self._known = FIELD_NAMES
 
     def blocks(self) -> Iterator[Rows]:
         self._fill(self._header.size)
         self._forget(self._header.size)
         self._begin_table(self._header.names)
         step = self._block_size
-        while True:
+        has_more = True
+        while has_more or self._buffer:
             has_more = self._fill(step)
             end = self._end_of_lines(step, has_more=has_more)
             has_more = has_more or end < len(self._buffer)
-            # An odd number of quotes: a row goes on, or one is broken.
-            is_usual = end <= _LARGE and self._buffer.count(b'"', 0, end) % 2 == 0
-            found = self._whole(self._buffer[:end]) if is_usual else None
+            found = self._whole(self._buffer[:end])
             taken = 0
             rows = [(found, end)] if found else self._one_by_one(end, has_more=has_more)
             for block, size in rows:
@@ -174,8 +158,6 @@ class _TableCutter(Buffered):
                     yield block
                 del block
             self._forget(taken)
-            if not (has_more or self._buffer):
-                return
             step = self._block_size if taken else step + min(step, _LARGE)  # for a larger row
             if step > MAX_ITEM_SIZE:
                 raise self._corrupt("the content is no sound CSV: a row has no end")
@@ -199,15 +181,18 @@ class _TableCutter(Buffered):
 
     def _end_of_lines(self, step: int, *, has_more: bool) -> int:
         """Behind the last line that ends within some bytes, else the first that ends."""
+        rest = 0 if has_more else len(self._buffer)
+        if rest and step >= rest:
+            return rest
         newline = self._header.newline
-        if step >= len(self._buffer) and not has_more:
-            return len(self._buffer)
         end = self._buffer.rfind(newline, 0, step) + 1 or self._buffer.find(newline, step) + 1
-        return end or (0 if has_more else len(self._buffer))
+        return end or rest
 
     def _whole(self, data: bytes) -> Rows | None:
         """All rows of whole lines; None if one of them is none, or has to be checked."""
-        if b"\0" in data or not (data.isascii() or _MARK.encode() not in data):
+        is_marked = not data.isascii() and _MARK.encode() in data
+        # An odd number of quotes: a row goes on, or one is broken.
+        if len(data) > _LARGE or data.count(b'"') % 2 or b"\0" in data or is_marked:
             return None
         try:
             text = data.decode()
@@ -221,9 +206,7 @@ class _TableCutter(Buffered):
         if {*map(len, rows)} - {len(blank)}:
             return None
         longest = max(_LONGEST_NAME, len(self._header.names[0]))
-        firsts = {row[0] for row in rows if len(row[0]) <= longest}
-        is_possible = not self._known.isdisjoint(plain(first.strip()) for first in firsts)
-        if is_possible and any(map(self._is_header, rows)):
+        if any(len(row[0]) <= longest and self._is_header(row) for row in rows):
             return None
         return Rows(self._header.names, rows, self._offset, text=text)
 
@@ -235,7 +218,7 @@ class _TableCutter(Buffered):
         while start < len(text):
             row, end = self._row(text, start)
             first_end = _end_of_line(text, start)
-            if not end and has_more and len(text) - start < MAX_LINES_SIZE - self._block_size:
+            if not end and has_more and len(text) - start < _MAX_LINES_SIZE - self._block_size:
                 return
             is_misfit = end > first_end and row is not None and len(row) != len(self._names)
             # Quotes without a partner: one line is bad, and what follows is read anew.
@@ -265,7 +248,7 @@ class _TableCutter(Buffered):
 
         def lines() -> Iterator[str]:
             nonlocal end
-            for line in _LINE.finditer(text, start, max(end, start + MAX_LINES_SIZE)):
+            for line in _LINE.finditer(text, start, max(end, start + _MAX_LINES_SIZE)):
                 end = line.end()
                 yield line[0]
 
@@ -273,16 +256,15 @@ class _TableCutter(Buffered):
         try:
             return next(reader), end
         except csv.Error as error:
-            is_open = "unexpected end" in str(error)
-            return None, 0 if is_open else first_end
+            return None, 0 if "unexpected end" in str(error) else first_end
 
     def _has_row(self, text: str, start: int, end: int) -> bool:
         """Whether a row begins with one of some lines."""
-        for line in islice(_LINE.finditer(text, start, end), _LINES):
-            row, row_end = self._row(text, line.start())
-            if row_end and row is not None and len(row) == len(self._names):
-                return True
-        return False
+        lines = islice(_LINE.finditer(text, start, end), _LINES)
+        found = (self._row(text, line.start()) for line in lines)
+        return any(
+            end and row is not None and len(row) == len(self._names) for row, end in found
+        )
 
     def _block(self, row: list[str] | None, text: str, offset: int) -> Rows | None:
         """A block of one row; None for a blank row and a repeated header."""

@@ -6,7 +6,7 @@ The types of :mod:`.decoding` read whole blocks with the same outcome.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.reading.columns import Columns
 from tap_mobile_engagement.reading.names import field_names, lists_in, plain
@@ -21,17 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.columns import Column
 
     Object = dict[str, Any]
-
-
-class _Item(NamedTuple):
-    """The values of an item, by field; its unknown fields, and those of the group around it."""
-
-    values: list[Any]
-    unknown: Object | None
-    group_unknown: Object | None = None
+    # The values of an item, by field; its unknown fields, and those of the group around it.
+    Item = tuple[list[Any], Object | None, Object | None]
 
 
 class ItemReader:
@@ -45,22 +38,24 @@ class ItemReader:
 
     def columns(self, elements: Iterable[Any]) -> Columns:
         """The values of the items of decoded elements."""
-        items: list[_Item] = []
+        items: list[Item] = []
         starts = []
         for element in elements:
             if isinstance(element, dict) and lists_in(element, self._data_type):
                 starts.append(len(items))
             items += self._items(element)
-        rows = [item.values for item in items]
+        rows = [values for values, _, _ in items]
+        unknown = [own for _, own, _ in items]
+        group_unknown = [theirs for _, _, theirs in items]
         return Columns(
             [[row[place] for row in rows] for place in range(len(self._readers))],
-            _present([item.unknown for item in items]),
-            _present([item.group_unknown for item in items]),
+            unknown if any(unknown) else None,
+            group_unknown if any(group_unknown) else None,
             starts or None,
             has_decimals=True,
         )
 
-    def _items(self, element: Any) -> Iterator[_Item]:
+    def _items(self, element: Any) -> Iterator[Item]:
         if not isinstance(element, dict):
             self._reject("an element has to be an object", element)
             return
@@ -82,41 +77,42 @@ class ItemReader:
             if not is_used and holds_objects(value):
                 self._reject(f"objects stand in {name!r} instead of the list of items", element)
                 return
-        shared: _Item | None = None
+        shared = None
         with suppress(BadValue):  # each item tells whether it needs the bad value
             shared = self._read(group)
         for item in items:
             yield from self._item(item, group, shared)
 
-    def _item(self, item: Any, group: Object, shared: _Item | None) -> Iterator[_Item]:
+    def _item(
+        self, item: Any, group: Object, shared: tuple[list[Any], Object | None] | None
+    ) -> Iterator[Item]:
         """The item as a record has it, unless it is none."""
         if not isinstance(item, dict):
             self._reject("an item has to be an object", item)
             return
         try:
-            values, unknown, _ = self._read(item)
+            values, unknown = self._read(item)
             if shared is None:
                 places = {key: self._names.index(key) for key in group}
                 lacking = {k for k, at in places.items() if at is None or values[at] is None}
                 shared = self._read({key: group[key] for key in lacking})
             # What the group says once for all of its items; an item's own word wins.
-            pairs = zip(values, shared.values, strict=True)
+            pairs = zip(values, shared[0], strict=True)
             values = [theirs if own is None else own for own, theirs in pairs]
+            for field, value in zip(self._data_type.fields, values, strict=True):
+                if value is None and not field.nullable:
+                    raise BadValue(f"{field.name} is missing")  # noqa: TRY301
         except BadValue as bad:
             self._reject(str(bad), {**group, **item})
-            return
-        for field, value in zip(self._data_type.fields, values, strict=True):
-            if value is None and not field.nullable:
-                self._reject(f"{field.name} is missing", {**group, **item})
-                return
-        yield _Item(values, unknown, shared.unknown)
+        else:
+            yield values, unknown, shared[1]
 
-    def _read(self, item: Object) -> _Item:
+    def _read(self, item: Object) -> tuple[list[Any], Object | None]:
         """The values of all fields, None where the item has none; and what is not a field."""
         values: list[Any] = [None] * len(self._readers)
         unknown = self._read_into(values, item, "")
         check_nested(unknown)
-        return _Item(values, unknown or None)
+        return values, unknown or None
 
     def _read_into(self, values: list[Any], item: Object, parent: str) -> Object:
         unknown: Object = {}
@@ -128,13 +124,8 @@ class ItemReader:
                     values[place] = None if value is None else self._readers[place](value)
                 except BadValue as bad:
                     raise BadValue(f"{self._data_type.fields[place].name}: {bad}") from None
-            elif is_parent and isinstance(value, dict | None):
-                if rest := self._read_into(values, value or {}, plain(key)):
-                    unknown[key] = rest
-            else:
+            elif not (is_parent and isinstance(value, dict | None)):
                 unknown[key] = value
+            elif rest := self._read_into(values, value or {}, plain(key)):
+                unknown[key] = rest
         return unknown
-
-
-def _present(column: list[Object | None]) -> Column | None:
-    return column if any(column) else None

@@ -27,7 +27,6 @@ from tap_mobile_engagement.reading.tables import Rows
 from tap_mobile_engagement.reading.values import TOO_DEEP, BadValue, decode_element, repaired
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.reading.columns import Columns
     from tap_mobile_engagement.reading.rejects import BadRecords
 
-MAX_ITEM_VALUES = 200_000
-"""Values in objects and lists that an item beyond 512 KiB may have: each takes 100 bytes."""
-
+_MOST_VALUES = 200_000  # in objects and lists of an item beyond 512 KiB: each takes 100 bytes
 _IN_LIST = 2  # levels, in the list of a group
 _MOST_SHARED = 8 << 20  # bytes that the items of a batch repeat of their groups
 _FEW = 4  # elements that are read by themselves, because to try them together costs more
@@ -51,26 +48,17 @@ class _Group(NamedTuple):
     place: int  # of the first list's items in the shell
     lists: list[tuple[str, bytes]]
 
-    def with_items(self, items: bytes) -> bytes:
-        """The text of the group with just these items."""
-        return b"[%b%b%b]" % (self.shell[: self.place], items, self.shell[self.place :])
-
-    def items(self) -> Iterator[Block]:
-        """The items of all lists, in blocks."""
-        return chain.from_iterable(cut_array([each]) for _, each in self.lists)
-
 
 def _split_group(element: bytes, list_names: Collection[str]) -> _Group | None:
     """A group of items, by its strings and brackets alone; None if the element is none."""
     begin = taken = place = 0
-    shell = b""
-    string: re.Match[bytes] | None = None
+    string = shell = b""
     name = ""
     lists: list[tuple[str, bytes]] = []
     for token, byte, depth in tokens(element):
         if depth == 1:
             if byte == QUOTE:
-                string = token
+                string = token[0]
             elif begin and token[0] == b"]":
                 at = token.start()
                 lists.append((name, element[begin - 1 : at + 1]))
@@ -78,7 +66,7 @@ def _split_group(element: bytes, list_names: Collection[str]) -> _Group | None:
                 place = place or len(shell)
                 taken, begin = at, 0
         elif depth == _IN_LIST and byte == BRACKET:
-            name = _text(string[0]) if string else ""
+            name = _text(string)
             begin = token.end() if plain(name) in list_names else 0
     return None if begin or not lists else _Group(shell + element[taken:], place, lists)
 
@@ -196,11 +184,11 @@ class RecordReader:
             yield from self._of_group(group, is_large=len(text) > LARGE)
             return
         element, is_repaired, fault = _decoded(text)
+        self.repaired += is_repaired
         if fault:
             self._reject(fault, text.decode(errors="replace"))
-            return
-        self.repaired += is_repaired
-        yield self._items.columns([element])
+        else:
+            yield self._items.columns([element])
 
     def _of_group(self, group: _Group, *, is_large: bool) -> Iterator[Columns]:
         shell, has_repairs, fault = _decoded(group.shell)
@@ -210,10 +198,12 @@ class RecordReader:
             self._items.columns([shell])  # for the reason
             return
         is_first, has_items = True, False
-        for block in group.items():
+        before, behind = group.shell[: group.place], group.shell[group.place :]
+        for block in chain.from_iterable(cut_array([each]) for _, each in group.lists):
             columns = None
             if block.sound and is_large:
-                columns = self._shaped.columns(Block(group.with_items(block.text), 0))
+                part = b"[%b%b%b]" % (before, block.text, behind)
+                columns = self._shaped.columns(Block(part, 0))
             if columns is None:
                 items = []
                 for piece in block.pieces() if block.sound else [block]:
@@ -256,11 +246,9 @@ def _decoded(text: bytes) -> tuple[Any, bool, str]:
 
 def check_cost(text: bytes) -> None:
     """Raise BadValue for JSON that would take too much memory when it is decoded."""
-    if len(text) <= LARGE:
-        return
     if len(text) > MAX_ITEM_SIZE:
         raise BadValue(f"it has more than {MAX_ITEM_SIZE} bytes")
-    if sum(map(text.count, (b",", b"{", b"["))) > MAX_ITEM_VALUES:
+    if len(text) > LARGE and sum(map(text.count, (b",", b"{", b"["))) > _MOST_VALUES:
         marks = (True for _, byte, _ in tokens(text) if byte in b",{[")
-        if any(islice(marks, MAX_ITEM_VALUES, None)):
-            raise BadValue(f"it has more than {MAX_ITEM_VALUES} values")
+        if any(islice(marks, _MOST_VALUES, None)):
+            raise BadValue(f"it has more than {_MOST_VALUES} values")

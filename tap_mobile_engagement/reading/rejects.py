@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -49,31 +48,28 @@ class BadRecords:
         Raises DataError BAD_RECORD if bad records fail the stream, or TOO_MANY_BAD_RECORDS;
         SettingsError BAD_SETTING if the dead letter file can't be written.
         """
+        where = {"stream": self._stream, "blob": blob, "offset": offset}
+        code, what = Code.BAD_RECORD, f"a record can't be read: {reason}"
+        next_step = "Look at the file, or set bad_records: skip with a dead_letter_path"
         if self._skip:
             self.count += 1
             if self._path:
-                self._write(self._path, {"reason": reason, "data": item}, blob, offset)
+                self._write(self._path, {**where, "reason": reason, "data": item})
             if self.count <= self._most:
                 return
             code = Code.TOO_MANY_BAD_RECORDS
             what = f"{self.count} records could not be read; the last one: {reason}"
             next_step = "Look at the files, or raise max_bad_records"
-        else:
-            code = Code.BAD_RECORD
-            what = f"a record can't be read: {reason}"
-            next_step = "Look at the file, or set bad_records: skip with a dead_letter_path"
-        where = {"stream": self._stream, "blob": blob, "offset": offset}
         raise DataError(code, what, next_step=next_step, **where)
 
-    def _write(self, path: Path, bad: dict[str, Any], blob: str | None, offset: int) -> None:
-        letter = {"stream": self._stream, "blob": blob, "offset": offset, **bad}
+    def _write(self, path: Path, letter: dict[str, Any]) -> None:
         try:
             check_nested(letter["data"], _SHOWN_DEPTH, numbers=False)
             line = msgspec.json.encode(letter, enc_hook=repr)
         except BadValue:
             line = msgspec.json.encode({**letter, "data": "(nested too deep to be shown)"})
         except (TypeError, ValueError):
-            line = msgspec.json.encode({**letter, "data": ascii(bad["data"])[:_EXCERPT]})
+            line = msgspec.json.encode({**letter, "data": ascii(letter["data"])[:_EXCERPT]})
         try:
             self._file = self._file or _opened(path)
             _write_all(self._file, line + b"\n")
@@ -91,12 +87,11 @@ def check_dead_letter_path(path: str) -> None:
     """Raise BAD_SETTING if dead letters can't be written there; make no file."""
     try:
         try:
-            mode = Path(path).stat().st_mode
+            file = open_private(path, os.O_WRONLY | os.O_APPEND)
         except FileNotFoundError:
             TemporaryFile(dir=Path(path).resolve().parent).close()
             return
-        file = open_private(path, os.O_WRONLY | os.O_APPEND)
-        if not stat.S_ISFIFO(mode):  # the reader of a pipe would take that for the end
+        if not Path(path).is_fifo():  # the reader of a pipe would take that for the end
             os.close(file)
     except OSError as error:
         raise _not_writable(path, error) from None

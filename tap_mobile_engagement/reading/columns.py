@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from contextlib import suppress
 from datetime import UTC, datetime
 from gc import is_tracked
 from io import BytesIO
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from tap_mobile_engagement.datatypes import Kind
-from tap_mobile_engagement.reading import values
 from tap_mobile_engagement.reading.values import (
     MAX_DEPTH,
+    NO_IDS,
     NUL,
     READERS,
+    TOO_DEEP,
     BadValue,
     check_nested,
     common_float,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.datatypes import DataType
 
     Column = Sequence[Any]
+
+encode_lines = msgspec.json.Encoder().encode_lines
 
 _NONE = type(None)
 _OBJECTS = {dict, _NONE}
@@ -56,28 +60,17 @@ _SPARE_ZEROS = "000Z"  # ends a fraction that has more digits than it needs
 
 
 class Columns(NamedTuple):
-    """The values of some items, by field of the data type.
-
-    Attributes:
-        unknown: For each item its unknown fields; None where no item has any.
-        group_unknown: The same of the groups around them.
-        starts: Where a group begins among the items; None where items are not grouped.
-        is_part: Whether the next block may hold more of the last group.
-        elements: How many elements hold the items; 0 where they are counted before.
-        repaired: In how many of those characters were replaced.
-        shared: Bytes that an item repeats of its group, at most.
-        has_decimals: Whether there may be decimals that no float can hold.
-    """
+    """The values of some items, by field of the data type."""
 
     values: Sequence[Column]
-    unknown: Column | None = None
-    group_unknown: Column | None = None
-    starts: Sequence[int] | None = None
-    is_part: bool = False
-    elements: int = 0
-    repaired: int = 0
-    shared: int = 0
-    has_decimals: bool = False
+    unknown: Column | None = None  # fields of each item; None where no item has any
+    group_unknown: Column | None = None  # the same of the groups around them
+    starts: Sequence[int] | None = None  # of groups among the items; None without groups
+    is_part: bool = False  # whether the next block may hold more of the last group
+    elements: int = 0  # that hold the items; 0 where they are counted before
+    repaired: int = 0  # elements in which characters were replaced
+    shared: int = 0  # bytes that an item repeats of its group, at most
+    has_decimals: bool = False  # whether there may be some that no float can hold
 
     def parts(self, most_shared: int) -> Iterator[Columns]:
         """The same items in several columns, each with ``most_shared`` bytes at most."""
@@ -96,43 +89,32 @@ class Columns(NamedTuple):
 def normalised(
     data_type: DataType, columns: Sequence[Column | None], certain: set[int], count: int
 ) -> list[Column]:
-    """Columns of ``count`` record values for each field; None where no item has the field.
+    """Columns of ``count`` record values; BadValue for a bad or missing one.
 
-    ``certain`` has the places of columns without null. Raises BadValue for a bad value, or for
-    null where a record needs a value.
+    ``certain`` has the places of columns without null.
     """
-    read: list[Column] = []
+    found: list[Column] = []
     for place, (field, column) in enumerate(zip(data_type.fields, columns, strict=True)):
-        normal: Column
-        if column is None:
-            normal = [None] * count
-        else:
-            match field.kind:
-                case Kind.TEXT:
-                    normal = column
-                case Kind.ID:
-                    normal = column
-                    if not values.NO_IDS.isdisjoint(column):
-                        normal = [None if v in values.NO_IDS else v for v in column]
-                case Kind.OBJECT:
-                    normal = column if {*map(type, column)} <= _OBJECTS else _from_texts(column)
-                    # Most versions of Python don't track a dictionary of scalars.
-                    nested = [*filter(is_tracked, normal)]
-                    if nested:
-                        check_depths(nested)
-                case kind:
-                    regular = _times(column) if kind is Kind.TIME else _regular(kind, column)
-                    normal = regular or _one_by_one(kind, column)
+        normal: Column = [None] * count if column is None else column
+        kind = Kind.TEXT if column is None else field.kind
+        if kind is Kind.ID:
+            if not NO_IDS.isdisjoint(normal):
+                normal = [None if value in NO_IDS else value for value in normal]
+        elif kind is Kind.OBJECT:
+            if not {*map(type, normal)} <= _OBJECTS:
+                normal = _from_texts(normal)
+            # Most versions of Python don't track a dictionary of scalars.
+            if nested := [*filter(is_tracked, normal)]:
+                check_depths(nested)
+        elif kind is not Kind.TEXT:
+            read = READERS[kind]
+            regular = _times(normal) if kind is Kind.TIME else _regular(kind, normal)
+            normal = regular or [None if value is None else read(value) for value in normal]
         is_certain = place in certain and normal is column
         if not (field.nullable or is_certain) and None in normal:
             raise BadValue(f"{field.name} is missing")
-        read.append(normal)
-    return read
-
-
-def _one_by_one(kind: Kind, column: Column) -> Column:
-    read = READERS[kind]
-    return [None if value is None else read(value) for value in column]
+        found.append(normal)
+    return found
 
 
 def _times(column: Column) -> Column | None:
@@ -188,12 +170,11 @@ def _regular(kind: Kind, column: Column) -> Column | None:
     """The column, if all of its values are as a record has them."""
     if not {*map(type, column)} <= {_REGULAR[kind], _NONE}:
         return None
-    try:
+    with suppress(OverflowError):
         if kind is Kind.INTEGER:
             array("q", filter(None, column))
-    except OverflowError:
-        return None
-    return column
+        return column
+    return None
 
 
 _decode_text = msgspec.json.Decoder(dict[str, Any], float_hook=common_float).decode
@@ -209,9 +190,6 @@ def _from_texts(column: Column) -> Column:
         raise BadValue("no object") from None
 
 
-encode_lines = msgspec.json.Encoder().encode_lines
-
-
 def check_depths(column: list[Any]) -> None:
     """Refuse values that are nested too deep, with BadValue."""
     try:
@@ -220,12 +198,12 @@ def check_depths(column: list[Any]) -> None:
             for value in column:
                 check_nested(value)
     except RecursionError:
-        raise BadValue(values.TOO_DEEP) from None
+        raise BadValue(TOO_DEEP) from None
 
 
 def filled(column: Column, other: Column) -> Column:
     """A column, with another's values where it has none; BadValue if a text may be null."""
     texts = {value.strip() for value in column if isinstance(value, str)}
-    if not texts.isdisjoint((*values.NO_IDS, "null")):
+    if not texts.isdisjoint((*NO_IDS, "null")):
         raise BadValue("a text that may stand for null")
     return [theirs if own is None else own for own, theirs in zip(column, other, strict=True)]

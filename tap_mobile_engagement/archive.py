@@ -13,7 +13,7 @@ from tap_mobile_engagement.containers import open_container
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.reading.batch import Origin
-from tap_mobile_engagement.reading.content import Compression, Encoding
+from tap_mobile_engagement.reading.content import Compression
 from tap_mobile_engagement.reading.parts import read_part
 from tap_mobile_engagement.reading.recognise import Format
 from tap_mobile_engagement.reading.records import RecordReader
@@ -171,7 +171,7 @@ class Archive(Files):
         yield from self.read(file, reader, part)
 
 
-_DIVISIBLE = (Format.ARRAY, Compression.NONE, Encoding.UTF_8, None)
+_DIVISIBLE = (Format.ARRAY, Compression.NONE, "utf-8", None)
 
 
 class _HandedOver(BadRecords):

@@ -58,43 +58,17 @@ class _Span(NamedTuple):
     is_sound: bool
 
 
-def cut_array(
-    chunks: Iterable[bytes],
-    decode: Decode | None = None,
-    offset: int = 0,
-    block_size: int = BLOCK_SIZE,
-    wrapper: bytes = b"",
-) -> Iterator[Block]:
-    """Cut the elements of an array out of its bytes, each into exactly one block, in order.
-
-    ``wrapper`` is the text of an object around the array up to there. Raises DataError
-    BLOB_TRUNCATED where the content ends before array and object are closed; BLOB_CORRUPT where
-    something follows, or another array of the wrapper holds objects, too.
-    """
-    return _Cutter(chunks, decode, offset, block_size, wrapper).blocks()
-
-
-def cut_objects(
-    chunks: Iterable[bytes],
-    decode: Decode | None = None,
-    offset: int = 0,
-    block_size: int = BLOCK_SIZE,
-) -> Iterator[Block]:
-    """Cut objects that follow one another, each into exactly one block, in order.
-
-    What is no object is a block that is not sound, up to where a line or a brace tells that the
-    next one begins. Raises DataError BLOB_TRUNCATED where the content ends within an object.
-    """
-    return _ObjectsCutter(chunks, decode, offset, block_size).blocks()
-
-
-class _Cutter(Buffered):
-    """One pass over JSON text: the elements of an array.
+class ArrayCutter(Buffered):
+    """Cuts the elements of an array, each into exactly one block, in order.
 
     The text between two elements (``]},{`` say) is learned from the file, and its last
     occurrence is where to cut. What stands before it and parses was cut right, because a cut
     inside an element leaves a bracket or a string open. Where no such cut is right, elements
     are found one by one; so a broken element does not take others with it.
+
+    ``wrapper`` is the text of an object around the array up to there. BLOB_TRUNCATED is raised
+    where the content ends before array and object are closed; BLOB_CORRUPT where something
+    follows, or another array of the wrapper holds objects, too.
     """
 
     _brackets = (b"[", b"]")  # that make valid JSON of elements and what is between them
@@ -102,9 +76,9 @@ class _Cutter(Buffered):
     def __init__(
         self,
         chunks: Iterable[bytes],
-        decode: Decode | None,
-        offset: int,
-        block_size: int,
+        decode: Decode | None = None,
+        offset: int = 0,
+        block_size: int = BLOCK_SIZE,
         wrapper: bytes = b"",
     ) -> None:
         super().__init__(chunks, offset, block_size)
@@ -288,8 +262,12 @@ def is_value(text: bytes) -> bool:
     return False
 
 
-class _ObjectsCutter(_Cutter):
-    """The same for objects that follow one another."""
+class ObjectsCutter(ArrayCutter):
+    """Cuts objects that follow one another.
+
+    What is no object is a block that is not sound, up to where a line or a brace tells that the
+    next one begins. BLOB_TRUNCATED is raised where the content ends within an object.
+    """
 
     _brackets = (b"", b"")
 

@@ -34,18 +34,10 @@ class Compression(StrEnum):
     ZIP = "zip"
 
 
-class Encoding(StrEnum):
-    """How characters are written as bytes, as far as the bytes tell."""
-
-    UTF_8 = "utf-8"
-    UTF_16_LE = "utf-16-le"
-    UTF_16_BE = "utf-16-be"
-
-
 _MARKS = {
-    codecs.BOM_UTF8: Encoding.UTF_8,
-    codecs.BOM_UTF16_LE: Encoding.UTF_16_LE,
-    codecs.BOM_UTF16_BE: Encoding.UTF_16_BE,
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
 }
 
 
@@ -88,12 +80,12 @@ def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Conten
             head, rest, _ = _first(_gunzip(chain([head], rest)), _MAGIC_SIZE)
     found, mark = _encoding_of(head)
     text: Iterator[bytes] = chain([head[mark:]], rest)
-    if found in {Encoding.UTF_16_LE, Encoding.UTF_16_BE}:
+    if found and found != "utf-8":
         text = _from_utf16(text, found, mark)
     elif encoding and found is None:
         text = _read_as(text, encoding)
-    name = found or encoding or Encoding.UTF_8
-    return Content(compression, str(name), *_first(text, HEAD_SIZE, WHITE))
+    name = found or encoding or "utf-8"
+    return Content(compression, name, *_first(text, HEAD_SIZE, WHITE))
 
 
 def contents(chunks: Iterable[bytes], encoding: str | None = None) -> Iterator[Content]:
@@ -132,7 +124,7 @@ def _first(
     return b"".join(taken), chunks, offset
 
 
-def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
+def _encoding_of(head: bytes) -> tuple[str | None, int]:
     """The encoding that first bytes tell, and the length of the byte order mark among them.
 
     JSON and CSV headers begin with an ASCII character, and never hold a NUL.
@@ -142,7 +134,7 @@ def _encoding_of(head: bytes) -> tuple[Encoding | None, int]:
             return encoding, len(mark)
     zeros = [byte == 0 for byte in head[:2]]
     if zeros in ([False, True], [True, False]):
-        return Encoding.UTF_16_BE if zeros[0] else Encoding.UTF_16_LE, 0
+        return "utf-16-be" if zeros[0] else "utf-16-le", 0
     return None, 0
 
 

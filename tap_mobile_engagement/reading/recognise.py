@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.errors import Code, DataError, corrupt
-from tap_mobile_engagement.reading.arrays import cut_array, cut_objects
+from tap_mobile_engagement.reading.arrays import ArrayCutter, ObjectsCutter
 from tap_mobile_engagement.reading.content import Compression, Content, contents, open_content
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, QUOTE, WHITE, Block, tokens
 from tap_mobile_engagement.reading.decoding import LARGE
@@ -21,7 +21,7 @@ from tap_mobile_engagement.reading.names import (
     fitting,
     plain,
 )
-from tap_mobile_engagement.reading.tables import Header, cut_rows, header_of
+from tap_mobile_engagement.reading.tables import Header, TableCutter, header_of
 from tap_mobile_engagement.reading.values import decode_element
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def cut(
     at = layout.array_at
     chunks, offset = chain([content.head[at:]], content.rest), content.offset + at
     if layout.header is not None:
-        return cut_rows(chunks, layout.header, offset=offset, block_size=block_size)
+        return TableCutter(chunks, layout.header, offset, block_size).blocks()
     if layout.format in {Format.ARRAY, Format.WRAPPER}:
-        return cut_array(chunks, decode, offset, block_size, content.head[:at])
+        return ArrayCutter(chunks, decode, offset, block_size, content.head[:at]).blocks()
     if layout.format in {Format.OBJECTS, Format.EMPTY}:
-        return cut_objects(chunks, decode, offset, block_size)
+        return ObjectsCutter(chunks, decode, offset, block_size).blocks()
     raise DataError(
         Code.BLOB_UNRECOGNISED,
         "the file is neither JSON nor CSV with a header of known fields",

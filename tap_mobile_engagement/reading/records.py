@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.reading.arrays import cut_array
+from tap_mobile_engagement.reading.arrays import ArrayCutter
 from tap_mobile_engagement.reading.batch import Batch, RecordIds
 from tap_mobile_engagement.reading.content import contents
 from tap_mobile_engagement.reading.cutting import (
@@ -199,7 +199,9 @@ class RecordReader:
             return
         is_first, has_items = True, False
         before, behind = group.shell[: group.place], group.shell[group.place :]
-        for block in chain.from_iterable(cut_array([each]) for _, each in group.lists):
+        for block in chain.from_iterable(
+            ArrayCutter([each]).blocks() for _, each in group.lists
+        ):
             columns = None
             if block.sound and is_large:
                 part = b"[%b%b%b]" % (before, block.text, behind)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import UNSET
 
-from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, MAX_ITEM_SIZE, Buffered
+from tap_mobile_engagement.reading.cutting import MAX_ITEM_SIZE, Buffered
 from tap_mobile_engagement.reading.names import FIELD_NAMES, field_names, plain
 from tap_mobile_engagement.reading.values import repaired_text
 
@@ -119,27 +119,24 @@ class Rows:
         return Rows(pieces[0].names, [piece.rows[0] for piece in pieces], pieces[0].offset)
 
 
-def cut_rows(
-    chunks: Iterable[bytes], header: Header, *, offset: int = 0, block_size: int = BLOCK_SIZE
-) -> Iterator[Rows]:
-    """Cut the rows below the header out of the bytes of a table, in order.
+class TableCutter(Buffered):
+    """Cuts the rows below the header out of the bytes of a table, in order.
 
     A row with more or fewer cells than the header, or with broken quotes, is an unsound block.
-    Raises DataError BLOB_TRUNCATED where the content ends within a row; BLOB_CORRUPT where the
-    header lacks a name or has it twice, or a row has no end.
+    BLOB_TRUNCATED is raised where the content ends within a row; BLOB_CORRUPT where the header
+    lacks a name or has it twice, or a row has no end.
     """
-    csv.field_size_limit(MAX_ITEM_SIZE)  # of the process; its default is below a stack trace's
-    return _TableCutter(chunks, header, offset, block_size).blocks()
 
-
-class _TableCutter(Buffered):
     def __init__(
         self, chunks: Iterable[bytes], header: Header, offset: int, block_size: int
     ) -> None:
         super().__init__(chunks, offset, block_size)
         self._header = header
+        # The limit is the process's own; its default would be too little for a stack trace.
+        csv.field_size_limit(MAX_ITEM_SIZE)
 
     def blocks(self) -> Iterator[Rows]:
+        """All blocks, in order."""
         self._fill(self._header.size)
         self._forget(self._header.size)
         self._begin_table(self._header.names)

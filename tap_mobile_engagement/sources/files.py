@@ -14,7 +14,7 @@ from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.containers.base import skipped_part
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
-from tap_mobile_engagement.reading.content import Compression, Encoding, compression_of, peek
+from tap_mobile_engagement.reading.content import Compression, compression_of, peek
 from tap_mobile_engagement.reading.recognise import Format, Recognition, recognise
 from tap_mobile_engagement.reading.zips import ZipContent, modified
 from tap_mobile_engagement.sources.arrivals import order
@@ -34,7 +34,7 @@ SMALL = 256 * 1024  # bytes of a blob that is taken as a whole when it is recogn
 OPEN_ZIPS = 4  # at once, unless more are read at once
 KEPT_SIZE = 16 << 20  # bytes of small blobs that are kept until they are read
 _MAGIC_SIZE = 4  # bytes that tell a zip file
-_EMPTY_ZIP = Recognition(Compression.ZIP, Encoding.UTF_8, Format.EMPTY, None)
+_EMPTY_ZIP = Recognition(Compression.ZIP, "utf-8", Format.EMPTY, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class Files:
     def _look_at(self, blob: Blob) -> list[File]:
         said = BY_NAME.get(self.rules.data_type(blob.name) or "")
         look = partial(recognise, encoding=self.rules.encoding, data_type=said)
-        broken = Recognition(Compression.NONE, Encoding.UTF_8, Format.UNKNOWN, said)
+        broken = Recognition(Compression.NONE, "utf-8", Format.UNKNOWN, said)
         if blob.size == 0 and blob.problem is None:
             return [_file(blob, look(()))]
         try:

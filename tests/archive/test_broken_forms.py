@@ -10,7 +10,7 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.arrays import cut_objects
+from tap_mobile_engagement.reading.arrays import ObjectsCutter
 from tap_mobile_engagement.reading.recognise import recognise
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.tables import Rows
@@ -103,7 +103,7 @@ def test_texts_that_look_like_boundaries_are_none() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 def test_objects_do_not_depend_on_how_the_bytes_come(size: int) -> None:
-    blocks = cut_objects(iter([OBJECTS]), block_size=size)
+    blocks = ObjectsCutter([OBJECTS], block_size=size).blocks()
     found = [json.loads(bytes(text)) for block in blocks for text in block.elements()]
     assert found == elements(OBJECTS)
 
@@ -111,7 +111,7 @@ def test_objects_do_not_depend_on_how_the_bytes_come(size: int) -> None:
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b" \n\t"])
 def test_offsets_of_objects_are_exact(separator: bytes) -> None:
     file = separator.join(b'{"n": %d}' % n for n in range(1000))
-    for block in cut_objects(iter([file]), block_size=100):
+    for block in ObjectsCutter([file], block_size=100).blocks():
         position = 0
         for raw in block.elements():
             position = block.data.index(bytes(raw), position)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from tap_mobile_engagement.reading.arrays import ArrayCutter
 from tap_mobile_engagement.reading.content import contents
+from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 from tap_mobile_engagement.reading.recognise import cut
 
 if TYPE_CHECKING:
@@ -86,6 +88,11 @@ def read_blocks(chunks: Iterable[bytes]) -> Iterator[Any]:
     """The blocks of a file, whatever its form: a Block, or Rows."""
     for content in contents(chunks):
         yield from cut(content)
+
+
+def cut_array(chunks: Iterable[bytes], block_size: int = BLOCK_SIZE) -> Iterator[Block]:
+    """The blocks of an array."""
+    return ArrayCutter(chunks, block_size=block_size).blocks()
 
 
 def decoded(blocks: Iterable[Block]) -> list[Any]:

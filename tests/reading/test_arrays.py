@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading import arrays
-from tap_mobile_engagement.reading.arrays import cut_array
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE
 from tests.reading.arrays import (
     AWKWARD,
@@ -19,6 +18,7 @@ from tests.reading.arrays import (
     WRITERS,
     Writer,
     chunked,
+    cut_array,
     decoded,
     elements,
     texts,

@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading import arrays
-from tap_mobile_engagement.reading.arrays import cut_array
 from tap_mobile_engagement.reading.values import decode_element, repaired
-from tests.reading.arrays import COMPACT, WRITERS, Writer, chunked, decoded, rechunk, texts
+from tests.reading.arrays import (
+    COMPACT,
+    WRITERS,
+    Writer,
+    chunked,
+    cut_array,
+    decoded,
+    rechunk,
+    texts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -66,9 +66,7 @@ class ArrayCutter(Buffered):
     inside an element leaves a bracket or a string open. Where no such cut is right, elements
     are found one by one; so a broken element does not take others with it.
 
-    ``wrapper`` is the text of an object around the array up to there. BLOB_TRUNCATED is raised
-    where the content ends before array and object are closed; BLOB_CORRUPT where something
-    follows, or another array of the wrapper holds objects, too.
+    ``wrapper`` is the text of an object around the array up to there.
     """
 
     _brackets = (b"[", b"]")  # that make valid JSON of elements and what is between them
@@ -122,8 +120,7 @@ class ArrayCutter(Buffered):
                 self._buffer = self._buffer[:1]
                 wanted = 2
             elif len(self._buffer) > MAX_ELEMENT_SIZE:
-                what = f"a single element has more than {MAX_ELEMENT_SIZE} bytes"
-                raise self._corrupt(what, start)
+                raise self._corrupt(f"an element has more than {MAX_ELEMENT_SIZE} bytes", start)
             else:
                 # An element larger than the buffer: doubling keeps the cost linear.
                 wanted = min(len(self._buffer) * 2, MAX_ELEMENT_SIZE + 1)
@@ -132,12 +129,10 @@ class ArrayCutter(Buffered):
         """Where the last whole element may end."""
         if not self._between and self._is_first:
             self._learn(self._spans(self._buffer[:_FIRST_LOOK])[0])
-        at = len(self._buffer)
-        for _ in range(_GUESSES if self._between else 0):
-            at = self._buffer.rfind(self._between, 1, at)
-            if at < 0:
-                break
+        at, left = len(self._buffer), _GUESSES if self._between else 0
+        while left and (at := self._buffer.rfind(self._between, 1, at)) >= 0:
             yield at + self._to_end
+            left -= 1
 
     def _block(self, start: int, end: int) -> Block | None:
         """The elements of a part of the buffer; None if it is not valid."""
@@ -171,9 +166,8 @@ class ArrayCutter(Buffered):
 
     def _last(self) -> Iterator[int]:
         end = 0 if self._wrapper else len(self._buffer.rstrip(WHITE)) - 1
-        if self._buffer.startswith(b"]", end) and self._buffer[1 : min(end, _BLANK)].strip(
-            WHITE
-        ):
+        has_elements = self._buffer[1 : min(end, _BLANK)].strip(WHITE)
+        if has_elements and self._buffer.startswith(b"]", end):
             yield end
 
     def _spans(self, buffer: bytes) -> tuple[list[_Span], int]:
@@ -198,11 +192,9 @@ class ArrayCutter(Buffered):
         """Make sure that the content ends as it should."""
         if not closed:
             raise self._truncated("the content ends before its array is closed")
-        is_brace = self._buffer[closed] != _END
-        self._forget(closed)
-        if is_brace:
-            raise self._corrupt("the brackets don't match: a brace closes the array")
-        self._forget(1)
+        if self._buffer[closed] != _END:
+            raise self._corrupt("the brackets don't match: a brace closes the array", closed)
+        self._forget(closed + 1)
         if self._wrapper:
             self._forget(self._end_of_wrapper())
         if self._skip_white():
@@ -263,11 +255,7 @@ def is_value(text: bytes) -> bool:
 
 
 class ObjectsCutter(ArrayCutter):
-    """Cuts objects that follow one another.
-
-    What is no object is a block that is not sound, up to where a line or a brace tells that the
-    next one begins. BLOB_TRUNCATED is raised where the content ends within an object.
-    """
+    """Cuts objects that follow one another; behind noise the next one begins a line."""
 
     _brackets = (b"", b"")
 
@@ -279,8 +267,7 @@ class ObjectsCutter(ArrayCutter):
         spans: list[_Span] = []
         end = 0
         while True:
-            between = _BETWEEN_OBJECTS.match(buffer, end)
-            assert between  # noqa: S101  (it matches everywhere)
+            between = next(_BETWEEN_OBJECTS.finditer(buffer, end))  # it matches everywhere
             start = between.end()
             if start == len(buffer):
                 break

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from io import BytesIO
-from itertools import chain, compress, count, pairwise, repeat
-from operator import itemgetter, ne
-from struct import Struct as Layout
+from itertools import compress, count, pairwise, repeat
+from operator import ne
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,9 +30,6 @@ _STRUCTS = {
 }
 _canonical = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 _decode = msgspec.json.Decoder(float_hook=number).decode
-_hexadecimal_ids = Layout("32s").iter_unpack
-_between_brace_and_newline = itemgetter(slice(1, -1))
-_without_newline = itemgetter(slice(-1))
 _plain = partial(msgspec.to_builtins, builtin_types=(Decimal,))
 _MOST_IN_MEMORY = 100_000  # digests of one group; more go to a file
 
@@ -49,13 +45,11 @@ class Origin:
 
 
 class Batch:
-    """The records of one block, in order.
+    """The records of one block, in order: for each field of the data type a column.
 
-    Attributes:
-        values: For each field of the data type a column.
-        rows: The canonical JSON of each record's own fields, without its opening brace.
-        unknown: JSON of each record's unknown fields, or ``null``; None where all have none.
-        ids: None where the records have ids of their own.
+    ``rows`` has the canonical JSON of each record's own fields, without its opening brace;
+    ``unknown`` that of its unknown fields, or ``null`` (None where all have none); ``ids`` is
+    None where the records have ids of their own.
     """
 
     def __init__(self, origin: Origin, columns: Columns, ids: RecordIds | None) -> None:
@@ -66,7 +60,7 @@ class Batch:
         # ends with `memchr`, where `bytes.split` goes byte by byte.
         struct = _STRUCTS[origin.data_type.name]
         lines = BytesIO(_canonical.encode_lines([*map(struct, *columns.values)])).readlines()
-        self.rows = [*map(_between_brace_and_newline, lines)]
+        self.rows = [line[1:-1] for line in lines]
         del lines  # a large one would take its memory twice
         own = self.unknown = _as_json(columns.unknown) if columns.unknown else None
         if columns.group_unknown:
@@ -100,8 +94,7 @@ class Batch:
 class RecordIds:
     """Makes the record ids of one file: hashes over app, data type, content and occurrence.
 
-    The content is the canonical JSON of the item's own fields, group key included, without its
-    opening brace, and of its own unknown fields.
+    The content is the JSON of the item's own fields, group key included, known and unknown.
     """
 
     def __init__(self, app_name: str, data_type: DataType) -> None:
@@ -124,7 +117,7 @@ class RecordIds:
             for place, n in [*self._occurrences.of(digests, keys, columns.starts)]:
                 content = b"%b#%d" % (contents[place], n)
                 digests[place] = xxhash.xxh3_128_digest(content, self._seed)
-        return [*chain.from_iterable(_hexadecimal_ids(hexlify(b"".join(digests))))]
+        return [*map(hexlify, digests)]
 
 
 class _Occurrences:
@@ -186,8 +179,7 @@ class _Occurrences:
 
 
 def _as_json(values: Column) -> list[bytes]:
-    lines = BytesIO(_canonical.encode_lines([*values])).readlines()
-    return [*map(_without_newline, lines)]
+    return [line[:-1] for line in BytesIO(_canonical.encode_lines([*values]))]
 
 
 def _merged(own: Column | None, group: Column) -> list[bytes]:

@@ -121,8 +121,10 @@ def _times(column: Column) -> Column | None:
     """Times in their normal form, rewritten only where one is not; None if they are odd."""
     present = [value for value in column if value is not None] if None in column else column
     try:
-        if {*map(type, present)} == {int}:
-            present = _from_milliseconds(present)
+        is_epoch = {*map(type, present)} == {int}
+        if is_epoch and min(present) > _EARLIEST and max(present) < _LATEST:
+            seconds = [value / 1000 for value in present]
+            present = _written(msgspec.convert(seconds, list[datetime], strict=False))
         together = "\n".join(present)
         shapes = together.translate(_DIGITS)
         usual, _, _ = shapes.partition("\n")
@@ -153,13 +155,6 @@ def _rewritten(together: str, count: int) -> list[str]:
         moments = msgspec.convert(texts, list[datetime])
         return _written([moment.astimezone(UTC) for moment in moments])
     raise ValueError
-
-
-def _from_milliseconds(column: Column) -> list[str]:
-    if min(column) <= _EARLIEST or max(column) >= _LATEST:
-        raise ValueError
-    seconds = [value / 1000 for value in column]
-    return _written(msgspec.convert(seconds, list[datetime], strict=False))
 
 
 def _written(moments: list[datetime]) -> list[str]:

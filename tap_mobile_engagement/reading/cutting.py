@@ -43,19 +43,15 @@ def in_pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 @dataclass(slots=True)
 class Block:
-    """Some whole elements, one after another, as they stand in the file.
+    """Some whole elements, one after another: an array, or objects without commas between them.
 
-    Attributes:
-        data: A JSON array of just these elements, or objects without commas between them. Where
-            the block is not sound: the text of one element, or what stands in its place.
-        offset: Where ``data`` stands in the uncompressed content, in bytes.
-        decoded: What the reader's ``decode`` made of ``data``, if it was called already.
+    Where it is not ``sound``: the text of one element, or what stands in its place.
     """
 
     data: bytes
-    offset: int
+    offset: int  # of the data in the uncompressed content, in bytes
     sound: bool = True
-    decoded: Any = None
+    decoded: Any = None  # what ``decode`` made of the data
 
     @property
     def text(self) -> bytes:
@@ -116,10 +112,7 @@ class Buffered:
         self._damaged_at = -1  # the offset when damage was met last
 
     def _fill(self, wanted: int) -> bool:
-        """Let the buffer grow to some bytes; False where the content has no more.
-
-        Damage is raised once nothing can be taken from the bytes before it.
-        """
+        """Let the buffer grow to some bytes; False at the end, or at damage that follows."""
         parts = [self._buffer]
         length = len(self._buffer)
         try:

@@ -62,15 +62,15 @@ Names = dict[tuple[str, str], int]
 def _learn(names: Names, element: dict[str, Any], known: FieldNames, parent: str = "") -> None:
     """Add the names of one more element, but no second name of a field."""
     for name, value in element.items():
-        place = known.index(name, plain(parent))
-        if not is_field_name(name):
+        if (parent, name) in names or not is_field_name(name):
             continue
+        place = known.index(name, plain(parent))
         if place is None and not parent and plain(name) in known.parents:
             spelled = {other for other, _ in names if plain(other) == plain(name)}
             if isinstance(value, dict) and spelled <= {name}:
                 _learn(names, value, known, name)
         elif place is None or place not in names.values():
-            names.setdefault((parent, name), _UNKNOWN if place is None else place)
+            names[parent, name] = _UNKNOWN if place is None else place
 
 
 def is_field_name(name: str) -> bool:

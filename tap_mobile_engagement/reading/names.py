@@ -33,10 +33,7 @@ def names_of(field: Field) -> list[str]:
 
 @lru_cache(maxsize=64)
 def list_names(data_type: DataType) -> frozenset[str]:
-    """The plain names of a list that holds a group's items, or all elements of a file.
-
-    Assumed are the names of the stream and of the export type. A field's name (tags) is none.
-    """
+    """The names of a list of a group's items: of stream or export type, but not of a field."""
     kind = data_type.export_type
     names = (data_type.name, kind, f"{kind}s") if kind else (data_type.name,)
     fields = {name for field in data_type.fields for name in names_of(field)[:-1]}
@@ -54,10 +51,7 @@ def lists_in(element: dict[str, Any], data_type: DataType) -> list[str]:
 
 
 class FieldNames:
-    """The fields that names stand for, and what tells a data type by them, all in plain names.
-
-    ``parents`` hold fields (``meta`` of a device); ``group_key`` says whose ``lists`` are.
-    """
+    """The fields that plain names stand for, and what tells a data type by them."""
 
     def __init__(self, data_type: DataType) -> None:
         self.data_type = data_type

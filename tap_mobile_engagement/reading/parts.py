@@ -1,8 +1,8 @@
 """Parts of a large JSON array: the elements that begin in a range of its bytes.
 
-A part begins behind a comma before an element with the first element's first key. Brace and key
-tell that the comma stands in no string: the quote before the key would end it. Inside of an
-element the same may stand: then a part ends there, is no array, and reading it is an error.
+A part begins behind a comma before an element with the first element's first key. The comma
+stands in no string, because the quote before the key would end it. Where the same stands inside
+of an element a part ends, is no array, and reading it is an error.
 """
 
 from __future__ import annotations

@@ -139,22 +139,15 @@ def _wrapper(head: bytes) -> Layout | None:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What a content holds, and how it is compressed, encoded and laid out.
-
-    Attributes:
-        data_type: None without any element, or where it can't be told.
-        reason: Why it can't be told; empty where it can, or the file is empty.
-        problem: Its damage, as far as it was met; the data type may still be known.
-        candidates: The data types that fit equally, where more than one does.
-    """
+    """What a content holds, and how it is compressed, encoded and laid out."""
 
     compression: Compression
     encoding: str
     format: Format
-    data_type: DataType | None
-    reason: str = ""
-    problem: DataError | None = None
-    candidates: tuple[DataType, ...] = ()
+    data_type: DataType | None  # None without any element, or where it can't be told
+    reason: str = ""  # why it can't be told
+    problem: DataError | None = None  # its damage, as far as it was met
+    candidates: tuple[DataType, ...] = ()  # that fit equally, where more than one does
 
     @property
     def is_empty(self) -> bool:
@@ -189,9 +182,8 @@ def _recognised(content: Content, data_type: DataType | None) -> Recognition:
         problem, known = None, Known(None, _kind_of(content.head))
     else:
         elements, problem = _first_elements(content, layout)
-        known = Known(None, problem.what if problem else "")
-        if elements:
-            known = data_type_of(elements, layout.array_name)
+        nothing = Known(None, problem.what if problem else "")
+        known = data_type_of(elements, layout.array_name) if elements else nothing
     found = (data_type if layout.format is not Format.EMPTY else None) or known.data_type
     told = found, "" if found else known.reason, problem, known.candidates
     return Recognition(content.compression, content.encoding, layout.format, *told)

@@ -46,8 +46,7 @@ class Header(NamedTuple):
 
 def header_of(head: bytes) -> Header | None:
     """The header of a table, from its first bytes as UTF-8; None unless it names two fields."""
-    parts = _HEADER.match(head)
-    assert parts  # noqa: S101  (it matches everywhere)
+    parts = next(_HEADER.finditer(head))  # it matches everywhere
     text = parts[2].decode("utf-8", "replace")
     newline = b"\r" if parts[3] == b"\r" else b"\n"
     tried = [
@@ -75,18 +74,14 @@ def _without_end(cells: list[str], most: int = 0) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Rows:
-    """Some rows of a table, one after another; where they are not ``sound``, what is no row.
-
-    ``offset`` is in bytes of content. A row that was ``repaired`` is by itself. ``text`` is
-    that of the rows, empty where it has more than them.
-    """
+    """Some rows of a table, one after another; where they are not ``sound``, what is no row."""
 
     names: tuple[str, ...]
     rows: list[list[str]]
-    offset: int
+    offset: int  # in the content, in bytes
     sound: bool = True
-    repaired: int = 0
-    text: str = ""
+    repaired: int = 0  # such a row is by itself
+    text: str = ""  # of the rows; empty where it has more than them
 
     def columns(self, data_type: DataType) -> Iterator[tuple[str, int | None, Column]]:
         """Names, places of fields, and columns; an empty cell is missing where it may be."""
@@ -123,8 +118,6 @@ class TableCutter(Buffered):
     """Cuts the rows below the header out of the bytes of a table, in order.
 
     A row with more or fewer cells than the header, or with broken quotes, is an unsound block.
-    BLOB_TRUNCATED is raised where the content ends within a row; BLOB_CORRUPT where the header
-    lacks a name or has it twice, or a row has no end.
     """
 
     def __init__(
@@ -214,13 +207,14 @@ class TableCutter(Buffered):
         start = 0
         while start < len(text):
             row, end = self._row(text, start)
-            first_end = _end_of_line(text, start)
+            first_end = next(_LINE.finditer(text, start)).end()  # it matches everywhere
             if not end and has_more and len(text) - start < _MAX_LINES_SIZE - self._block_size:
                 return
             is_misfit = end > first_end and row is not None and len(row) != len(self._names)
+            is_odd = not end or is_misfit
             # Quotes without a partner: one line is bad, and what follows is read anew.
             if (not end and has_more) or (
-                (not end or is_misfit) and self._has_row(text, first_end, end or len(text))
+                is_odd and self._has_row(text, first_end, end or len(text))
             ):
                 text = text if end else text[:first_end]
                 row, end = None, first_end
@@ -238,7 +232,7 @@ class TableCutter(Buffered):
 
     def _row(self, text: str, start: int) -> tuple[list[str] | None, int]:
         """The row that begins there, None if it is none; and its end, 0 if that is missing."""
-        end = first_end = _end_of_line(text, start)
+        end = first_end = next(_LINE.finditer(text, start)).end()
         if text.find('"', start, end) < 0:
             line = text[start:end].rstrip("\r\n")
             return line.split(self._header.delimiter) if line else [], end
@@ -279,9 +273,3 @@ class TableCutter(Buffered):
             if len(cells) == len(names):
                 return Rows(names, [cells], offset, repaired=repaired)
         return Rows(names, [[repaired_text(text.rstrip("\r\n"))]], offset, sound=False)
-
-
-def _end_of_line(text: str, start: int) -> int:
-    line = _LINE.match(text, start)
-    assert line  # noqa: S101  (it matches everywhere)
-    return line.end()

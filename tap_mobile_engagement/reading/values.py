@@ -133,7 +133,6 @@ def time(value: Any) -> str | None:
     """A date-time in UTC as RFC 3339 with Z and 0, 3, 6 or 9 fraction digits; null if empty.
 
     It is assumed that no zone means UTC, and an integer of 9 or 10 digits seconds since 1970.
-    Any other integer is milliseconds, as the devices API gives them.
     """
     if isinstance(value, str):
         text = value.strip()

@@ -14,9 +14,14 @@ from tap_mobile_engagement.containers import FolderContainer
 from tap_mobile_engagement.containers.base import skipped_part
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
-from tap_mobile_engagement.reading.content import Compression, compression_of, peek
+from tap_mobile_engagement.reading.content import (
+    Compression,
+    ZipContent,
+    compression_of,
+    modified,
+    peek,
+)
 from tap_mobile_engagement.reading.recognise import Format, Recognition, recognise
-from tap_mobile_engagement.reading.zips import ZipContent, modified
 from tap_mobile_engagement.sources.arrivals import order
 from tap_mobile_engagement.sources.base import FILE_CODES
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
-from tap_mobile_engagement.reading.zips import ZipContent, modified
+from tap_mobile_engagement.reading.content import ZipContent, modified
 from tests.archive.forms import patched
 
 if TYPE_CHECKING:

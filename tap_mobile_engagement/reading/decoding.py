@@ -1,7 +1,7 @@
 """Types that are made for the shape of a file's elements, and decode whole blocks of them.
 
 The shape (names of fields, unknown names, nesting, groups) is learned from elements, because
-their form is not documented; what does not fit is read by itself (:mod:`.items`).
+their form is not documented; what does not fit is read by itself (:mod:`.records`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msgspec import NODEFAULT, UNSET, Struct
 from msgspec.structs import astuple
 
 from tap_mobile_engagement.datatypes import Kind
-from tap_mobile_engagement.reading.columns import (
+from tap_mobile_engagement.reading.batch import (
     Columns,
     check_depths,
     encode_lines,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.columns import Column
+    from tap_mobile_engagement.reading.batch import Column
     from tap_mobile_engagement.reading.cutting import Block
     from tap_mobile_engagement.reading.names import FieldNames
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.reading.arrays import end_by_brackets
 from tap_mobile_engagement.reading.cutting import MAX_ITEM_SIZE, Buffered
-from tap_mobile_engagement.reading.items import ItemReader
 from tap_mobile_engagement.reading.names import lists_in
+from tap_mobile_engagement.reading.records import ItemReader
 from tap_mobile_engagement.reading.values import decode_element
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tap_mobile_engagement.datatypes import DataType
-    from tap_mobile_engagement.reading.columns import Column
+    from tap_mobile_engagement.reading.batch import Column
 
 _DELIMITERS = ",;\t"  # unless a line ``sep=`` says another
 _MAX_LINES_SIZE = (

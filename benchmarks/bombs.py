@@ -30,7 +30,8 @@ from tap_mobile_engagement.clock import Retry
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import DataError, TapError
 from tap_mobile_engagement.reading.batch import Origin
-from tap_mobile_engagement.reading.recognise import recognise_all
+from tap_mobile_engagement.reading.content import contents
+from tap_mobile_engagement.reading.recognise import recognise
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 
@@ -75,7 +76,7 @@ def _read(kind: str) -> dict[str, Any]:
     code = ""
     begin = time.process_time()
     try:
-        next(recognise_all(make()), None)
+        next((recognise(content) for content in contents(make())), None)
         for batch in reader.batches(origin, make()):
             records += batch.count
     except DataError as error:

@@ -27,7 +27,8 @@ from tap_mobile_engagement.containers.storage import Storage, client_options, ne
 from tap_mobile_engagement.containers.urls import CONTAINER_NAME
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
-from tap_mobile_engagement.reading.recognise import recognise, recognise_all
+from tap_mobile_engagement.reading.content import contents, open_content
+from tap_mobile_engagement.reading.recognise import recognise
 from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
 from tap_mobile_engagement.sources.base import Part
 
@@ -210,7 +211,8 @@ class SharedStorage(TaskStorage):
         if isinstance(self._types.get(key, _UNREAD), DataError):
             try:
                 with self._container.open(blob) as chunks:
-                    found = next(recognise_all(chunks), recognise([]))
+                    each = (recognise(content) for content in contents(chunks))
+                    found = next(each, recognise(open_content([])))
                 if found.problem and not found.data_type:
                     raise found.problem
                 types = (found.data_type,) if found.data_type else found.candidates

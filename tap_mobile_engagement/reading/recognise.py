@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_mobile_engagement.errors import Code, DataError, corrupt
 from tap_mobile_engagement.reading.arrays import ArrayCutter, ObjectsCutter
-from tap_mobile_engagement.reading.content import Compression, Content, contents, open_content
 from tap_mobile_engagement.reading.cutting import BLOCK_SIZE, QUOTE, WHITE, Block, tokens
 from tap_mobile_engagement.reading.decoding import LARGE
 from tap_mobile_engagement.reading.names import (
@@ -25,9 +24,10 @@ from tap_mobile_engagement.reading.tables import Header, TableCutter, header_of
 from tap_mobile_engagement.reading.values import decode_element
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.content import Compression, Content
     from tap_mobile_engagement.reading.cutting import Decode
     from tap_mobile_engagement.reading.tables import Rows
 
@@ -35,10 +35,10 @@ _MOST_BYTES = 1 << 20  # of content, to recognise it; mostly the first block is 
 
 # Compressions that are not read, for a reason that a person can use.
 _PACKED = (
-    (rb"BZh[1-9]", "bzip2"),
-    (rb"\x1f\x8b", "gzip more than three times"),
-    (rb"PK\x03\x04", "zip and gzip"),
-    (rb"(?s:.{257})ustar", "tar"),
+    (rb"BZh[1-9]", "packed by bzip2, which is not read: unpack it"),
+    (rb"\x1f\x8b", "packed by gzip more than three times, which is not read: unpack it"),
+    (rb"PK\x03\x04", "packed by zip and gzip, which is not read: unpack it"),
+    (rb"(?s:.{257})ustar", "packed by tar, which is not read: unpack it"),
 )
 _OBJECT_IN_A_LINE = re.compile(rb'[\r\n]\{\s{0,64}"')
 _EMPTY_ARRAY = re.compile(rb"\[\s*\]")
@@ -119,22 +119,18 @@ def _wrapper(head: bytes) -> Layout | None:
     arrays = [(name, at) for name, at in members if head.startswith(b"[", at)]
     if not arrays or _ELEMENT_KEYS & names:
         return None
-    of_objects = (each for each in arrays if _ARRAY_OF_OBJECTS.match(head, each[1]))
-    name, at = next(of_objects, arrays[0])
-    wrapper = Layout(Format.WRAPPER, array_at=at, array_name=name)
-    first = _ARRAY_OF_OBJECTS.match(head, at)
-    if not first:
-        is_empty = len(arrays) == 1 and _EMPTY_ARRAY.match(head, at)
-        return wrapper if is_empty and not fitting(names) else None
-    inner = {plain(name) for name, _ in _members(head, first.end())}
-    has_lists = any(inner & each.lists for each in SIGNATURES)
-    if has_lists or not fitting(names) or fitting(inner):
-        are_items = any(
+    of_objects = [each for each in arrays if _ARRAY_OF_OBJECTS.match(head, each[1])]
+    name, at = (of_objects or arrays)[0]
+    if of_objects:
+        inner = {plain(name) for name, _ in _members(head, head.index(b"{", at))}
+        has_lists = any(inner & each.lists for each in SIGNATURES)
+        is_element = any(
             plain(name) in each.lists and inner.isdisjoint({each.group_key, *each.lists})
             for each in SIGNATURES
-        )
-        return None if are_items else wrapper
-    return None
+        ) or (fitting(names) and not (has_lists or fitting(inner)))
+    else:
+        is_element = len(arrays) > 1 or not _EMPTY_ARRAY.match(head, at) or fitting(names)
+    return None if is_element else Layout(Format.WRAPPER, array_at=at, array_name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,31 +151,16 @@ class Recognition:
         return self.data_type is None and not self.reason and self.problem is None
 
 
-def recognise(
-    chunks: Iterable[bytes],
-    *,
-    encoding: str | None = None,
-    data_type: DataType | None = None,
-) -> Recognition:
-    """Tell what a file holds that is no zip file, by its first chunks.
+def recognise(content: Content, data_type: DataType | None = None) -> Recognition:
+    """Tell what a content holds, by its first blocks; damage is part of the result.
 
-    A known ``data_type`` is taken; the layout is still found. Damage is part of the result.
+    A known ``data_type`` is taken; the layout is still found.
     """
-    return _recognised(open_content(chunks, encoding), data_type)
-
-
-def recognise_all(
-    chunks: Iterable[bytes], encoding: str | None = None
-) -> Iterator[Recognition]:
-    """The same of each content of a file; DataError for a zip file that can't be read."""
-    for content in contents(chunks, encoding):
-        yield _recognised(content, None)
-
-
-def _recognised(content: Content, data_type: DataType | None) -> Recognition:
     layout = layout_of(content.head)
     if layout.format is Format.UNKNOWN:
-        problem, known = None, Known(None, _kind_of(content.head))
+        packed = (kind for pattern, kind in _PACKED if re.match(pattern, content.head))
+        why = next(packed, "neither JSON nor CSV with a header of known fields")
+        problem, known = None, Known(None, f"it is {why}")
     else:
         elements, problem = _first_elements(content, layout)
         nothing = Known(None, problem.what if problem else "")
@@ -237,13 +218,6 @@ def _outlined(text: bytes, start: int) -> list[Any]:
     """The names of the first object, if it has any."""
     at = text.find(b"{", start)
     return [*filter(None, [outline(text, at)])] if at >= 0 else []
-
-
-def _kind_of(head: bytes) -> str:
-    for pattern, kind in _PACKED:
-        if re.match(pattern, head):
-            return f"it is packed by {kind}, which is not read: unpack it"
-    return "it is neither JSON nor CSV with a header of known fields"
 
 
 def outline(text: bytes, start: int, levels: int = 2) -> dict[str, Any]:

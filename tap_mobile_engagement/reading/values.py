@@ -134,39 +134,26 @@ def time(value: Any) -> str | None:
 
     It is assumed that no zone means UTC, and an integer of 9 or 10 digits seconds since 1970.
     """
-    if isinstance(value, str):
-        text = value.strip()
-        if not _EPOCH_TIME.fullmatch(text):
-            return _from_text(text) if text else None
-        value = int(text)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _since_epoch(value)
-    raise BadValue(f"a date-time can't be {_type_of(value)}")
-
-
-def _from_text(text: str) -> str:
-    match = _TIME.fullmatch(text)
-    if not match:
-        raise BadValue(f"{_excerpt(text)} is no date-time")
-    day, clock, fraction, zone = match.groups()
-    zone = zone if zone and zone not in "Zz" else "+00:00"
-    try:
-        moment = datetime.fromisoformat(f"{day}T{clock or '00:00:00'}{zone}").astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadValue(f"{_excerpt(text)} is no possible date-time") from None
-    digits = (fraction or "").rstrip("0")
-    fraction = digits and "." + digits.ljust(-(-len(digits) // 3) * 3, "0")
-    return f"{moment.isoformat()[:19]}{fraction}Z"
-
-
-def _since_epoch(value: int) -> str:
-    try:
-        moment = _EPOCH + timedelta(milliseconds=value * 1000 if value in _SECONDS else value)
-    except OverflowError:
-        raise BadValue(f"{value} is no possible time") from None
-    return f"{moment.isoformat(timespec='milliseconds')[:23].removesuffix('.000')}Z"
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise BadValue(f"a date-time can't be {_type_of(value)}")
+    text = str(value).strip()
+    if not text:
+        return None
+    with suppress(ValueError, OverflowError):
+        if isinstance(value, int) or _EPOCH_TIME.fullmatch(text):
+            since = int(value) * (1000 if int(value) in _SECONDS else 1)
+            moment = _EPOCH + timedelta(milliseconds=since)
+            return f"{moment.isoformat(timespec='milliseconds')[:23].removesuffix('.000')}Z"
+        if match := _TIME.fullmatch(text):
+            day, clock, fraction, zone = match.groups()
+            zone = zone if zone and zone not in "Zz" else "+00:00"
+            moment = datetime.fromisoformat(f"{day}T{clock or '00:00:00'}{zone}")
+            digits = (fraction or "").rstrip("0")
+            fraction = digits and "." + digits.ljust(-(-len(digits) // 3) * 3, "0")
+            return f"{moment.astimezone(UTC).isoformat()[:19]}{fraction}Z"
+    raise BadValue(f"{_excerpt(text)} is no date-time")
 
 
 def identifier(value: Any) -> str | None:

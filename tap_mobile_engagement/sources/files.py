@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from tap_mobile_engagement.reading.content import (
     ZipContent,
     compression_of,
     modified,
+    open_content,
     peek,
 )
 from tap_mobile_engagement.reading.recognise import Format, Recognition, recognise
@@ -203,8 +204,11 @@ class Files:
 
     def _look_at(self, blob: Blob) -> list[File]:
         said = BY_NAME.get(self.rules.data_type(blob.name) or "")
-        look = partial(recognise, encoding=self.rules.encoding, data_type=said)
         broken = Recognition(Compression.NONE, "utf-8", Format.UNKNOWN, said)
+
+        def look(chunks: Iterable[bytes]) -> Recognition:
+            return recognise(open_content(chunks, self.rules.encoding), said)
+
         if blob.size == 0 and blob.problem is None:
             return [_file(blob, look(()))]
         try:

@@ -11,12 +11,11 @@ import pytest
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
 from tap_mobile_engagement.reading.arrays import ObjectsCutter
-from tap_mobile_engagement.reading.recognise import recognise
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.tables import Rows
 from tests.archive.forms import gzipped, zipped
 from tests.reading.arrays import read_blocks
-from tests.support.records import Rejected, origin, read_file
+from tests.support.records import Rejected, origin, read_file, recognise
 
 TRUNCATED, CORRUPT = Code.BLOB_TRUNCATED, Code.BLOB_CORRUPT
 OBJECTS = b'{"a": "}{"}\n{"b": [{}, {}]}{"c": "\\"}{"}'

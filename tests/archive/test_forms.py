@@ -9,9 +9,9 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code
-from tap_mobile_engagement.reading.recognise import recognise_all
 from tests.archive.forms import FORMS, array
 from tests.archive.support import records_of
+from tests.support.records import recognise_all
 
 ElementsOf = Callable[[str], list[dict[str, Any]]]
 UNTOLD = {"events", "errors"}

@@ -16,11 +16,10 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError
-from tap_mobile_engagement.reading.recognise import recognise_all
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 from tests.archive.forms import FORMS
-from tests.support.records import origin
+from tests.support.records import origin, recognise_all
 
 ElementsOf = Callable[[str], list[dict[str, Any]]]
 

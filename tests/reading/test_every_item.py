@@ -16,9 +16,8 @@ import pytest
 
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import DataError
-from tap_mobile_engagement.reading.recognise import recognise
 from tap_mobile_engagement.reading.records import RecordReader
-from tests.support.records import Rejected, origin
+from tests.support.records import Rejected, origin, recognise
 
 FILES = int(os.environ.get("EVERY_ITEM_FILES", "1000"))
 PARTS = 10

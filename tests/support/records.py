@@ -6,12 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.datatypes import BY_NAME, LINEAGE
+from tap_mobile_engagement.reading import recognise as recognition
 from tap_mobile_engagement.reading.batch import Origin
+from tap_mobile_engagement.reading.content import contents, open_content
 from tap_mobile_engagement.reading.records import RecordReader
 from tap_mobile_engagement.reading.rejects import BadRecords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from tap_mobile_engagement.datatypes import DataType
+    from tap_mobile_engagement.reading.recognise import Recognition
 
 Record = dict[str, Any]
 
@@ -27,6 +32,16 @@ class Rejected(BadRecords):
         del blob, offset
         self.count += 1
         self.found.append((reason, item))
+
+
+def recognise_all(chunks: Iterable[bytes]) -> Iterator[Recognition]:
+    """What each content of a file holds."""
+    return (recognition.recognise(content) for content in contents(chunks))
+
+
+def recognise(chunks: Iterable[bytes], data_type: DataType | None = None) -> Recognition:
+    """What a file holds that is no zip file."""
+    return recognition.recognise(open_content(chunks), data_type)
 
 
 def origin(stream: str, app_name: str = "shop") -> Origin:

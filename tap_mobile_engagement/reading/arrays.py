@@ -292,10 +292,7 @@ class ObjectsCutter(ArrayCutter):
 
 
 def _object_end(buffer: bytes, start: int, *, has_more: bool) -> tuple[int, bool]:
-    """Where an object ends, 0 if it is cut off; and whether it is valid.
-
-    A broken one ends where its brackets do, or before the next line that begins with a brace.
-    """
+    """Where an object ends by brackets or a line, 0 if it is cut off; and if it is valid."""
     try:
         _decode_raw(memoryview(buffer)[start:])
     except RecursionError:

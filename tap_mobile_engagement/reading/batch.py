@@ -62,7 +62,7 @@ _ENDINGS = {"0000-00-00": (10, "T00:00:00Z")} | {
     for digits in range(10)
     for zone in ("", "Z")
 }
-_WITH_OFFSET = re.compile(_SECONDS + r"(?:\.000){0,1}(?:000)?[+-]00:?00")
+_WITH_OFFSET = re.compile(_SECONDS + r"(?:\.000(?:000)?)?[+-]00:?00")
 # Milliseconds between which a float of seconds is exact to the microsecond: 1973 to 2096.
 _EARLIEST, _LATEST = 10**11, 4 * 10**12
 _SPARE_ZEROS = "000Z"  # ends a fraction that has more digits than it needs

@@ -1,7 +1,7 @@
 """Types that are made for the shape of a file's elements, and decode whole blocks of them.
 
 The shape (names of fields, unknown names, nesting, groups) is learned from elements, because
-their form is not documented; what does not fit is read by itself (:mod:`.records`).
+their form is not documented; what does not fit is read by itself.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ _MOST_UNKNOWN = 200  # names in a shape; with more of them elements are read one
 _UNKNOWN = -1  # the place of what is no field
 _decode = msgspec.json.Decoder().decode
 
-Names = dict[tuple[str, str], int]
-"""The names in an element, each with the parent around it (or none): the places of fields."""
+Names = dict[tuple[str, str], int]  # parent (or none) and name: the place of the field
 
 
 def _learn(names: Names, element: dict[str, Any], known: FieldNames, parent: str = "") -> None:

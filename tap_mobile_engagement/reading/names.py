@@ -31,25 +31,6 @@ def names_of(field: Field) -> list[str]:
     return [*map(_plain, (*field.sources, field.name))]
 
 
-@lru_cache(maxsize=64)
-def list_names(data_type: DataType) -> frozenset[str]:
-    """The names of a list of a group's items: of stream or export type, but not of a field."""
-    kind = data_type.export_type
-    names = (data_type.name, kind, f"{kind}s") if kind else (data_type.name,)
-    fields = {name for field in data_type.fields for name in names_of(field)[:-1]}
-    return frozenset(map(_plain, names)) - fields
-
-
-def lists_in(element: dict[str, Any], data_type: DataType) -> list[str]:
-    """The names of the lists of a group's items, mostly one; none in a single item."""
-    documented, known = _plain(data_type.group_list or ""), list_names(data_type)
-    return [
-        name
-        for name, value in element.items()
-        if plain(name) in known and (isinstance(value, list) or plain(name) == documented)
-    ]
-
-
 class FieldNames:
     """The fields that plain names stand for, and what tells a data type by them."""
 
@@ -63,7 +44,10 @@ class FieldNames:
         self.parents = {name.split(".")[0] for name in self._places if "." in name}
         self.known = {*self._places, *self.parents}
         self.required = {names_of(field)[0] for field in data_type.fields if not field.nullable}
-        self.lists = list_names(data_type)
+        kind = data_type.export_type
+        names = (data_type.name, kind, f"{kind}s") if kind else (data_type.name,)
+        fields = {name for field in data_type.fields for name in names_of(field)[:-1]}
+        self.lists = frozenset(map(_plain, names)) - fields  # of the items of a group
         self.group_key = plain(data_type.group_key or "device_id")
 
     def index(self, name: str, parent: str = "") -> int | None:
@@ -72,6 +56,17 @@ class FieldNames:
 
 
 field_names = lru_cache(maxsize=64)(FieldNames)
+
+
+def lists_in(element: dict[str, Any], data_type: DataType) -> list[str]:
+    """The names of the lists of a group's items, mostly one; none in a single item."""
+    documented, known = _plain(data_type.group_list or ""), field_names(data_type).lists
+    return [
+        name
+        for name, value in element.items()
+        if plain(name) in known and (isinstance(value, list) or plain(name) == documented)
+    ]
+
 
 SIGNATURES = [field_names(data_type) for data_type in DATA_TYPES]
 FIELD_NAMES = frozenset(
@@ -106,8 +101,7 @@ def data_type_of(elements: Iterable[Any], hint: str = "") -> Known:
         found = [s for s in candidates if s.group_key in names]  # groups without an item
     else:
         found = _best(candidates, names)
-    if len(found) > 1:
-        found = [s for s in found if plain(hint) in s.lists] or found
+    found = [s for s in found if plain(hint) in s.lists] or found
     types = tuple(s.data_type for s in found)
     if len(types) == 1:
         return Known(types[0])

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.datatypes import DataType
 
-Part = tuple[int, int]
-"""Where a part of a file begins and ends, in bytes."""
+Part = tuple[int, int]  # where it begins and ends, in bytes
 
 _FIRST = re.compile(rb'(?:\xef\xbb\xbf)?\s*+\[\s*+(?=\{\s*+("(?:[^"\\]|\\.){1,64}+")\s*+:)')
 _LONGEST = 512  # bytes of a comma, brace, key and colon, with the blanks between them
@@ -115,7 +114,7 @@ class _Text(Buffered):
             if size > MAX_ITEM_SIZE or not self._has_more(max(size, _STEP)):
                 return False
         try:
-            value = decode_element(self._buffer[at:end]).value
+            value = decode_element(self._buffer[at:end])[0]
         except (ValueError, RecursionError):
             return False
         if self._data_type.has_record_id and not lists_in(value, self._data_type):

@@ -200,7 +200,7 @@ def _first_elements(content: Content, layout: Layout) -> tuple[list[Any], DataEr
     except DataError as error:
         problem = None if is_cut else error
     if not found and (is_cut or problem):
-        found = _outlined(b"".join(taken), layout.array_at)
+        found = [*filter(None, [_outline(b"".join(taken), layout.array_at)])]
     if not found and problem is None and (has_elements or is_cut):
         problem = corrupt("an element of it is no JSON", offset=0)
     return [element for element in found if isinstance(element, dict)] or found, problem
@@ -209,33 +209,27 @@ def _first_elements(content: Content, layout: Layout) -> tuple[list[Any], DataEr
 def _decoded(element: bytes) -> list[Any]:
     """An element, or its names if it is broken; none if it tells nothing."""
     try:
-        return [decode_element(element).value]
+        return [decode_element(element)[0]]
     except (ValueError, RecursionError):
-        return _outlined(element, 0)
+        return [*filter(None, [_outline(element, 0)])]
 
 
-def _outlined(text: bytes, start: int) -> list[Any]:
-    """The names of the first object, if it has any."""
-    at = text.find(b"{", start)
-    return [*filter(None, [outline(text, at)])] if at >= 0 else []
-
-
-def outline(text: bytes, start: int, levels: int = 2) -> dict[str, Any]:
-    """The names in an object that may be broken; of lists the first object."""
+def _outline(text: bytes, start: int, levels: int = 2) -> dict[str, Any]:
+    """The names in the next object, which may be broken; of lists the first object."""
     found: dict[str, Any] = {}
-    for name, at in _members(text, start):
+    for name, at in _members(text, text.find(b"{", start)):
         first = _ARRAY_OF_OBJECTS.match(text, at)
         inner = first.end() if first else at
         found[name] = [] if text.startswith(b"[", at) else None
         if levels and text.startswith(b"{", inner):
-            value = outline(text, inner, levels - 1)
+            value = _outline(text, inner, levels - 1)
             found[name] = [value] if first else value
     return found
 
 
 def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:
     """The names in an object, each with the place of its value, as far as the head reaches."""
-    for token, byte, depth in tokens(head, start):
+    for token, byte, depth in tokens(head, start) if start >= 0 else ():
         if depth == 0:
             return
         colon = depth == 1 and byte == QUOTE and _COLON.match(head, token.end())

@@ -20,7 +20,7 @@ from tap_mobile_engagement.reading.cutting import (
     tokens,
 )
 from tap_mobile_engagement.reading.decoding import LARGE, ShapedReader
-from tap_mobile_engagement.reading.names import field_names, list_names, lists_in, plain
+from tap_mobile_engagement.reading.names import field_names, lists_in, plain
 from tap_mobile_engagement.reading.recognise import cut
 from tap_mobile_engagement.reading.tables import Rows
 from tap_mobile_engagement.reading.values import (
@@ -67,7 +67,10 @@ class ItemReader:
         for element in elements:
             if isinstance(element, dict) and lists_in(element, self._data_type):
                 starts.append(len(items))
-            items += self._items(element)
+            try:
+                items += self._items(element)
+            except BadValue as bad:
+                self._reject(str(bad), element)
         rows = [values for values, _, _ in items]
         unknown = [own for _, own, _ in items]
         group_unknown = [theirs for _, _, theirs in items]
@@ -80,9 +83,9 @@ class ItemReader:
         )
 
     def _items(self, element: Any) -> Iterator[Item]:
+        """The items of an element; BadValue, before any of them, if all are bad."""
         if not isinstance(element, dict):
-            self._reject("an element has to be an object", element)
-            return
+            raise BadValue("an element has to be an object")
         lists = lists_in(element, self._data_type)
         if not lists:
             yield from self._item(element, {}, None)
@@ -91,16 +94,14 @@ class ItemReader:
         items: list[Any] = []
         for name in lists:
             if not isinstance(element[name], list | None):
-                self._reject(f"{self._data_type.group_list} has to be a list", element)
-                return
+                raise BadValue(f"{self._data_type.group_list} has to be a list")
             items += element[name] or []
         has_items = any(isinstance(item, dict) for item in items)
         for name, value in group.items():
             is_field = self._names.index(name) is not None
             is_used = not isinstance(value, list) if is_field else has_items
             if not is_used and holds_objects(value):
-                self._reject(f"objects stand in {name!r} instead of the list of items", element)
-                return
+                raise BadValue(f"objects stand in {name!r} instead of the list of items")
         shared = None
         with suppress(BadValue):  # each item tells whether it needs the bad value
             shared = self._read(group)
@@ -293,7 +294,7 @@ class RecordReader:
             return
         self._offset += piece.sound
         text = piece.text
-        group = _split_group(text, list_names(self._data_type))
+        group = _split_group(text, field_names(self._data_type).lists)
         if group is not None:
             yield from self._of_group(group, is_large=len(text) > LARGE)
             return

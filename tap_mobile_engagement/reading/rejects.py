@@ -45,8 +45,7 @@ class BadRecords:
     def reject(self, reason: str, item: Any, *, blob: str | None, offset: int) -> None:
         """Set a bad record aside: an item, decoded as far as possible, and why it is none.
 
-        Raises DataError BAD_RECORD if bad records fail the stream, or TOO_MANY_BAD_RECORDS;
-        SettingsError BAD_SETTING if the dead letter file can't be written.
+        Raises DataError BAD_RECORD or TOO_MANY_BAD_RECORDS, and SettingsError BAD_SETTING.
         """
         where = {"stream": self._stream, "blob": blob, "offset": offset}
         code, what = Code.BAD_RECORD, f"a record can't be read: {reason}"

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -61,13 +61,6 @@ class NotANumber:
         return self._text
 
 
-class Decoded(NamedTuple):
-    """A decoded element, and whether characters had to be replaced in it."""
-
-    value: Any
-    repaired: bool
-
-
 def number(digits: str) -> float | Decimal | NotANumber:
     """A decimal number: a float where that is the same number, else a Decimal."""
     value = float(digits)
@@ -100,12 +93,12 @@ def decode_lenient(data: bytes) -> Any:
         return json.loads(text, strict=False, parse_constant=NotANumber, parse_float=number)
 
 
-def decode_element(data: bytes) -> Decoded:
-    """As :func:`decode_lenient`, but replace what no target can take."""
+def decode_element(data: bytes) -> tuple[Any, bool]:
+    """The same with what no target can take replaced; and whether there was any."""
     if NUL not in data:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            return Decoded(_decode(data), repaired=False)
-    return Decoded(*repaired(decode_lenient(data)))
+            return _decode(data), False
+    return repaired(decode_lenient(data))
 
 
 def repaired_text(text: str) -> str:
@@ -239,7 +232,7 @@ def flags(value: Any) -> list[str]:
 
 def _from_json(text: str) -> Any:
     try:
-        return decode_element(text.encode(errors="surrogatepass")).value
+        return decode_element(text.encode(errors="surrogatepass"))[0]
     except ValueError:
         raise BadValue(f"{_excerpt(text)} is no JSON") from None
     except RecursionError:

@@ -6,7 +6,7 @@ import re
 import sys
 from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tap_mobile_engagement.reading.cutting import Decode
+
+    Span = tuple[int, int, bool]  # where an element stands in a buffer; whether it is valid
 
 MAX_ELEMENT_SIZE = 256 << 20  # bytes; the file of a larger one is taken to be broken
 
@@ -50,23 +52,14 @@ _PLACE = re.compile(r"(trailing characters )?\(byte (\d+)\)\Z")
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-class _Span(NamedTuple):
-    """Where an element stands in a buffer, and whether it is valid."""
-
-    start: int
-    end: int
-    is_sound: bool
-
-
 class ArrayCutter(Buffered):
     """Cuts the elements of an array, each into exactly one block, in order.
 
     The text between two elements (``]},{`` say) is learned from the file, and its last
     occurrence is where to cut. What stands before it and parses was cut right, because a cut
     inside an element leaves a bracket or a string open. Where no such cut is right, elements
-    are found one by one; so a broken element does not take others with it.
-
-    ``wrapper`` is the text of an object around the array up to there.
+    are found one by one; so a broken element does not take others with it. ``wrapper`` is the
+    text of an object around the array up to there.
     """
 
     _brackets = (b"[", b"]")  # that make valid JSON of elements and what is between them
@@ -110,7 +103,7 @@ class ArrayCutter(Buffered):
                 if closed or not (has_more or spans):
                     self._finish(closed)
                     return
-                end = spans[-1].end if spans else 0
+                end = spans[-1][1] if spans else 0
                 self._forget(end)
             if end:
                 self._is_first = False
@@ -144,11 +137,11 @@ class ArrayCutter(Buffered):
             return None
         return Block(data, self._offset + start - len(opening), decoded=decoded)
 
-    def _judged(self, spans: list[_Span]) -> Iterator[Block]:
+    def _judged(self, spans: list[Span]) -> Iterator[Block]:
         """Blocks of scanned elements: sound ones that follow each other together."""
-        for sound, run in groupby(spans, key=lambda span: span.is_sound):
+        for sound, run in groupby(spans, key=lambda span: span[2]):
             some = [*run]
-            together = self._block(some[0].start, some[-1].end) if sound else None
+            together = self._block(some[0][0], some[-1][1]) if sound else None
             for start, end, _ in () if together else some:
                 text = self._buffer[start:end]
                 block = self._block(start, end) if sound else None
@@ -156,32 +149,24 @@ class ArrayCutter(Buffered):
             if together:
                 yield together
 
-    def _skip_white(self) -> bool:
-        """Forget white space; False where nothing follows."""
-        while self._buffer or self._fill(1):
-            self._forget(len(self._buffer) - len(self._buffer.lstrip(WHITE)))
-            if self._buffer:
-                return True
-        return False
-
     def _last(self) -> Iterator[int]:
         end = 0 if self._wrapper else len(self._buffer.rstrip(WHITE)) - 1
         has_elements = self._buffer[1 : min(end, _BLANK)].strip(WHITE)
         if has_elements and self._buffer.startswith(b"]", end):
             yield end
 
-    def _spans(self, buffer: bytes) -> tuple[list[_Span], int]:
+    def _spans(self, buffer: bytes) -> tuple[list[Span], int]:
         ends, closed = _element_ends(buffer)
         if closed and self._is_first and len(ends) == 1 and not buffer[1:closed].strip(WHITE):
             return [], closed  # an empty array
         pairs = zip([1, *(end + 1 for end in ends)], ends, strict=False)
-        return [_Span(a, b, is_value(buffer[a:b])) for a, b in pairs], closed
+        return [(a, b, is_value(buffer[a:b])) for a, b in pairs], closed
 
-    def _learn(self, spans: list[_Span]) -> None:
+    def _learn(self, spans: list[Span]) -> None:
         """Learn the longest text between the last elements, because it is rarest inside."""
-        if len(spans) < 2 or not spans[-2].is_sound:  # noqa: PLR2004
+        start, end, is_sound = spans[-2] if len(spans) > 1 else (0, 0, False)
+        if not is_sound:
             return
-        start, end, _ = spans[-2]
         ending = _ENDING.search(self._buffer, max(start, end - 256), end)
         beginning = _BEGINNING.match(self._buffer, end + len(self._brackets[0]))
         if ending and beginning:
@@ -197,8 +182,11 @@ class ArrayCutter(Buffered):
         self._forget(closed + 1)
         if self._wrapper:
             self._forget(self._end_of_wrapper())
-        if self._skip_white():
-            raise self._corrupt("something follows the end of the array")
+        while self._fill(1):
+            if rest := self._buffer.lstrip(WHITE):
+                at = len(self._buffer) - len(rest)
+                raise self._corrupt("something follows the end of the array", at)
+            self._forget(len(self._buffer))
 
     def _end_of_wrapper(self) -> int:
         """Behind the object around the array; its other arrays hold no object."""
@@ -263,8 +251,8 @@ class ObjectsCutter(ArrayCutter):
         if self._buffer.lstrip(WHITE).startswith(b"{"):
             yield len(self._buffer)
 
-    def _spans(self, buffer: bytes) -> tuple[list[_Span], int]:
-        spans: list[_Span] = []
+    def _spans(self, buffer: bytes) -> tuple[list[Span], int]:
+        spans: list[Span] = []
         end = 0
         while True:
             between = next(_BETWEEN_OBJECTS.finditer(buffer, end))  # it matches everywhere
@@ -282,7 +270,7 @@ class ObjectsCutter(ArrayCutter):
                 end = behind.start() if behind else 0 if self._has_more else len(buffer)
             if not end:
                 break
-            spans.append(_Span(start, end, is_whole))
+            spans.append((start, end, is_whole))
         return spans, 0
 
     def _finish(self, closed: int) -> None:

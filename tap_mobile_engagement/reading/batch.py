@@ -107,10 +107,7 @@ class Columns(NamedTuple):
 def normalised(
     data_type: DataType, columns: Sequence[Column | None], certain: set[int], count: int
 ) -> list[Column]:
-    """Columns of ``count`` record values; BadValue for a bad or missing one.
-
-    ``certain`` has the places of columns without null.
-    """
+    """Columns of ``count`` record values, ``certain`` ones without null; or BadValue."""
     found: list[Column] = []
     for place, (field, column) in enumerate(zip(data_type.fields, columns, strict=True)):
         normal: Column = [None] * count if column is None else column
@@ -235,9 +232,8 @@ class Origin:
 class Batch:
     """The records of one block, in order: for each field of the data type a column.
 
-    ``rows`` has the canonical JSON of each record's own fields, without its opening brace;
-    ``unknown`` that of its unknown fields, or ``null`` (None where all have none); ``ids`` is
-    None where the records have ids of their own.
+    ``rows`` has the JSON of each record's own fields, without its opening brace; ``unknown``
+    that of its unknown fields, or ``null`` (None where all have none).
     """
 
     def __init__(self, origin: Origin, columns: Columns, ids: RecordIds | None) -> None:
@@ -280,10 +276,7 @@ class Batch:
 
 
 class RecordIds:
-    """Makes the record ids of one file: hashes over app, data type, content and occurrence.
-
-    The content is the JSON of the item's own fields, group key included, known and unknown.
-    """
+    """Makes the record ids of one file: hashes over app, data type, content and occurrence."""
 
     def __init__(self, app_name: str, data_type: DataType) -> None:
         scope = _canonical.encode([app_name, data_type.name])
@@ -309,10 +302,7 @@ class RecordIds:
 
 
 class _Occurrences:
-    """Numbers identical items of one group, known by their digests, in bounded memory.
-
-    Without nesting, rows that follow each other with the same group key are a group.
-    """
+    """Numbers identical items of one group, known by their digests, in bounded memory."""
 
     def __init__(self) -> None:
         self._key: object = self  # equal to no key
@@ -326,7 +316,7 @@ class _Occurrences:
         self, digests: Sequence[bytes], keys: Sequence[object], starts: Sequence[int] | None
     ) -> Iterator[tuple[int, int]]:
         """The places of repeated items, each with the count of those before it in its group."""
-        if starts is None:
+        if starts is None:  # rows that follow each other with the same group key are a group
             starts = [] if keys[0] == self._key else [0]
             starts += compress(count(1), map(ne, keys, keys[1:]))
             self._key = keys[-1]

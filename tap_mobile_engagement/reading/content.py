@@ -1,7 +1,4 @@
-"""The content of a file: unzipped, uncompressed, as UTF-8, by its first bytes.
-
-Of a zip file only the table at the end tells the members, so all of it is kept.
-"""
+"""The content of a file: unzipped, uncompressed, as UTF-8, by its first bytes."""
 
 from __future__ import annotations
 
@@ -48,7 +45,6 @@ _ENCRYPTED = 0x1 | 0x40  # flags
 # Extra fields with times in UTC, and where the time of modification stands in them.
 _UNIX_TIME, _NTFS_TIME = 0x5455, 0x000A
 _NTFS_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
-_EXTRA = struct.Struct("<HH")  # kind and size
 _NO_YEAR = 1980  # the first that a zip file can name; programs that know no time write it
 
 # What the standard library raises for a broken file, depending on where it is broken.
@@ -91,10 +87,7 @@ def compression_of(head: bytes) -> Compression:
 
 
 def open_content(chunks: Iterable[bytes], encoding: str | None = None) -> Content:
-    """The content of a file that is no zip file; its damage is raised by ``rest``.
-
-    ``encoding`` is a codec's name for text that is neither UTF-8 nor UTF-16.
-    """
+    """The content of a file that is no zip file; ``encoding`` is of text in no Unicode."""
     head, rest, _ = _first(iter(chunks), _MAGIC_SIZE)
     compression = Compression.NONE
     for _ in range(_MOST_LAYERS):
@@ -158,15 +151,10 @@ def _encoding_of(head: bytes) -> tuple[str | None, int]:
     return None, 0
 
 
-def _to_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Chunks of which only the last one is empty."""
-    return chain(filter(None, chunks), [b""])
-
-
 def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator[bytes]:
     """UTF-16 as UTF-8; half a surrogate pair becomes invalid, for the decoder to replace."""
     decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    for chunk in _to_end(chunks):
+    for chunk in chain(filter(None, chunks), [b""]):  # the empty one is the end
         offset += len(chunk)
         try:
             yield decoder.decode(chunk, not chunk).encode("utf-8", "surrogatepass")
@@ -178,7 +166,7 @@ def _from_utf16(chunks: Iterator[bytes], encoding: str, offset: int) -> Iterator
 def _read_as(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     """Text in some encoding as UTF-8, from the first chunk on that is no UTF-8."""
     decoder: Any = codecs.getincrementaldecoder("utf-8")()
-    for chunk in _to_end(chunks):
+    for chunk in chain(filter(None, chunks), [b""]):  # the empty one is the end
         pending, _ = decoder.getstate()
         try:
             text = decoder.decode(chunk, not chunk)
@@ -217,7 +205,7 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class ZipContent:
-    """The members of one zip file, kept until the context ends, and the names ``skipped``."""
+    """The members of one zip file, kept as its table comes last, and the names ``skipped``."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115
@@ -317,9 +305,9 @@ def modified(member: zipfile.ZipInfo) -> datetime | None:
 
 
 def _exact_time(extra: bytes) -> datetime | None:
-    while len(extra) > _EXTRA.size:
-        kind, size = _EXTRA.unpack_from(extra)
-        data, extra = extra[_EXTRA.size :][:size], extra[_EXTRA.size + size :]
+    while extra[4:]:  # behind kind and size
+        kind, size = struct.unpack_from("<HH", extra)
+        data, extra = extra[4:][:size], extra[4 + size :]
         if kind == _UNIX_TIME and data and data[0] & 1:
             return datetime.fromtimestamp(struct.unpack_from("<i", data, 1)[0], UTC)
         if kind == _NTFS_TIME and struct.unpack_from("<HH", data, 4) == (1, 24):

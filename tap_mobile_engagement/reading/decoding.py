@@ -1,7 +1,6 @@
 """Types that are made for the shape of a file's elements, and decode whole blocks of them.
 
-The shape (names of fields, unknown names, nesting, groups) is learned from elements, because
-their form is not documented; what does not fit is read by itself.
+The shape is learned, because it is not documented; what does not fit is read by itself.
 """
 
 from __future__ import annotations

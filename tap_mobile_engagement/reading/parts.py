@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.reading.arrays import end_by_brackets
@@ -35,21 +36,18 @@ def read_part(
     part: Part,
     data_type: DataType,
 ) -> Iterator[bytes]:
-    """An array of the elements that begin in a part of a larger array's bytes.
-
-    Where the first element begins no part, the part from byte 0 on is all of the array.
-    """
+    """An array of the elements that begin in a part; the first has all if none can be told."""
     start, stop = part
     with open_at(0) as chunks:
         key = _Text(chunks, 0, data_type).first_key()
-    if key is None:
-        if start == 0:
-            with open_at(0) as chunks:
-                yield from chunks
+    if key is None and start > 0:
         return
-    border = re.compile(rb",(?=\s{0,64}\{\s{0,64}%b\s{0,64}:)" % re.escape(key))
     with open_at(start) as chunks:
-        yield from _Text(chunks, start, data_type).part(border, stop)
+        if key is None:
+            yield from chunks
+        else:
+            border = re.compile(rb",(?=\s{0,64}\{\s{0,64}%b\s{0,64}:)" % re.escape(key))
+            yield from _Text(chunks, start, data_type).part(border, stop)
 
 
 class _Text(Buffered):
@@ -93,11 +91,11 @@ class _Text(Buffered):
                 yield self.take(max(len(self._buffer) - _LONGEST, at))
                 at = 0
                 if not self._has_more(_STEP):
-                    yield self.take(len(self._buffer))
-                    return
+                    at = len(self._buffer)
+                    break
             elif self._has_element_at(found.end()):
-                yield self.take(found.start())
-                return
+                at = found.start()
+                break
             else:
                 at = found.end()
         yield self.take(at)
@@ -113,10 +111,8 @@ class _Text(Buffered):
             size = len(self._buffer) - at
             if size > MAX_ITEM_SIZE or not self._has_more(max(size, _STEP)):
                 return False
-        try:
-            value = decode_element(self._buffer[at:end])[0]
-        except (ValueError, RecursionError):
-            return False
-        if self._data_type.has_record_id and not lists_in(value, self._data_type):
-            return False
-        return bool(self._items.columns([value]).values[0])
+        with suppress(ValueError, RecursionError):
+            value, _ = decode_element(self._buffer[at:end])
+            if lists_in(value, self._data_type) or not self._data_type.has_record_id:
+                return bool(self._items.columns([value]).values[0])
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
@@ -72,10 +73,7 @@ class Layout(NamedTuple):
 def cut(
     content: Content, decode: Decode | None = None, block_size: int = BLOCK_SIZE
 ) -> Iterator[Block] | Iterator[Rows]:
-    """Cut a content into blocks, whatever its layout; ``decode`` also checks the cuts of JSON.
-
-    Offsets count bytes of content: uncompressed, as UTF-8, without a byte order mark.
-    """
+    """Cut a content into blocks, whatever its layout; ``decode`` checks the cuts of JSON."""
     layout = layout_of(content.head)
     at = layout.array_at
     chunks, offset = chain([content.head[at:]], content.rest), content.offset + at
@@ -110,9 +108,8 @@ def layout_of(head: bytes) -> Layout:
 def _wrapper(head: bytes) -> Layout | None:
     """The layout if the first object wraps an array of elements; None if it is an element.
 
-    It wraps the first array of objects, or the only array if that is empty. It is an element
-    if it has the id of one, if the array's objects lack what it would say for them as a group,
-    or if it has the fields of an item and they have not.
+    It wraps the first array of objects, or the only, empty one. It is an element if it has the
+    id of one, or the fields of an item and they have not, or if they lack what a group says.
     """
     members = [*_members(head, 0)]
     names = {plain(name) for name, _ in members}
@@ -152,10 +149,7 @@ class Recognition:
 
 
 def recognise(content: Content, data_type: DataType | None = None) -> Recognition:
-    """Tell what a content holds, by its first blocks; damage is part of the result.
-
-    A known ``data_type`` is taken; the layout is still found.
-    """
+    """Tell what a content holds, by its first blocks; a known ``data_type`` is taken."""
     layout = layout_of(content.head)
     if layout.format is Format.UNKNOWN:
         packed = (kind for pattern, kind in _PACKED if re.match(pattern, content.head))
@@ -208,10 +202,9 @@ def _first_elements(content: Content, layout: Layout) -> tuple[list[Any], DataEr
 
 def _decoded(element: bytes) -> list[Any]:
     """An element, or its names if it is broken; none if it tells nothing."""
-    try:
+    with suppress(ValueError, RecursionError):
         return [decode_element(element)[0]]
-    except (ValueError, RecursionError):
-        return [*filter(None, [_outline(element, 0)])]
+    return [*filter(None, [_outline(element, 0)])]
 
 
 def _outline(text: bytes, start: int, levels: int = 2) -> dict[str, Any]:
@@ -232,6 +225,5 @@ def _members(head: bytes, start: int) -> Iterator[tuple[str, int]]:
     for token, byte, depth in tokens(head, start) if start >= 0 else ():
         if depth == 0:
             return
-        colon = depth == 1 and byte == QUOTE and _COLON.match(head, token.end())
-        if colon:
+        if depth == 1 and byte == QUOTE and (colon := _COLON.match(head, token.end())):
             yield token[0][1:-1].decode("utf-8", "replace"), colon.end()

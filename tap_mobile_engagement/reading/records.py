@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tap_mobile_engagement.errors import DataError
 from tap_mobile_engagement.reading.arrays import ArrayCutter
@@ -29,6 +28,7 @@ from tap_mobile_engagement.reading.values import (
     BadValue,
     check_nested,
     decode_element,
+    decode_lenient,
     holds_objects,
     repaired,
 )
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     Object = dict[str, Any]
     # The values of an item, by field; its unknown fields, and those of the group around it.
     Item = tuple[list[Any], Object | None, Object | None]
+    # Its text with its lists empty, where the first list's items belong, the lists by name.
+    _Group = tuple[bytes, int, list[tuple[str, bytes]]]
 
 _MOST_VALUES = 200_000  # in objects and lists of an item beyond 512 KiB: each takes 100 bytes
 _IN_LIST = 2  # levels, in the list of a group
@@ -156,14 +158,6 @@ class ItemReader:
         return unknown
 
 
-class _Group(NamedTuple):
-    """The text of a group: with its lists empty, and its lists by name."""
-
-    shell: bytes
-    place: int  # of the first list's items in the shell
-    lists: list[tuple[str, bytes]]
-
-
 def _split_group(element: bytes, list_names: Collection[str]) -> _Group | None:
     """A group of items, by its strings and brackets alone; None if the element is none."""
     begin = taken = place = 0
@@ -181,24 +175,15 @@ def _split_group(element: bytes, list_names: Collection[str]) -> _Group | None:
                 place = place or len(shell)
                 taken, begin = at, 0
         elif depth == _IN_LIST and byte == BRACKET:
-            name = _text(string)
+            name = ""
+            with suppress(ValueError):
+                name = str(decode_lenient(string))
             begin = token.end() if plain(name) in list_names else 0
-    return None if begin or not lists else _Group(shell + element[taken:], place, lists)
-
-
-def _text(name: bytes) -> str:
-    try:
-        return str(json.loads(name.decode("utf-8", "replace"), strict=False))
-    except ValueError:
-        return ""
+    return None if begin or not lists else (shell + element[taken:], place, lists)
 
 
 class RecordReader:
-    """Reads the files of one stream; ``bad_records`` gets every item that is no record.
-
-    ``encoding`` is that of text which is neither UTF-8 nor UTF-16. ``elements`` so far are
-    groups, or items without groups; in the ``repaired`` ones characters had to be replaced.
-    """
+    """Reads the files of one stream; ``bad_records`` gets every item that is no record."""
 
     def __init__(
         self,
@@ -217,8 +202,8 @@ class RecordReader:
         self._ids: RecordIds | None = None
         self._origin: Origin
         self._offset = 0  # of the element that is read by itself
-        self.elements = 0
-        self.repaired = 0
+        self.elements = 0  # so far: groups, or items without groups
+        self.repaired = 0  # elements in which characters had to be replaced
 
     def batches(self, origin: Origin, chunks: Iterable[bytes]) -> Iterator[Batch]:
         """The records of a file, block by block; errors come after all records before them."""
@@ -306,20 +291,19 @@ class RecordReader:
             yield self._items.columns([element])
 
     def _of_group(self, group: _Group, *, is_large: bool) -> Iterator[Columns]:
-        shell, has_repairs, fault = _decoded(group.shell)
-        names = [name for name, _ in group.lists]
+        text, place, lists = group
+        shell, has_repairs, fault = _decoded(text)
+        names = [name for name, _ in lists]
         names += [] if fault else lists_in(shell, self._data_type)
         if not (fault or all(isinstance(shell.get(name), list | None) for name in names)):
             self._items.columns([shell])  # for the reason
             return
         is_first, has_items = True, False
-        before, behind = group.shell[: group.place], group.shell[group.place :]
-        for block in chain.from_iterable(
-            ArrayCutter([each]).blocks() for _, each in group.lists
-        ):
+        blocks = (ArrayCutter([each]).blocks() for _, each in lists)
+        for block in chain.from_iterable(blocks):
             columns = None
             if block.sound and is_large:
-                part = b"[%b%b%b]" % (before, block.text, behind)
+                part = b"[%b%b%b]" % (text[:place], block.text, text[place:])
                 columns = self._shaped.columns(Block(part, 0))
             if columns is None:
                 items = []
@@ -336,7 +320,7 @@ class RecordReader:
                     columns = self._items.columns([rest | {names[0]: items}])
             if columns is not None and columns.values[0]:
                 starts = [0] if is_first else []
-                size = max(columns.shared, len(group.shell))
+                size = max(columns.shared, len(text))
                 yield columns._replace(starts=starts, is_part=True, elements=0, shared=size)
                 is_first = False
         if is_first and not (has_items or fault):

@@ -43,10 +43,7 @@ class BadRecords:
         self.count = 0
 
     def reject(self, reason: str, item: Any, *, blob: str | None, offset: int) -> None:
-        """Set a bad record aside: an item, decoded as far as possible, and why it is none.
-
-        Raises DataError BAD_RECORD or TOO_MANY_BAD_RECORDS, and SettingsError BAD_SETTING.
-        """
+        """Set a bad item aside; raises BAD_RECORD, TOO_MANY_BAD_RECORDS or BAD_SETTING."""
         where = {"stream": self._stream, "blob": blob, "offset": offset}
         code, what = Code.BAD_RECORD, f"a record can't be read: {reason}"
         next_step = "Look at the file, or set bad_records: skip with a dead_letter_path"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,20 +50,15 @@ def header_of(head: bytes) -> Header | None:
     parts = next(_HEADER.finditer(head))  # it matches everywhere
     text = parts[2].decode("utf-8", "replace")
     newline = b"\r" if parts[3] == b"\r" else b"\n"
-    tried = [
-        Header(_names(text, delimiter), delimiter, newline, parts.end())
-        for delimiter in (parts[1].decode("ascii", "replace") if parts[1] else _DELIMITERS)
-    ]
-    counts = [len({*map(plain, each.names)} & FIELD_NAMES) for each in tried]
-    return tried[counts.index(max(counts))] if max(counts) >= _LEAST_KNOWN else None
-
-
-def _names(line: str, delimiter: str) -> tuple[str, ...]:
-    try:
-        cells = next(csv.reader([line], delimiter=delimiter, strict=True), [])
-    except csv.Error:
-        return ()
-    return _without_end([cell.strip() for cell in cells])
+    most, best = _LEAST_KNOWN - 1, None
+    for delimiter in parts[1].decode("ascii", "replace") if parts[1] else _DELIMITERS:
+        with suppress(csv.Error):
+            cells = next(csv.reader([text], delimiter=delimiter, strict=True), [])
+            names = _without_end([cell.strip() for cell in cells])
+            known = len({*map(plain, names)} & FIELD_NAMES)
+            if known > most:
+                most, best = known, Header(names, delimiter, newline, parts.end())
+    return best
 
 
 def _without_end(cells: list[str], most: int = 0) -> tuple[str, ...]:
@@ -115,10 +111,7 @@ class Rows:
 
 
 class TableCutter(Buffered):
-    """Cuts the rows below the header out of the bytes of a table, in order.
-
-    A row with more or fewer cells than the header, or with broken quotes, is an unsound block.
-    """
+    """Cuts the rows below the header; one with other cells, or broken quotes, is not sound."""
 
     def __init__(
         self, chunks: Iterable[bytes], header: Header, offset: int, block_size: int
@@ -133,11 +126,14 @@ class TableCutter(Buffered):
         self._fill(self._header.size)
         self._forget(self._header.size)
         self._begin_table(self._header.names)
-        step = self._block_size
+        step, newline = self._block_size, self._header.newline
         has_more = True
         while has_more or self._buffer:
             has_more = self._fill(step)
-            end = self._end_of_lines(step, has_more=has_more)
+            end = rest = 0 if has_more else len(self._buffer)
+            if has_more or step < rest:  # behind the last line within the step, else the first
+                at = self._buffer.rfind(newline, 0, step) + 1
+                end = at or self._buffer.find(newline, step) + 1 or rest
             has_more = has_more or end < len(self._buffer)
             found = self._whole(self._buffer[:end])
             taken = 0
@@ -168,15 +164,6 @@ class TableCutter(Buffered):
         names = [plain(cell.strip()) for cell in cells if cell]
         is_known = len(names) >= _LEAST_KNOWN and self._known.issuperset(names)
         return is_known or names[: len(self._names)] == self._names
-
-    def _end_of_lines(self, step: int, *, has_more: bool) -> int:
-        """Behind the last line that ends within some bytes, else the first that ends."""
-        rest = 0 if has_more else len(self._buffer)
-        if rest and step >= rest:
-            return rest
-        newline = self._header.newline
-        end = self._buffer.rfind(newline, 0, step) + 1 or self._buffer.find(newline, step) + 1
-        return end or rest
 
     def _whole(self, data: bytes) -> Rows | None:
         """All rows of whole lines; None if one of them is none, or has to be checked."""

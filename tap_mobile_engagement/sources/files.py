@@ -27,7 +27,7 @@ from tap_mobile_engagement.sources.arrivals import order
 from tap_mobile_engagement.sources.base import FILE_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from zipfile import ZipInfo
 

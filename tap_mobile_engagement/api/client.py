@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -34,30 +33,22 @@ TASK_PAGE = 40  # export tasks per page: the most that the service gives ($top)
 EMPTY_PAGES = 100  # in a row, after which a list is taken for one without an end
 MOST_PAGES = 100_000  # after which any list is; ten million devices have that many
 DETAIL_REQUESTS = 8  # for device details, under way at once
+# What the campaigns list calls each campaign type of push feedback.
 CAMPAIGN_KINDS = {
     "Announcement": "announcements",
     "DataPush": "dataPushes",
     "NativePush": "nativePushes",
     "Poll": "polls",
 }
-"""What the campaigns list calls each campaign type of push feedback."""
 
 _TASKS = "devices/exportTasks"
 _REFUSALS = {
-    401: (
-        Code.AUTH_FAILED,
-        "Check tenant_id, client_id and the rights of the service principal",
-    ),
+    401: (Code.AUTH_FAILED, "Check tenant_id, client_id and the service principal's rights"),
     403: (Code.ACCESS_DENIED, "Give the service principal a role on the app, if it is enabled"),
-    404: (
-        Code.APP_NOT_FOUND,
-        "Check app_names, app_collection, resource_group, subscription_id",
-    ),
+    404: (Code.APP_NOT_FOUND, "Check app_names, app_collection, resource_group, subscription"),
     413: (Code.TASK_TOO_LARGE, "Set a smaller window_days"),
 }
 _REJECTED = "Check the settings that name the app, the dates and the container URL"
-
-log = logging.getLogger(__name__)
 
 
 class TaskRefusedError(RetryLaterError):
@@ -74,12 +65,7 @@ class TaskRefusedError(RetryLaterError):
 
 
 class ServiceClient:
-    """Speaks to the apps of one app collection; threads may share it.
-
-    Every request may raise SettingsError AUTH_FAILED (a renewed token is refused too),
-    ACCESS_DENIED, BAD_SETTING or APP_NOT_FOUND; RetryLaterError SERVICE_UNAVAILABLE after all
-    tries; DataError BAD_ANSWER for what the API's description does not allow.
-    """
+    """Speaks to the apps of one app collection; threads may share it."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._collection_url = (
@@ -88,32 +74,33 @@ class ServiceClient:
             "/providers/Microsoft.MobileEngagement"
             f"/appcollections/{quote(settings.app_collection, safe='')}/apps"
         )
-        self._auth = TokenProvider(settings, transport)
+        self.auth = TokenProvider(settings, transport)
         self._transport = transport
-
-    def check_credentials(self) -> None:
-        """Make sure that the credentials are good for an access token."""
-        self._auth.token()
 
     def check_app(self, app: str) -> None:
         """Check credentials, rights and the app with one request that changes nothing."""
-        self._get(app, self._url(app, _TASKS, {"$top": 1}))
+        self._get(app, self._url(app, _TASKS, **{"$top": 1}))
 
     def create_task(self, export: PendingExport, body: Mapping[str, str]) -> ExportTask:
-        """Create an export task, by one POST that is never repeated once it may have worked.
-
-        Raises TaskRefusedError, TASK_CREATION_UNCERTAIN, TASK_REJECTED or TASK_TOO_LARGE.
-        """
+        """Create an export task, by one POST that is never repeated once it may have worked."""
         data_type = BY_NAME[export.key.data_type]
         url = self._url(export.key.app, f"{_TASKS}/{data_type.task_path}")
         answer = self._send("POST", url, json=body)
+        status, where = answer.status, answer.where
+        if status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}:
+            # Limits, or a conflict that passes: nothing was created.
+            pause = answer.retry_after(self._transport.timing.now())
+            raise TaskRefusedError(answer.extract(), pause, **where)
+        if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # What broke down may have done so behind the creation.
+            raise creation_uncertain(answer.extract()).at(**where)
         if not answer.ok:
-            raise self._creation_failed(answer)
+            raise _refused(answer, rejected=Code.TASK_REJECTED)
         try:
             return self._task(answer)
         except DataError as error:
             # It was accepted all the same: there is a task, whose id we can't read.
-            raise creation_uncertain(error.what).at(**answer.where) from error
+            raise creation_uncertain(error.what).at(**where) from error
 
     def get_task(self, app: str, task_id: str) -> ExportTask | None:
         """Ask for a task; None if the service does not know it: not yet, or not any more."""
@@ -128,7 +115,7 @@ class ServiceClient:
 
     def list_tasks(self, app: str) -> Iterator[Any]:
         """All export tasks that the service lists, newest first, as they come."""
-        return self._list(app, _TASKS, {"$top": TASK_PAGE, "$orderby": "dateCreated desc"})
+        return self._list(app, _TASKS, **{"$top": TASK_PAGE, "$orderby": "dateCreated desc"})
 
     def list_devices(self, app: str) -> Iterator[Any]:
         """All devices, with their ``meta`` and ``appInfo``, as they come."""
@@ -137,14 +124,12 @@ class ServiceClient:
     def get_device(self, app: str, device_id: str) -> dict[str, Any] | None:
         """A device with its technical data and location; None where it does not exist."""
         answer = self._find(app, "devices", device_id, device=device_id)
-        return None if answer is None else _object(answer)
+        return answer.json() if answer else None
 
-    def list_devices_with_details(
-        self, app: str, *, workers: int = DETAIL_REQUESTS
-    ) -> Iterator[Any]:
+    def list_devices_with_details(self, app: str) -> Iterator[Any]:
         """All devices, in the order of the list, with their details where they still exist."""
-        devices = self.list_devices(app)
-        return map_in_order(partial(self._with_details, app), devices, workers=workers)
+        add = partial(self._with_details, app)
+        return map_in_order(add, self.list_devices(app), workers=DETAIL_REQUESTS)
 
     def list_campaigns(self, app: str, campaign_type: str) -> Iterator[Any]:
         """All push campaigns of a type, as they come, each with its type."""
@@ -157,26 +142,20 @@ class ServiceClient:
         device_id = listed.get("deviceId") if isinstance(listed, dict) else None
         if not isinstance(device_id, str) or not _is_segment(device_id):
             return listed  # reading it will say what is wrong
-        device = self.get_device(app, device_id)
-        if device is None:
-            log.info("app %s: device %s is gone since it was listed", app, device_id)
-        return {**listed, **(device or {})}
+        return {**listed, **(self.get_device(app, device_id) or {})}
 
-    def _url(self, app: str, path: str, query: Mapping[str, object] | None = None) -> str:
+    def _url(self, app: str, path: str, **query: object) -> str:
         # `$` stays as it is, as in the service's documentation.
-        text = urlencode(
-            {"api-version": API_VERSION, **(query or {})}, safe="$", quote_via=quote
-        )
+        query = {"api-version": API_VERSION} | query
+        text = urlencode(query, safe="$", quote_via=quote)
         return f"{self._collection_url}/{path_segment(app)}/{path}?{text}"
 
-    def _list(
-        self, app: str, path: str, query: Mapping[str, object] | None = None
-    ) -> Iterator[Any]:
-        url = marked = _prepared(self._url(app, path, query))
+    def _list(self, app: str, path: str, **query: object) -> Iterator[Any]:
+        url = marked = _prepared(self._url(app, path, **query))
         pages = empty_pages = 0
         while True:
             answer = self._get(app, url)
-            page = _object(answer)
+            page = answer.json()
             items = page.get("value")
             if not isinstance(items, list):
                 what = "a list has no value array"
@@ -239,26 +218,15 @@ class ServiceClient:
                 method, url, creates=creates, headers=headers, **options
             )
 
-        token = self._auth.token()
+        token = self.auth.token()
         answer = send(token)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            answer = send(self._auth.token(rejected=token))
+            answer = send(self.auth.token(rejected=token))
         return answer
 
     def _task(self, answer: Answer) -> ExportTask:
         pause = answer.retry_after(self._transport.timing.now())
         return ExportTask.from_answer(answer.json(), retry_after=pause)
-
-    def _creation_failed(self, answer: Answer) -> TapError:
-        if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}:
-            # Limits, or a conflict that passes: nothing was created.
-            retry_after = answer.retry_after(self._transport.timing.now())
-            return TaskRefusedError(answer.extract(), retry_after, **answer.where)
-        is_over = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if is_over or answer.status == HTTPStatus.REQUEST_TIMEOUT:
-            # What broke down may have done so behind the creation.
-            return creation_uncertain(answer.extract()).at(**answer.where)
-        return _refused(answer, rejected=Code.TASK_REJECTED)
 
 
 def path_segment(text: str) -> str:
@@ -276,13 +244,6 @@ def _is_segment(text: str) -> bool:
 
 def _prepared(url: str) -> str:
     return requests.Request("GET", url).prepare().url or ""
-
-
-def _object(answer: Answer) -> dict[str, Any]:
-    content = answer.json()
-    if not isinstance(content, dict):
-        raise DataError(Code.BAD_ANSWER, "the answer is not a JSON object").at(**answer.where)
-    return content
 
 
 def _refused(answer: Answer, *, rejected: Code = Code.BAD_SETTING) -> TapError:

@@ -1,7 +1,4 @@
-"""Where export tasks write, and which blobs are a task's, by the rules of docs/failures.md.
-
-In a shared container these are: its id in a name, else one task at a time and what is new.
-"""
+"""Where export tasks write, and which blobs are a task's, by the rules of docs/failures.md."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
 from tap_mobile_engagement.sources.base import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tap_mobile_engagement.api.tasks import Key, PendingExport
     from tap_mobile_engagement.containers import Blob, Container
@@ -56,41 +53,7 @@ _SHORTEST_ID = 8  # characters; a shorter one may be in a name by chance
 _UNREAD = DataError(Code.BLOB_UNREADABLE, "it was not looked at")
 
 
-class TaskStorage:
-    """Gives each task a place to write, and finds what it wrote.
-
-    Tasks of a data type in ``one_at_a_time``, and with ``one_app`` of two apps, could be mixed
-    up if they ran at once. Those of one in ``read_first`` write over each other's blobs.
-    """
-
-    check: Callable[[], object]
-    one_at_a_time: frozenset[str] = frozenset()
-    one_app = False
-    read_first: frozenset[str] = frozenset()
-
-    def choose(self, export: PendingExport) -> None:
-        """Set where the task of an export is to write, before it is created."""
-
-    def find(self, export: PendingExport) -> tuple[Part, ...]:
-        """What a task that succeeded wrote, by arrival; raises TASK_LOST or AMBIGUOUS_BLOBS."""
-        assert export.task is not None  # noqa: S101  (it has succeeded)
-        return self.find_again(export.task, ())
-
-    def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
-        """What exists by now of a task whose files were found before."""
-        raise NotImplementedError
-
-    def delete_container(self, name: str) -> None:
-        """Delete a container that a task had for itself; no error if it is gone already."""
-        raise task_lost(f"the container {name} is in an account that is not in the settings")
-
-    def sample(self, data_type: DataType) -> Iterable[Part]:
-        """Some file of that data type that exists already, for a dry run."""
-        del data_type  # only a state knows which container of an account holds what
-        return ()
-
-
-class SharedStorage(TaskStorage):
+class SharedStorage:
     """One container for all tasks of ``apps`` apps; its URL for the service is a secret."""
 
     def __init__(self, container: Container, task_url: str, *, apps: int = 1) -> None:
@@ -103,11 +66,12 @@ class SharedStorage(TaskStorage):
         self._exports: set[PendingExport] = set()  # all whose tasks were to write here
         self._latest: dict[str, PendingExport] = {}  # by data type, the last one to write here
         self.check = container.check
-        self.one_at_a_time = frozenset(BY_NAME)
-        self.one_app = apps > 1
+        self.one_at_a_time = frozenset(BY_NAME)  # whose tasks could be mixed up
+        self.one_app = apps > 1  # whether those of two apps could be
+        self.read_first: frozenset[str] = frozenset()  # who write over each other's blobs
 
     def choose(self, export: PendingExport) -> None:
-        """The container; AMBIGUOUS_BLOBS if another app's task left a blob without its name."""
+        """Set where a task is to write; AMBIGUOUS_BLOBS beside a blob of another app's task."""
         if self._settled is None:
             self._settled = {(blob.name, blob.etag) for blob in self._container.list()}
         others = [e.key for e in self._latest.values() if e.key.app != export.key.app]
@@ -120,7 +84,7 @@ class SharedStorage(TaskStorage):
         self._exports.add(export)
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
-        """The blobs that are the task's by one of the rules."""
+        """What a task that succeeded wrote, by arrival; raises TASK_LOST or AMBIGUOUS_BLOBS."""
         task, data_type = export.task, BY_NAME[export.key.data_type]
         if task is None or task.container is not None:
             raise task_lost("an export task wrote to a container of its own, in an account")
@@ -193,8 +157,12 @@ class SharedStorage(TaskStorage):
             raise task_lost("the blobs of an export task were written over by a later one's")
         return _parts(self._container, now)
 
-    def sample(self, data_type: DataType) -> Iterable[Part]:
-        """The first of a handful of blobs that holds the data type."""
+    def delete_container(self, name: str) -> None:
+        """Refuse: it is none of this storage."""
+        raise task_lost(f"the container {name} is in an account that is not in the settings")
+
+    def sample(self, data_type: DataType) -> tuple[Part, ...]:
+        """The first of a handful of blobs that holds the data type, for a dry run."""
         for blob in islice(self._container.list(), SAMPLED_BLOBS):
             if self._may_hold(blob, data_type, in_doubt=False):
                 return _parts(self._container, [blob])
@@ -222,11 +190,12 @@ class SharedStorage(TaskStorage):
         return self._types[key]
 
 
-class AccountStorage(TaskStorage):
-    """A container of its own for each task, with a SAS that outlasts ``task_timeout``.
+class AccountStorage:
+    """A container of its own for each task, with a SAS that outlasts ``task_timeout``."""
 
-    The Azure portal shows the connection string under "Access keys". Raises BAD_SETTING.
-    """
+    one_at_a_time: frozenset[str] = frozenset()
+    one_app = False
+    read_first: frozenset[str] = frozenset()
 
     def __init__(
         self, connection_string: str, task_timeout: timedelta, *, clock: Clock | None = None
@@ -273,14 +242,19 @@ class AccountStorage(TaskStorage):
     def new_task_container(self, name: str) -> str:
         """Make a container for one task; its URL, a secret, lets it write and list."""
         url = self._url(name, "wl", self._lifetime)
-
-        def create() -> None:
-            # It may exist because of a try whose answer was lost.
-            with suppress(ResourceExistsError):
-                self._service.create_container(name)
-
-        self._storage.call(create, f"the container {name} could not be made", "c")
+        self._change("create", name, ResourceExistsError)
         return url
+
+    def delete_container(self, name: str) -> None:
+        """Delete a container with all that it holds, if it exists."""
+        self._change("delete", name, ResourceNotFoundError)
+
+    def _change(self, verb: str, name: str, done_before: type[Exception]) -> None:
+        def change() -> None:
+            with suppress(done_before):  # by a try whose answer was lost
+                getattr(self._service, f"{verb}_container")(name)
+
+        self._storage.call(change, f"the container {name} could not be {verb}d", verb[0])
 
     def container(self, name: str) -> AzureContainer:
         """The container of that name, which need not exist."""
@@ -301,9 +275,13 @@ class AccountStorage(TaskStorage):
         register_secret(parse_qs(sas)["sig"][0])
         return f"{self._storage.label}/{name}?{sas}"
 
-    def find_again(self, task: TaskEntry, parts: Sequence[Part]) -> tuple[Part, ...]:
-        """All blobs in the task's container."""
-        del parts  # all that is there is the task's
+    def find(self, export: PendingExport) -> tuple[Part, ...]:
+        """All blobs in the task's container; raises TASK_LOST."""
+        assert export.task is not None  # noqa: S101  (it has succeeded)
+        return self.find_again(export.task)
+
+    def find_again(self, task: TaskEntry, _: Sequence[Part] = ()) -> tuple[Part, ...]:
+        """All blobs in the task's container, whichever were found before."""
         if task.container is None:
             raise task_lost("an export task wrote to a shared container, not in the account")
         container = self.container(task.container)
@@ -315,15 +293,12 @@ class AccountStorage(TaskStorage):
                 raise task_lost(what) from None
             raise
 
-    def delete_container(self, name: str) -> None:
-        """Delete a container with all that it holds, if it exists."""
+    def sample(self, _: DataType) -> tuple[Part, ...]:
+        """Nothing: only a state knows which container holds what."""
+        return ()
 
-        def delete() -> None:
-            # It may be gone because of a try whose answer was lost.
-            with suppress(ResourceNotFoundError):
-                self._service.delete_container(name)
 
-        self._storage.call(delete, f"the container {name} could not be deleted", "d")
+TaskStorage = SharedStorage | AccountStorage
 
 
 def _named_after(task_ids: Iterable[str], blobs: Iterable[Blob]) -> list[Blob]:

@@ -1,7 +1,4 @@
-"""HTTP requests, repeated where that is safe, and answers, whose size and time have a bound.
-
-If the outcome of a request is unknown, it is only repeated if it reads.
-"""
+"""HTTP requests, repeated where that is safe, and answers, whose size and time have a bound."""
 
 from __future__ import annotations
 
@@ -20,15 +17,9 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-# Imported here and not on first use: it costs nothing, because singer_sdk imports both itself.
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    MaxRetryError,
-    NewConnectionError,
-)
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
 
 from tap_mobile_engagement.clock import (
     RETRY,
@@ -53,7 +44,6 @@ MOST_BYTES = 64 * 1024 * 1024  # of an answer, unpacked
 MOST_ERROR_BYTES = 64 * 1024  # that are read of an answer that is an error
 EXTRACT_LENGTH = 300  # characters of an answer's text in an error message
 LONGEST_PAUSE = 86_400.0  # seconds; a longer Retry-After counts as a day
-_MOST_TEXT = 65_536  # bytes that are searched for words
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 # Tags, and what people do not see of a page; without an end it is all the rest.
 _NO_WORDS = re.compile(
@@ -91,24 +81,27 @@ class Answer:
         """The places to name in an error about it; Azure's support asks for the request id."""
         return {"status": self.status, "request_id": self.headers.get("x-ms-request-id")}
 
-    def json(self) -> Any:
-        """Decode the content as elements are, but replace nothing; raises BAD_ANSWER."""
+    def json(self) -> dict[str, Any]:
+        """Decode an object as elements are, but replace nothing; raises BAD_ANSWER."""
+        reason = "it is no JSON object"
         try:
             check_cost(self.body)
-            return decode_lenient(self.body.removeprefix(BOM_UTF8))
+            content = decode_lenient(self.body.removeprefix(BOM_UTF8))
+            if isinstance(content, dict):
+                return content
         except (ValueError, RecursionError) as error:
-            reason = f"{error}" if isinstance(error, BadValue) else "it is no JSON"
-            raise DataError(
-                Code.BAD_ANSWER,
-                f"the answer can't be read, because {reason}: {self.extract()!r}",
-                next_step="Check that the URL in the settings points to the service itself,"
-                " not to a proxy or a sign-in page",
-                **self.where,
-            ) from None
+            reason = f"{error}" if isinstance(error, BadValue) else reason
+        raise DataError(
+            Code.BAD_ANSWER,
+            f"the answer can't be read, because {reason}: {self.extract()!r}",
+            next_step="Check that the URL in the settings points to the service itself, not to "
+            "a proxy or a sign-in page",
+            **self.where,
+        )
 
     def extract(self) -> str:
         """What it says in one short line: a JSON error of Azure or Azure AD, text or HTML."""
-        text = self.body[:_MOST_TEXT].decode("utf-8", errors="replace")
+        text = self.body[:MOST_ERROR_BYTES].decode("utf-8", errors="replace")
         content_type = self.headers.get("Content-Type", "").lower()
         if "json" in content_type or text.lstrip().startswith("{"):
             text = _json_error(text) or text
@@ -119,10 +112,7 @@ class Answer:
         return shown(" ".join(text.split()), EXTRACT_LENGTH) or "no text"
 
     def retry_after(self, now: datetime) -> float | None:
-        """Seconds to wait, where the answer asks for a pause (RFC 9110, 10.2.3).
-
-        A date is compared to the answer's own ``Date``, because either clock may be wrong.
-        """
+        """Seconds to wait, if it asks for a pause; a date is compared to its own ``Date``."""
         value = self.headers.get("Retry-After", "").strip()
         if _SECONDS.fullmatch(value):
             return min(float(value), LONGEST_PAUSE)
@@ -149,24 +139,19 @@ def new_session() -> requests.Session:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """Sends requests and reads their answers; threads may share it.
-
-    ``timeouts`` are seconds, for a connection and for each piece of an answer, ``longest`` for
-    all of it.
-    """
+    """Sends requests and reads their answers; threads may share it."""
 
     session: requests.Session = field(default_factory=new_session)
     timing: Clock = field(default_factory=Clock)
     retry: Retry = RETRY
-    timeouts: tuple[float, float] = (15, 120)
-    longest: float = 600
+    timeouts: tuple[float, float] = (15, 120)  # seconds, to connect and for each piece
+    longest: float = 600  # seconds for an answer
 
     def send(self, method: str, url: str, *, creates: bool = False, **options: Any) -> Answer:
         """Send a request with options of ``requests``, again where that is safe and may help.
 
-        One that ``creates`` is only repeated when it surely never left. Any answer to it is
-        returned, and a stop waits a moment for it. Raises SERVICE_UNAVAILABLE,
-        TASK_CREATION_UNCERTAIN, BAD_SETTING or BAD_ANSWER.
+        One that ``creates`` is only repeated when it surely never left, and any answer to it is
+        returned. Raises SERVICE_UNAVAILABLE, TASK_CREATION_UNCERTAIN, BAD_SETTING, BAD_ANSWER.
         """
 
         def attempt() -> Answer:
@@ -299,18 +284,14 @@ class TokenProvider:
         self._renew_at = datetime.min.replace(tzinfo=UTC)
 
     def token(self, *, rejected: str | None = None) -> str:
-        """A token that is good for some minutes, and is not the ``rejected`` one.
-
-        Raises AUTH_FAILED, SERVICE_UNAVAILABLE or BAD_ANSWER.
-        """
+        """A token that is good for some minutes, not the ``rejected`` one; or AUTH_FAILED."""
         with self._lock:
-            is_due = self._transport.timing.now() >= self._renew_at
-            if self._token == rejected or (rejected is None and is_due):
-                self._request()
+            now = self._transport.timing.now()
+            if self._token == rejected or (rejected is None and now >= self._renew_at):
+                self._request(now)
             return self._token
 
-    def _request(self) -> None:
-        asked_at = self._transport.timing.now()
+    def _request(self, now: datetime) -> None:
         answer = self._transport.send("POST", self._url, data=self._form)
         if not answer.ok:
             raise SettingsError(
@@ -320,7 +301,7 @@ class TokenProvider:
                 **answer.where,
             )
         content = answer.json()
-        value = content.get("access_token") if isinstance(content, dict) else None
+        value = content.get("access_token")
         if not isinstance(value, str) or not _TOKEN.fullmatch(value):
             raise DataError(
                 Code.BAD_ANSWER,
@@ -334,4 +315,4 @@ class TokenProvider:
             # Azure Active Directory writes a string, others a number.
             life = timedelta(seconds=float(content["expires_in"]))
         life = min(max(life, timedelta()), _LONGEST_LIFE)
-        self._token, self._renew_at = value, asked_at + life - min(RENEW_AHEAD, life / 2)
+        self._token, self._renew_at = value, now + life - min(RENEW_AHEAD, life / 2)

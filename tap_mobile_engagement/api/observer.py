@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _FIRST_LINE = timedelta(seconds=30)
 _LAST_PAUSE = timedelta(minutes=30)
-
 _ROW = 18  # pixels per task
 _LEFT = 380  # pixels for the labels
 _WIDTH = 900  # pixels for the time
@@ -47,7 +46,6 @@ _PHASE_OF: dict[object, str] = {TaskState.STARTED: "running", TaskState.SUCCEEDE
 log = logging.getLogger(__name__)
 
 _TASK = "app {app}: export task {task}"
-_UNKNOWN = "is in state {detail!r}, which is unknown; it is watched until its time is up"
 _EMPTY = "succeeded, but there is no content of it: {detail}"
 
 
@@ -57,7 +55,6 @@ class What(Enum):
     CREATED = (logging.INFO, f"{_TASK} created: {{detail}}", "queued")
     RESUMED = (logging.INFO, "app {app}: taking up export task {task} ({data_type})", "queued")
     STATE = (logging.INFO, f"{_TASK} ({{data_type}}) is {{detail}}", None)
-    UNKNOWN_STATE = (logging.WARNING, f"{_TASK} ({{data_type}}) {_UNKNOWN}", None)
     FAILED = (logging.WARNING, "{detail}", "failed")
     EMPTY = (logging.WARNING, f"{_TASK} ({{data_type}}) {_EMPTY}", None)
     READING = (logging.INFO, "", "reading")
@@ -73,7 +70,9 @@ class Observer:
         self._now = now
         self._began_at = now()
         self._lock = threading.Lock()
-        self._live = new_live_progress()
+        self._live: LiveProgress | None = None
+        with suppress(ImportError):
+            self._live = LiveProgress() if sys.stderr.isatty() else None
         self._pause = self._line_due_at = _FIRST_LINE
         self._timeline_path = timeline_path
         self._times: dict[tuple[str, str], dict[str, datetime]] = {}  # of phases, by task
@@ -119,9 +118,7 @@ class Observer:
                 with open(self._timeline_path, "wb", opener=open_private) as file:
                     file.write(self._picture(self._now()).encode())
             except OSError as error:
-                log.warning(
-                    "The timeline could not be written to %s: %s", self._timeline_path, error
-                )
+                log.warning("The timeline could not be written: %s", error)
 
     def _picture(self, end: datetime) -> str:
         """The timeline of a run that ended then."""
@@ -134,9 +131,9 @@ class Observer:
         )
         svg = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'width="{width}" height="{height}" font-family="sans-serif" fill="#333">'
+            f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">'
         )
-        parts = [svg, _rect(0, 0, width, height, "#fff"), _text(_LEFT, 22, title, size=14)]
+        parts = [svg, _rect(0, 0, width, height, "#fff"), _text(_LEFT, 22, title)]
         x: float = _LEFT
         for color, words in _PHASES.values():
             parts += [_rect(x, 34, 10, 10, color), _text(x + 14, 43, words)]
@@ -167,19 +164,13 @@ class LiveProgress:
     """A bar on the terminal, below the lines of the log; ImportError without ``progress``."""
 
     def __init__(self) -> None:
-        from rich import progress as bars  # noqa: PLC0415  (an extra)
-        from rich.console import Console  # noqa: PLC0415
+        from rich.console import Console  # noqa: PLC0415  (an extra)
+        from rich.progress import BarColumn, Progress, TimeElapsedColumn  # noqa: PLC0415
 
-        self._bars = bars.Progress(
-            bars.TextColumn("export tasks"),
-            bars.BarColumn(),
-            bars.MofNCompleteColumn(),
-            bars.TextColumn("{task.fields[running]} running"),
-            bars.TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            redirect_stdout=False,  # messages go there
-        )
+        words = "{task.completed}/{task.total}, {task.fields[running]} running"
+        columns = ("export tasks", BarColumn(), words, TimeElapsedColumn())
+        terminal = Console(stderr=True)  # (messages go to standard output)
+        self._bars = Progress(*columns, console=terminal, transient=True, redirect_stdout=False)
         self._bar: TaskID | None = None
         self._restore: list[Callable[[], object]] = []
 
@@ -205,23 +196,13 @@ class LiveProgress:
         self._restore.clear()
 
 
-def new_live_progress() -> LiveProgress | None:
-    """The live display, where there is a terminal and the extra."""
-    with suppress(ImportError):
-        return LiveProgress() if sys.stderr.isatty() else None
-    return None
-
-
 def in_words(duration: timedelta) -> str:
     """A duration in whole seconds, as hours, minutes and seconds."""
     return str(timedelta(seconds=int(duration.total_seconds())))
 
 
-def _text(x: float, y: int, text: str, *, anchor: str = "start", size: int = 11) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" font-size="{size}">'
-        f"{escape(text)}</text>"
-    )
+def _text(x: float, y: int, text: str, *, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _rect(x: float, y: int, width: float, height: int, color: str) -> str:

@@ -1,8 +1,4 @@
-"""Which export task is next, and what follows from what was seen. No I/O, no clock.
-
-The runner asks the :class:`Plan` for the next action, does it, and reports the outcome. Reports
-about an export that is no longer in the plan change nothing.
-"""
+"""Which export task is next, and what follows from what was seen. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -39,43 +35,29 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_FOR = timedelta(minutes=1)  # a success's blobs, before it counts as empty
 TRIES_PER_WINDOW = 3  # failed tasks of one window after which it is halved
-TASK_IS_OVER = frozenset(
-    {
-        Code.TASK_FAILED,
-        Code.TASK_TIMEOUT,
-        Code.TASK_LOST,
-        Code.UNKNOWN_TASK_STATE,
-        Code.AMBIGUOUS_BLOBS,
-    }
-)
+_TRIED_AGAIN = frozenset({Code.TASK_FAILED, Code.TASK_LOST})
+TASK_IS_OVER = _TRIED_AGAIN | {Code.TASK_TIMEOUT, Code.UNKNOWN_TASK_STATE, Code.AMBIGUOUS_BLOBS}
 """Failures after which the state drops a task, and its range is exported again."""
 
-_TRIED_AGAIN = frozenset({Code.TASK_FAILED, Code.TASK_LOST})
 _HALVED = _TRIED_AGAIN | {Code.TASK_TIMEOUT, Code.TASK_TOO_LARGE}
 _BLOB_PAUSES = Schedule(first=1, largest=20, growth=2)
 
 
 @dataclass(slots=True)
 class Plan:
-    """All exports that are due, in the order of reading, and how far each has come.
-
-    Tasks of a data type in ``one_at_a_time`` could be mixed up: the next one is created when
-    the blobs of the last one are known, and in ``read_first`` when they are read. ``one_app``
-    is the same for apps. ``timeout`` counts from a task's creation. ``notes`` are what the
-    state has to be told; the caller removes them.
-    """
+    """All exports that are due, in order; reports about others change nothing."""
 
     limit: int
     schedule: Schedule
     timeout: timedelta = timedelta(days=1)
-    one_at_a_time: frozenset[str] = frozenset()
-    one_app: bool = False
-    read_first: set[str] = field(default_factory=set)
-    notes: deque[Note] = field(default_factory=deque)
+    one_at_a_time: frozenset[str] = frozenset()  # whose tasks could be mixed up
+    one_app: bool = False  # whether tasks of two apps could be
+    read_first: set[str] = field(default_factory=set)  # who write over each other's blobs
+    notes: deque[Note] = field(default_factory=deque)  # for the state; the caller removes them
     _exports: list[PendingExport] = field(default_factory=list)
     _task_ids: set[str] = field(default_factory=set)  # of all tasks of the run
     _turn: str | None = None  # the app whose tasks are created while it is one at a time
-    _reading: PendingExport | None = None
+    _reading: list[PendingExport] = field(default_factory=list)  # one at most
     _refusals: int = 0  # in a row
     _closed_until: datetime | None = None  # the service is asked for no task before
     _idle_since: datetime | None = None  # it refuses though no task of ours is under way
@@ -91,11 +73,7 @@ class Plan:
         return running, len(self._exports)
 
     def next_action(self, now: datetime) -> PendingExport | datetime | None:
-        """The export with the most urgent action: create, poll or find blobs, by its phase.
-
-        Polls come last, the most overdue one first, so that a slow service puts off neither a
-        new task nor a poll for ever. Without an action it is the time to ask again, if any.
-        """
+        """The export with the most urgent action, or the time to ask again, if any."""
         at_work = [e for e in self._exports if e.phase in {Phase.RUNNING, Phase.WRITTEN}]
         due = [e for e in at_work if e.due_at is None or e.due_at <= now]
         if written := next((e for e in due if e.phase is Phase.WRITTEN), None):
@@ -104,9 +82,10 @@ class Plan:
         if isinstance(candidate, PendingExport):
             candidate.phase = Phase.CREATING
             return candidate
-        if due:
+        if due:  # last, and the most overdue first, so that a slow service puts off none
             return min(due, key=lambda each: each.due_at or now)
-        return _first_of([candidate, *(each.due_at for each in at_work)])
+        moments = (candidate, *(each.due_at for each in at_work))
+        return min(filter(None, moments), default=None)
 
     def _next_to_create(self, now: datetime) -> PendingExport | datetime | None:
         """The first export that may have its task created now; or when one may."""
@@ -120,38 +99,28 @@ class Plan:
         if due:
             # One export that alone is refused, again and again, must not keep the others back.
             return min(due, key=lambda each: self._put_off[each.key])
-        return _first_of(each.due_at for each in candidates)
+        return min((each.due_at for each in candidates if each.due_at), default=None)
 
     def _candidates(self) -> Iterator[PendingExport]:
         """Exports whose tasks could be mixed up with none that is at work, nor each other."""
-        busy = {e.key.data_type for e in self._exports if self._is_in_the_way(e)}
-        if self._reading:
-            busy |= {self._reading.key.data_type} & self.read_first
-        app = self._app_in_turn() if self.one_app else None
-        for export in self._exports:
-            data_type = export.key.data_type
-            is_due = export.phase is Phase.DUE and app in {None, export.key.app}
-            if is_due and not self._may_mix(data_type, busy):
-                yield export
-                if data_type in self.one_at_a_time:
-                    busy.add(data_type)
-
-    def _is_in_the_way(self, export: PendingExport) -> bool:
-        is_unread = export.phase is Phase.READY and export.key.data_type in self.read_first
-        return export.phase in AT_WORK or is_unread
-
-    def _app_in_turn(self) -> str | None:
-        """The app that had the first task, until it has nothing more to be done."""
+        busy = {e.key.data_type for e in self._exports if e.phase in AT_WORK}
+        unread = [e for e in self._exports if e.phase is Phase.READY] + self._reading
+        busy |= {export.key.data_type for export in unread} & self.read_first
+        # The app that had the first task has its turn until it has nothing more to be done.
         to_be_done = AT_WORK | {Phase.DUE}
         apps = [export.key.app for export in self._exports if export.phase in to_be_done]
         if self._turn not in apps:
             self._turn = next(iter(apps), None)
-        return self._turn
-
-    def _may_mix(self, data_type: str, busy: set[str]) -> bool:
-        """Whether a task of it could be mixed up with one that is at work."""
-        near = BY_NAME[data_type].alike & busy
-        return bool(near if data_type in self.one_at_a_time else near & self.one_at_a_time)
+        for export in self._exports:
+            data_type, app = export.key
+            near = BY_NAME[data_type].alike & busy
+            if data_type not in self.one_at_a_time:
+                near &= self.one_at_a_time
+            is_due = export.phase is Phase.DUE and not near
+            if is_due and (app == self._turn or not self.one_app):
+                yield export
+                if data_type in self.one_at_a_time:
+                    busy.add(data_type)
 
     @property
     def to_resume(self) -> list[PendingExport]:
@@ -210,10 +179,7 @@ class Plan:
         self._idle_since = self._idle_since or now
         if self._closed_until - self._idle_since <= REFUSAL_LIMIT:
             return pause
-        step = (
-            "No task of this run is under way that could be why: find out what else "
-            "exports, or run again later"
-        )
+        step = "No task of this run is under way that could be why: run again later"
         self._create_no_more(RetryLaterError(refusal.code, refusal.what, next_step=step))
         return None
 
@@ -236,10 +202,7 @@ class Plan:
             self._closed_until = None  # another may be taken in its place
 
     def searched(self, export: PendingExport, parts: Sequence[Part], now: datetime) -> bool:
-        """Blobs were looked for: True when that is over, False to look again for a while.
-
-        Raises TASK_LOST for a task of an earlier run without any: they may have been removed.
-        """
+        """Blobs were looked for: whether that is over. Raises TASK_LOST."""
         assert export.written_at is not None  # noqa: S101  (its phase is WRITTEN)
         until = export.written_at + LOOK_AGAIN_FOR
         if not parts and now < until:
@@ -248,15 +211,14 @@ class Plan:
             export.due_at = min(now + pause, until)
             return False
         if not parts and export.asked_at is None and not export.is_second_look:
-            what = "an export task of an earlier run succeeded, but none of its blobs exists"
-            raise task_lost(what)
+            raise task_lost("an export task of an earlier run left no blob, or they are gone")
         if self._is_written_over(export, parts):
             return True
         if parts or not export.is_second_look:
             export.phase, export.parts = Phase.READY, parts
         else:
             self._forget_task(export)
-            self._remove(export)
+            self._exports = [each for each in self._exports if each is not export]
         return True
 
     def _is_written_over(self, export: PendingExport, parts: Sequence[Part]) -> bool:
@@ -279,9 +241,10 @@ class Plan:
         is_second_look = export.is_second_look
         if error.code in TASK_IS_OVER:
             self._forget_task(export)
-            if is_second_look:
-                self._remove(export)
         if export not in self._exports:
+            return
+        if is_second_look and export.task is None:
+            self._exports.remove(export)
             return
         export.failures += 1
         halves = export.window.halves() if export.window else None
@@ -321,24 +284,12 @@ class Plan:
         """The export to be read next of that data type and app; None if none is left."""
         return next((export for export in self._exports if export.key == key), None)
 
-    def take(self, export: PendingExport) -> None:
-        """The reader has it."""
-        self._remove(export)
-        self._reading = export
-
-    def done_reading(self) -> None:
-        """The reader has done with what it took, and wants more."""
-        self._reading = None
+    def take(self, export: PendingExport | None) -> None:
+        """The reader has it, and has done with what it took before."""
+        self._reading = [export] if export else []
+        self._exports = [each for each in self._exports if each is not export]
 
     def abandon(self, key: Key) -> None:
         """Do nothing more for a stream that ended; its tasks stay in the state."""
+        self.take(None)
         self._exports = [export for export in self._exports if export.key != key]
-        self._reading = None
-
-    def _remove(self, export: PendingExport) -> None:
-        if export in self._exports:
-            self._exports.remove(export)
-
-
-def _first_of(moments: Iterable[datetime | None]) -> datetime | None:
-    return min((each for each in moments if each), default=None)

@@ -1,7 +1,4 @@
-"""Runs export tasks: a thread does what the plan says, the reader takes what is ready.
-
-Messages and state belong to the main thread, which gets what happened as notes.
-"""
+"""Runs export tasks: a thread does what the plan says, the main thread takes what is ready."""
 
 from __future__ import annotations
 
@@ -15,15 +12,10 @@ from uuid import uuid4
 
 from tap_mobile_engagement.api.client import TaskRefusedError
 from tap_mobile_engagement.api.http import creation_uncertain
-from tap_mobile_engagement.api.observer import What
-from tap_mobile_engagement.api.tasks import (
-    Key,
-    PendingExport,
-    Phase,
-    find_orphan,
-    known_state,
-)
-from tap_mobile_engagement.clock import RunStopped
+from tap_mobile_engagement.api.observer import Observer, What
+from tap_mobile_engagement.api.plan import Plan
+from tap_mobile_engagement.api.tasks import Key, PendingExport, Phase, find_orphan, known_state
+from tap_mobile_engagement.clock import RunStopped, Schedule
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, RetryLaterError, TapError
 
@@ -32,10 +24,9 @@ if TYPE_CHECKING:
 
     from tap_mobile_engagement.api.client import ServiceClient
     from tap_mobile_engagement.api.destinations import TaskStorage
-    from tap_mobile_engagement.api.observer import Observer
-    from tap_mobile_engagement.api.plan import Plan
     from tap_mobile_engagement.api.tasks import ExportTask, Note
     from tap_mobile_engagement.clock import Clock
+    from tap_mobile_engagement.settings import Settings
 
 ORPHAN_GRACE = timedelta(minutes=1)  # until a task is listed whose answer was lost (assumed)
 LOST_ANSWERS = 3  # in a row, to creations, after which no more is tried
@@ -45,34 +36,24 @@ _FAREWELL = 2.0  # seconds; how long the end of a run waits for a request that i
 
 _EMPTY = "it counts as empty, retires no row, and the next run looks once more"
 
-
 log = logging.getLogger(__name__)
 
 
 class TaskRunner:
-    """Keeps the export tasks of a plan under way.
-
-    The description of a request tells its task among others, when the answer is lost.
-    """
+    """Keeps the export tasks of a plan under way; notes tell the main thread what happened."""
 
     def __init__(
-        self,
-        plan: Plan,
-        *,
-        client: ServiceClient,
-        storage: TaskStorage,
-        export_format: str,
-        clock: Clock,
-        observer: Observer,
-        run_id: str | None = None,
+        self, settings: Settings, *, client: ServiceClient, storage: TaskStorage, clock: Clock
     ) -> None:
-        self._plan = plan
+        pauses = settings.poll_interval_seconds, settings.poll_max_interval_seconds
+        timeout = timedelta(minutes=settings.task_timeout_minutes)
+        self.plan = Plan(settings.max_concurrent_tasks, Schedule(*pauses), timeout)
+        self.observer = Observer(clock.now, timeline_path=settings.timeline_path)
+        self._export_format = settings.export_format
         self._client = client
         self._storage = storage
-        self._export_format = export_format
         self._clock = clock
-        self._observer = observer
-        self._run_id = run_id or uuid4().hex
+        self._run_id = uuid4().hex
         self._numbers = count(1)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -82,25 +63,22 @@ class TaskRunner:
     def next_export(
         self, key: Key, take_notes: Callable[[], None]
     ) -> tuple[PendingExport, float] | None:
-        """Wait for the next export of a data type and app, in order; None after the last.
-
-        Returns the seconds waited, too. Raises the export's TapError.
-        """
+        """Wait for the next export, in order, and tell how long; None after the last."""
         started = time.monotonic()
         while True:
             take_notes()
             with self._changed:
                 if self._crash is not None:
                     raise self._crash
-                self._plan.done_reading()
-                export = self._plan.head(key)
+                self.plan.take(None)
+                export = self.plan.head(key)
                 if export is None:
                     return None
                 if export.phase is Phase.READY:
-                    self._plan.take(export)
+                    self.plan.take(export)
                     return export, time.monotonic() - started
                 if export.error is not None:
-                    self._plan.abandon(key)
+                    self.plan.abandon(key)
                     raise export.error
                 self.start()
                 self._changed.wait(_READER_NAP)
@@ -109,14 +87,14 @@ class TaskRunner:
     def notes(self) -> list[Note]:
         """What the state has to be told since this was asked last."""
         with self._changed:
-            notes = [*self._plan.notes]
-            self._plan.notes.clear()
+            notes = [*self.plan.notes]
+            self.plan.notes.clear()
         return notes
 
     def abandon(self, key: Key) -> None:
         """The stream has failed: leave its tasks to the next run."""
         with self._changed:
-            self._plan.abandon(key)
+            self.plan.abandon(key)
 
     def start(self) -> None:
         """Begin with what is planned by now, unless that is under way already."""
@@ -129,20 +107,22 @@ class TaskRunner:
         was_closed, self._closed = self._closed, True
         if self._thread is not None and not was_closed:
             self._thread.join(_FAREWELL)
+        self.observer.close()
 
     def _run(self) -> None:
         try:
-            for export in self._plan.to_resume:
-                self._observer.happened(What.RESUMED, export)
+            for export in self.plan.to_resume:
+                self.observer.happened(What.RESUMED, export)
                 with self._changed:
-                    self._plan.resume(export, self._clock.now())
+                    self.plan.resume(export, self._clock.now())
             while not self._closed:
                 with self._changed:
-                    self._plan.one_at_a_time = self._storage.one_at_a_time
-                    self._plan.one_app = self._storage.one_app
-                    action = self._plan.next_action(self._clock.now())
-                    running, unread = self._plan.counts()
-                self._observer.progressed(running=running, unread=unread)
+                    self._changed.notify_all()  # of what was done
+                    self.plan.one_at_a_time = self._storage.one_at_a_time
+                    self.plan.one_app = self._storage.one_app
+                    action = self.plan.next_action(self._clock.now())
+                    running, unread = self.plan.counts()
+                self.observer.progressed(running=running, unread=unread)
                 if action is None:
                     return
                 if isinstance(action, PendingExport):
@@ -158,30 +138,23 @@ class TaskRunner:
     def _do(self, export: PendingExport) -> None:
         try:
             if export.phase is Phase.CREATING:
-                self._create(export)
+                self._storage.choose(export)
+                self.submit(export)
             elif export.phase is Phase.RUNNING:
                 self.poll(export)
             else:
                 self._find_blobs(export)
+        except TaskRefusedError as refusal:
+            with self._changed:
+                pause = self.plan.refused(export, refusal, self._clock.now())
+            if pause is not None:
+                log.info("%s; none for %s, or until one has ended", refusal.what, pause)
         except TapError as error:
             error.at(**export.where)
             with self._changed:
-                self._plan.failed(export, error, self._clock.now())
-                self._changed.notify_all()
+                self.plan.failed(export, error, self._clock.now())
             detail = "" if export.phase is Phase.FAILED else error
-            self._observer.happened(What.FAILED, export, detail)
-
-    def _create(self, export: PendingExport) -> None:
-        self._storage.choose(export)
-        try:
-            self.submit(export)
-        except TaskRefusedError as refusal:
-            with self._changed:
-                pause = self._plan.refused(export, refusal, self._clock.now())
-                self._changed.notify_all()
-            if pause is not None:
-                seconds = pause.total_seconds()
-                log.info("%s; none for %.0f s, or until one has ended", refusal.what, seconds)
+            self.observer.happened(What.FAILED, export, detail)
 
     def submit(self, export: PendingExport) -> None:
         """Create the task of an export, or find it where the answer was lost."""
@@ -194,7 +167,7 @@ class TaskRunner:
             task: ExportTask | None
             try:
                 task = self._client.create_task(export, body)
-                if self._plan.has_task(task.id):
+                if self.plan.has_task(task.id):
                     raise creation_uncertain(f"the answer names another task, {task.id}")
             except RetryLaterError as error:
                 if error.code is not Code.TASK_CREATION_UNCERTAIN:
@@ -206,11 +179,10 @@ class TaskRunner:
             if task is not None:
                 entry = export.entry(task, since)
                 with self._changed:
-                    self._plan.created(
+                    self.plan.created(
                         export, entry, self._clock.now(), retry_after=task.retry_after
                     )
-                    self._changed.notify_all()  # for the reader to note it in the state
-                self._observer.happened(What.CREATED, export, description)
+                self.observer.happened(What.CREATED, export, description)
                 return
 
     def _find_orphan(self, export: PendingExport, description: str) -> ExportTask | None:
@@ -226,7 +198,7 @@ class TaskRunner:
                 found = orphan.id if orphan else "not listed"
                 log.info("app %s: the task whose answer was lost is %s", app, found)
                 return orphan
-            self._clock.pause(self._plan.schedule.pause(step))
+            self._clock.pause(self.plan.schedule.pause(step))
             step += 1
 
     def poll(self, export: PendingExport) -> None:
@@ -234,13 +206,11 @@ class TaskRunner:
         assert export.task is not None  # noqa: S101  (its phase is RUNNING)
         answer = self._client.get_task(export.key.app, export.task.id)
         if answer is not None and answer.state != export.state:
-            state = known_state(answer.state)
-            if state is not None:
-                self._observer.happened(What.STATE, export, state)
-            elif not export.state or known_state(export.state) is not None:
-                self._observer.happened(What.UNKNOWN_STATE, export, answer.state)
+            self.observer.happened(
+                What.STATE, export, known_state(answer.state) or answer.state
+            )
         with self._changed:
-            self._plan.polled(export, answer, self._clock.now())
+            self.plan.polled(export, answer, self._clock.now())
 
     def _find_blobs(self, export: PendingExport) -> None:
         parts = self._storage.find(export)
@@ -248,9 +218,8 @@ class TaskRunner:
         found = parts if any(part.size for part in parts) else ()
         is_second_look = export.is_second_look
         with self._changed:
-            self._plan.one_at_a_time = self._storage.one_at_a_time
-            self._plan.read_first |= self._storage.read_first
-            is_over = self._plan.searched(export, found, self._clock.now())
-            self._changed.notify_all()
+            self.plan.one_at_a_time = self._storage.one_at_a_time
+            self.plan.read_first |= self._storage.read_first
+            is_over = self.plan.searched(export, found, self._clock.now())
         if is_over and not found and not is_second_look:
-            self._observer.happened(What.EMPTY, export, _EMPTY)
+            self.observer.happened(What.EMPTY, export, _EMPTY)

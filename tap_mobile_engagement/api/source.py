@@ -19,18 +19,11 @@ from tap_mobile_engagement.api.destinations import (
     TaskStorage,
 )
 from tap_mobile_engagement.api.http import Transport
-from tap_mobile_engagement.api.observer import Observer, What
-from tap_mobile_engagement.api.plan import Plan
+from tap_mobile_engagement.api.observer import What
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.tasks import Key, PendingExport
-from tap_mobile_engagement.clock import Schedule
 from tap_mobile_engagement.containers import open_container
-from tap_mobile_engagement.containers.urls import (
-    READ_AND_LIST,
-    WRITE_AND_LIST,
-    check_container_url,
-    folder_of,
-)
+from tap_mobile_engagement.containers.urls import check_container_url, folder_of
 from tap_mobile_engagement.errors import TapError
 from tap_mobile_engagement.redaction import warn_of_plain_http
 from tap_mobile_engagement.sources.base import Export, Part
@@ -90,59 +83,35 @@ class ApiSource:
         self, settings: Settings, *, client: ServiceClient, storage: TaskStorage, clock: Clock
     ) -> None:
         self._settings = settings
+        self.partitions = settings.app_names
         self._client = client
         self._storage = storage
         self._clock = clock
         self._states: dict[Key, PartitionState] = {}
-        self._plan = Plan(
-            limit=settings.max_concurrent_tasks,
-            schedule=Schedule(
-                settings.poll_interval_seconds, settings.poll_max_interval_seconds
-            ),
-            timeout=timedelta(minutes=settings.task_timeout_minutes),
-        )
-        self._observer = Observer(clock.now, timeline_path=settings.timeline_path)
-        self._runner = TaskRunner(
-            self._plan,
-            client=client,
-            storage=storage,
-            export_format=settings.export_format,
-            clock=clock,
-            observer=self._observer,
-        )
-
-    @property
-    def partitions(self) -> tuple[str, ...]:
-        """The apps."""
-        return self._settings.app_names
+        self._runner = TaskRunner(settings, client=client, storage=storage, clock=clock)
 
     def check(self) -> None:
         """Container, credentials and apps; none of them makes a task."""
         url = self._settings.container_url or ""
-        needs = {"container_url": (url, READ_AND_LIST | WRITE_AND_LIST)}
+        # (for a task, as the author of Microsoft's own example asks)
+        needs = [("container_url", url, "rwl")]
         if self._settings.storage_connection_string:
-            needs = {}  # each task gets a SAS of its own
+            needs = []  # each task gets a SAS of its own
         elif task_url := self._settings.task_container_url:
-            task = (task_url, WRITE_AND_LIST)
-            needs = {"container_url": (url, READ_AND_LIST), "task_container_url": task}
-        for name, each in needs.items():
-            self._check_sas(name, *each)
+            needs = [("container_url", url, "rl"), ("task_container_url", task_url, "wl")]
+        for each in needs:
+            self._check_sas(*each)
         self._storage.check()
-        self._client.check_credentials()
+        self._client.auth.token()
         for app in self._settings.app_names:
             self._client.check_app(app)
 
-    def _check_sas(self, setting: str, url: str, rights: frozenset[str]) -> None:
+    def _check_sas(self, setting: str, url: str, needs: str) -> None:
         now, minutes = self._clock.now(), self._settings.task_timeout_minutes
-        end = check_container_url(url, needs=rights, now=now, setting=setting)
+        end = check_container_url(url, needs=needs, now=now, setting=setting)
         if end is not None and end - now < timedelta(minutes=minutes):
-            log.warning(
-                "The SAS in the setting %s ends at %s, and an export task may take %d minutes "
-                "(task_timeout_minutes): use a SAS that lasts longer",
-                setting,
-                _rfc3339(end),
-                minutes,
-            )
+            words = "The SAS in %s ends at %s, but an export task may take %d minutes: renew it"
+            log.warning(words, setting, _rfc3339(end), minutes)
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Plan the exports of a data type and app; what is prepared first is wanted first."""
@@ -151,7 +120,7 @@ class ApiSource:
             return
         exports = self._due(key, data_type, state)
         self._states[key] = state
-        self._plan.add(exports)
+        self._runner.plan.add(exports)
         wanted = {export.task.id for export in exports if export.task is not None}
         for task in state.tasks:
             is_ahead = task.start is not None and task.start >= self._settings.end_date
@@ -161,11 +130,8 @@ class ApiSource:
     def _due(self, key: Key, data_type: DataType, state: PartitionState) -> list[PendingExport]:
         settings, tasks = self._settings, state.tasks
         if data_type.historical:
-            start = first_day(
-                state.bookmark,
-                start_date=settings.start_date,
-                lookback_days=settings.lookback_days,
-            )
+            first, lookback = settings.start_date, settings.lookback_days
+            start = first_day(state.bookmark, start_date=first, lookback_days=lookback)
             under_way = {task.window: task for task in tasks if not task.empty}
             again = [PendingExport(key, each.window, task=each) for each in tasks if each.empty]
             if (empty := state.empty_range) is not None:
@@ -196,7 +162,7 @@ class ApiSource:
         """Yield the exports that are due as soon as their tasks are done, in commit order."""
         if data_type.task_path is None:
             self._runner.start()  # a list may take long, and tasks need not wait for it
-            yield self._listing(data_type, app_name)
+            yield from self.sample(data_type, app_name)
             return
         self.prepare(data_type, app_name, state)
         self._delete_containers(state, save)
@@ -208,7 +174,7 @@ class ApiSource:
                 # has to find its task in the state, or the task would be noted after it.
                 take_notes()
                 export, waited = ready
-                self._observer.happened(What.READING, export)
+                self._runner.observer.happened(What.READING, export)
                 yield self._export(data_type, export, state, waited)
         finally:
             self._runner.abandon(key)
@@ -231,19 +197,16 @@ class ApiSource:
     def close(self) -> None:
         """Create and poll no more tasks."""
         self._runner.close()
-        self._observer.close()
 
     def sample(self, data_type: DataType, app_name: str) -> Iterator[Export]:
         """What can be had without an export task: a list, or a file that exists already."""
-        if data_type.task_path is None:
-            yield self._listing(data_type, app_name)
-            return
-        yield Export(
-            data_type=data_type,
-            app_name=app_name,
-            exported_until=_rfc3339(self._clock.now()),
-            parts=tuple(self._storage.sample(data_type)),
-        )
+        if data_type.task_path is not None:
+            parts = self._storage.sample(data_type)
+        else:
+            elements = partial(self._listed, data_type.name, app_name)
+            parts = (Part(None, 0, lambda: nullcontext(iter(())), elements=elements),)
+        until = _rfc3339(self._clock.now())
+        yield Export(data_type=data_type, app_name=app_name, exported_until=until, parts=parts)
 
     def _delete_containers(self, state: PartitionState, save: Callable[[], None]) -> None:
         """Delete the containers that an earlier run has read: its records are stored."""
@@ -266,11 +229,7 @@ class ApiSource:
             state.note_container(container)
 
     def _export(
-        self,
-        data_type: DataType,
-        pending: PendingExport,
-        state: PartitionState,
-        waited: float,
+        self, data_type: DataType, pending: PendingExport, state: PartitionState, waited: float
     ) -> Export:
         task = pending.task
         assert task is not None  # noqa: S101  (a task wrote what is ready)
@@ -295,7 +254,7 @@ class ApiSource:
             # What is looked at once more may lie beyond a bookmark that was set back by hand.
             if window and window.start <= first_day(begin, start_date=start, lookback_days=0):
                 state.advance(window)
-            self._observer.happened(What.READ, pending)
+            self._runner.observer.happened(What.READ, pending)
 
         return Export(
             data_type=data_type,
@@ -308,17 +267,6 @@ class ApiSource:
             window=window,
             task_id=task.id,
             waited=waited,
-        )
-
-    def _listing(self, data_type: DataType, app_name: str) -> Export:
-        """What the API lists itself, as an export: no task writes it."""
-        elements = partial(self._listed, data_type.name, app_name)
-        part = Part(None, 0, lambda: nullcontext(iter(())), elements=elements)
-        return Export(
-            data_type=data_type,
-            app_name=app_name,
-            exported_until=_rfc3339(self._clock.now()),
-            parts=(part,),
         )
 
     def _listed(self, name: str, app: str) -> Iterator[Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
 
 from tap_mobile_engagement.errors import Code, DataError, RetryLaterError
 from tap_mobile_engagement.state import TASK_ID, TaskEntry, bookmark_at
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.errors import TapError
     from tap_mobile_engagement.sources.base import Part
     from tap_mobile_engagement.state import Window
-
 
 VISIBLE_WITHIN = timedelta(minutes=2)  # from its creation, a task may be unknown (assumed)
 MISSES_UNTIL_LOST = 3  # 404 answers in a row, of a task that should be visible
@@ -47,8 +46,8 @@ class Phase(Enum):
     FAILED = "failed"
 
 
+# The service works on the task, or has just finished it.
 AT_WORK = frozenset({Phase.CREATING, Phase.RUNNING, Phase.WRITTEN})
-"""The service works on the task, or has just finished it."""
 
 
 class TaskState(StrEnum):
@@ -72,11 +71,11 @@ def plain_id(task_id: str) -> str:
     return task_id.replace("-", "").casefold()
 
 
-class ExportTask(Struct, frozen=True, kw_only=True):
+class ExportTask(Struct, frozen=True, kw_only=True, rename="camel"):
     """An export task as the service describes it."""
 
-    id: str
-    state: str
+    id: Annotated[str, Meta(pattern=rf"^{TASK_ID}\Z")]
+    state: Annotated[str, Meta(pattern=r"\S")]
     export_type: str | None = None
     description: str | None = None
     error_details: str | None = None
@@ -85,33 +84,22 @@ class ExportTask(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_answer(cls, answer: Any, *, retry_after: float | None = None) -> ExportTask:
         """Read a task out of decoded JSON; BAD_ANSWER without a usable id and a state."""
-        found = answer.items() if isinstance(answer, dict) else ()
-        texts = {name: value for name, value in found if isinstance(value, str)}
-        task_id, state = texts.get("id", ""), texts.get("state", "")
-        if not re.fullmatch(TASK_ID, task_id) or not state.strip():
-            raise DataError(
-                Code.BAD_ANSWER,
-                "the service's answer is not an export task: it has no usable id, or no state",
-                next_step="Check that api_url points to a Mobile Engagement service",
+        found = answer if isinstance(answer, dict) else {}
+        values = {name: found.get(name) for name in cls.__struct_encode_fields__}
+        texts = {name: value for name, value in values.items() if isinstance(value, str)}
+        try:
+            return msgspec.convert(texts | {"retryAfter": retry_after}, cls)
+        except (msgspec.ValidationError, UnicodeEncodeError):
+            what = (
+                "the service's answer is not an export task: it has no usable id, or no state"
             )
-        return cls(
-            id=task_id,
-            state=state,
-            export_type=texts.get("exportType"),
-            description=texts.get("description"),
-            error_details=texts.get("errorDetails"),
-            retry_after=retry_after,
-        )
+            step = "Check that api_url points to a Mobile Engagement service"
+            raise DataError(Code.BAD_ANSWER, what, next_step=step) from None
 
 
 @dataclass(eq=False, slots=True)
 class PendingExport:
-    """One export that is due, and its task.
-
-    A ``container`` is its task's own. ``asked_at`` is None for a task of an earlier run.
-    ``misses`` are 404 answers in a row, ``past_ids`` of tasks before this one. The
-    ``container_url`` is a secret.
-    """
+    """One export that is due, and its task."""
 
     key: Key
     window: Window | None = None
@@ -119,16 +107,16 @@ class PendingExport:
     task: TaskEntry | None = None
     phase: Phase = Phase.DUE
     container_url: str = field(default="", repr=False)
-    container: str | None = None
-    asked_at: datetime | None = None
+    container: str | None = None  # its task's own
+    asked_at: datetime | None = None  # (None for a task of an earlier run)
     due_at: datetime | None = None
     polls: int = 0
-    misses: int = 0
+    misses: int = 0  # 404 answers in a row
     state: str = ""
     failures: int = 0
     written_at: datetime | None = None
     parts: Sequence[Part] = ()
-    past_ids: list[str] = field(default_factory=list)
+    past_ids: list[str] = field(default_factory=list)  # of tasks before this one
     error: TapError | None = None
 
     def __str__(self) -> str:
@@ -158,10 +146,7 @@ class PendingExport:
         }
 
     def body(self, export_format: str, description: str) -> dict[str, str]:
-        """The JSON body of the POST.
-
-        ``endDate`` is the end of the half-open window, in case the service leaves that day out.
-        """
+        """The JSON body of the POST; ``endDate`` is a day that the service may leave out."""
         body = {
             "containerUrl": self.container_url,
             "exportFormat": export_format,
@@ -225,19 +210,15 @@ def has_succeeded(
         raise RetryLaterError(Code.TASK_FAILED, what, next_step=_AGAIN)
     if now < created + timeout:
         return False
-    minutes = f"{timeout / timedelta(minutes=1):.0f} minutes"
-    if state is None:
-        raise RetryLaterError(
-            Code.UNKNOWN_TASK_STATE,
-            f"the export task is in state {answer.state!r}, which is unknown, and "
-            f"its {minutes} are up",
-            next_step="Look up what the state means, then run again",
-        )
-    raise RetryLaterError(
+    code, step = (
         Code.TASK_TIMEOUT,
-        f"the export task is still {state} after {minutes}",
-        next_step="Run again with a smaller window_days, or a larger task_timeout_minutes",
+        "Run again with fewer window_days or more task_timeout_minutes",
     )
+    if state is None:
+        code, step = Code.UNKNOWN_TASK_STATE, "Look up what the state means, then run again"
+    minutes = timeout / timedelta(minutes=1)
+    what = f"the export task is in state {answer.state!r} after {minutes:.0f} minutes"
+    raise RetryLaterError(code, what, next_step=step)
 
 
 def task_lost(what: str) -> RetryLaterError:

@@ -35,12 +35,7 @@ from tap_mobile_engagement.containers.storage import (
     new_transport,
 )
 from tap_mobile_engagement.containers.urls import RIGHT_FORM, ContainerUrl
-from tap_mobile_engagement.errors import (
-    Code,
-    DataError,
-    SettingsError,
-    TapError,
-)
+from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.redaction import register_secret, warn_of_plain_http
 
 if TYPE_CHECKING:

@@ -20,13 +20,7 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from urllib3.exceptions import HTTPError
 
-from tap_mobile_engagement.clock import (
-    RETRY,
-    PassingError,
-    Retry,
-    interruptible,
-    read_http_date,
-)
+from tap_mobile_engagement.clock import RETRY, PassingError, interruptible, read_http_date
 from tap_mobile_engagement.containers.base import CHUNK_BYTES, blob_changed, blob_missing
 from tap_mobile_engagement.errors import (
     Code,
@@ -40,7 +34,7 @@ from tap_mobile_engagement.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tap_mobile_engagement.clock import Clock
+    from tap_mobile_engagement.clock import Clock, Retry
     from tap_mobile_engagement.containers.urls import Sas
 
 USER_AGENT = "tap-mobile-engagement"  # before the SDK's own words
@@ -181,7 +175,7 @@ class Storage:
                 now = max(now, read_http_date(headers.get("Date")) or now)
                 code, what = Code.CONTAINER_ACCESS_DENIED, "the storage denies access"
                 next_step = _CHECK_ACCESS
-                if self.sas and (refusal := self.sas.refusal(frozenset(permission), now)):
+                if self.sas and (refusal := self.sas.refusal(permission, now)):
                     code, what, next_step = refusal
                     what = f"its SAS {what}"
             case status if status < HTTPStatus.BAD_REQUEST:

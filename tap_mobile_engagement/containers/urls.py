@@ -7,21 +7,21 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 from urllib.request import url2pathname
 
 from tap_mobile_engagement.clock import read_time
 from tap_mobile_engagement.errors import Code, SettingsError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 RIGHT_FORM = "https://ACCOUNT.blob.core.windows.net/CONTAINER?sv=…&sp=…&se=…&sig=…"
 """What the URL of a container with its SAS looks like, for messages."""
 
 PERMISSIONS = {"r": "read", "a": "add", "c": "create", "w": "write", "d": "delete", "l": "list"}
 """The permission letters of a SAS that matter here, and what the Azure portal calls them."""
-
-READ_AND_LIST = frozenset("rl")  # what reading export files takes
-WRITE_AND_LIST = frozenset("wl")  # for a task, as the author of Microsoft's own example asks
 
 CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web|\$logs")
 """What a container may be called, its whole name."""
@@ -47,8 +47,8 @@ class Sas:
     starts: datetime | None
     expires: datetime | None
 
-    def refusal(self, needs: frozenset[str], now: datetime) -> tuple[Code, str, str] | None:
-        """Why it does not do for that: the code, the reason and the next step, if any."""
+    def refusal(self, needs: str, now: datetime) -> tuple[Code, str, str] | None:
+        """Why it does not do for these letters: code, reason and next step, if any."""
         if self.expires is not None and self.expires <= now:
             step = (
                 "Make a new SAS for the container, put its URL in the settings and run again; "
@@ -58,17 +58,17 @@ class Sas:
         if self.starts is not None and self.starts > now + _CLOCK_SKEW:
             what = f"counts only from {self.starts:%Y-%m-%dT%H:%M:%SZ} on"
             return Code.SAS_EXPIRED, what, "Wait until then, or make a SAS that starts earlier"
-        if self.permissions is None or needs <= self.permissions:
+        if self.permissions is None or not (lacking := {*needs} - self.permissions):
             return None
         step = (
             f"Make a SAS for the container with the permissions {_names(needs)} "
             f"(sp={''.join(sorted(needs))}) and put its URL in the settings"
         )
-        what = f"does not allow {_names(needs - self.permissions)}"
+        what = f"does not allow {_names(lacking)}"
         return Code.SAS_PERMISSION_MISSING, what, step
 
 
-def _names(permissions: frozenset[str]) -> str:
+def _names(permissions: Iterable[str]) -> str:
     return ", ".join(PERMISSIONS.get(letter, letter) for letter in sorted(permissions))
 
 
@@ -106,7 +106,7 @@ class ContainerUrl:
 
 
 def check_container_url(
-    url: str, *, needs: frozenset[str], now: datetime, setting: str
+    url: str, *, needs: str, now: datetime, setting: str
 ) -> datetime | None:
     """Refuse a container URL that can't work, before anything is created with it.
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tap_mobile_engagement.containers import open_container
-from tap_mobile_engagement.containers.urls import READ_AND_LIST, check_container_url
+from tap_mobile_engagement.containers.urls import check_container_url
 from tap_mobile_engagement.errors import Code
 from tap_mobile_engagement.sources.arrivals import Arrivals, arrival_text
 from tap_mobile_engagement.sources.base import Export, Part
@@ -42,7 +42,7 @@ class ArchiveSource:
     def __init__(self, settings: Settings, timing: Clock) -> None:
         url = settings.container_url or ""  # the settings require one
         self._began = now = timing.now()  # before the blobs are listed
-        check_container_url(url, needs=READ_AND_LIST, now=now, setting="container_url")
+        check_container_url(url, needs="rl", now=now, setting="container_url")
         rules = Rules(
             settings.archive_pattern, settings.archive_types, settings.archive_encoding
         )

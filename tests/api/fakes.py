@@ -17,7 +17,6 @@ from urllib3.response import HTTPResponse
 
 from tap_mobile_engagement.api.client import ServiceClient
 from tap_mobile_engagement.api.http import Transport, new_session
-from tap_mobile_engagement.api.observer import Observer
 from tap_mobile_engagement.api.plan import Plan
 from tap_mobile_engagement.api.runner import TaskRunner
 from tap_mobile_engagement.api.tasks import Key, PendingExport, Phase
@@ -212,22 +211,18 @@ def new_runner(
 ) -> TaskRunner:
     """A runner whose tasks are created and polled by hand; its observer logs."""
     clock = time.timing if time else Clock()
-    return TaskRunner(
-        Plan(limit=1, schedule=schedule, timeout=timeout),
-        client=client,
-        storage=cast("TaskStorage", None),
-        export_format="JsonBlob",
-        clock=clock,
-        observer=Observer(clock.now),
-        run_id=run_id,
-    )
+    storage = cast("TaskStorage", None)
+    runner = TaskRunner(SETTINGS, client=client, storage=storage, clock=clock)
+    runner.plan = Plan(limit=1, schedule=schedule, timeout=timeout)
+    runner._run_id = run_id or runner._run_id
+    return runner
 
 
 def wait(runner: TaskRunner, export: PendingExport) -> str:
     """Poll the task of an export whenever that is due, until it has succeeded; its state."""
     clock = runner._clock
     if export.due_at is None:
-        runner._plan.resume(export, clock.now())
+        runner.plan.resume(export, clock.now())
     while True:
         assert export.due_at is not None
         clock.pause((export.due_at - clock.now()).total_seconds())

@@ -222,7 +222,7 @@ def test_devices_come_with_their_details_in_order_over_all_pages(links: Any) -> 
     options = Options(devices=45, device_page=10, links=links)
     with running(options) as (_, client, _):
         listed = [*client.list_devices("shop")]
-        detailed = [*client.list_devices_with_details("shop", workers=4)]
+        detailed = [*client.list_devices_with_details("shop")]
 
     assert len(listed) > 20
     assert [one["deviceId"] for one in detailed] == [one["deviceId"] for one in listed]
@@ -294,7 +294,7 @@ def test_logs_at_debug_level_show_no_secret(
     container_url = f"{tmp_path.as_uri()}?sig=bWFya2VkLXNpZ25hdHVyZQ"
     export = pending("tags", None, container_url=container_url)
     with caplog.at_level(logging.DEBUG), running() as (_, client, runner):
-        token = client._auth.token()
+        token = client.auth.token()
         client.check_app("shop")
         runner.submit(export)
         wait(runner, export)

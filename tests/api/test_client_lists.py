@@ -1,5 +1,6 @@
 import pytest
 
+from tap_mobile_engagement.api import client as client_module
 from tap_mobile_engagement.api.client import CAMPAIGN_KINDS
 from tap_mobile_engagement.datatypes import DATA_TYPES
 from tap_mobile_engagement.errors import Code
@@ -74,8 +75,11 @@ class TestLists:
 
 
 class TestDevices:
-    def test_details_are_added_in_the_order_of_the_list(self) -> None:
+    def test_details_are_added_in_the_order_of_the_list(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         # One worker, so that the script's order is the requests' order.
+        monkeypatch.setattr(client_module, "DETAIL_REQUESTS", 1)
         service = FakeService(
             Reply(content={"value": [{"deviceId": "d1", "meta": {"lastSeen": 1}},
                                      {"deviceId": "d 2", "appInfo": {"vip": "yes"}}]}),
@@ -83,7 +87,7 @@ class TestDevices:
             Reply(404),
         )  # fmt: skip
 
-        devices = [*client_of(service).list_devices_with_details("shop", workers=1)]
+        devices = [*client_of(service).list_devices_with_details("shop")]
 
         assert devices == [
             {"deviceId": "d1", "meta": {"lastSeen": 2}, "info": {}},
@@ -112,7 +116,7 @@ class TestDevices:
         body = b'{"value": [{"deviceId": "a\\ud83d", "meta": {"x": NaN}}, {"deviceId": "b"}]}'
         service = FakeService(Reply(content=body), Reply(404))
 
-        first, second = client_of(service).list_devices_with_details("shop", workers=1)
+        first, second = client_of(service).list_devices_with_details("shop")
 
         # Reading replaces and counts it, as in a file; no URL can ask for such a device.
         assert first["deviceId"].encode("utf-16", "surrogatepass") == "a\ud83d".encode(

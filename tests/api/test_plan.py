@@ -131,7 +131,7 @@ def run(plan: Plan, service: Service) -> Run:
             head = plan.head(keys[0])
             if head is not None and head.phase is Phase.READY:
                 plan.take(head)
-                plan.done_reading()
+                plan.take(None)
                 seen.taken[keys[0]].append(head.window)
             elif head is not None and head.phase is not Phase.FAILED:
                 break

@@ -172,7 +172,7 @@ def test_blobs_that_are_written_over_are_exported_again_and_then_read_one_by_one
                 assert holds == head.window, "the blob of another export is read"
                 plan.take(head)
                 taken.append(head.window)
-                plan.done_reading()
+                plan.take(None)
             case datetime():
                 service.now = action
             case PendingExport(phase=Phase.WRITTEN):

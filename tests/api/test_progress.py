@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_mobile_engagement.api.observer import LiveProgress, Observer, What, new_live_progress
+from tap_mobile_engagement.api.observer import Observer, What
 from tests.support.times import FakeTime
 
 from .fakes import pending
@@ -38,7 +38,7 @@ def test_lines_at_growing_intervals_say_what_is_done_and_how_long_it_took(
 
 
 def test_without_a_terminal_there_are_lines() -> None:
-    assert new_live_progress() is None
+    assert Observer(lambda: FakeTime().now)._live is None
 
 
 def read_all(terminal: int) -> str:
@@ -62,8 +62,8 @@ def test_on_a_terminal_there_is_a_bar_and_the_log_goes_above_it(
     logging.getLogger().addHandler(handler)
 
     # when
-    progress = new_live_progress()
-    assert isinstance(progress, LiveProgress)
+    progress = Observer(lambda: FakeTime().now)._live
+    assert progress is not None
     progress.show(2, 9, 2)
     logging.getLogger().warning("a line of the log")
     progress.show(3, 9, 2)

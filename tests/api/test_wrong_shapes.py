@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from tap_mobile_engagement.api.client import ServiceClient
-from tap_mobile_engagement.api.destinations import TaskStorage
+from tap_mobile_engagement.api.destinations import AccountStorage
 from tap_mobile_engagement.api.http import Transport
 from tap_mobile_engagement.api.source import ApiSource
 from tap_mobile_engagement.datatypes import DATA_TYPES, LISTED_TYPES
@@ -150,11 +150,14 @@ class OddService(FakeService):
         return Reply(status, content, headers)
 
 
-class Nowhere(TaskStorage):
+class Nowhere(AccountStorage):
     """Storage in which no task finds anything."""
 
     def __init__(self) -> None:
         self.check: Any = None
+
+    def choose(self, _: Any) -> None:
+        """Anywhere."""
 
     def find(self, *_: Any) -> Any:
         return ()
@@ -172,7 +175,7 @@ def ask_for_everything(seed: int) -> None:
     client = ServiceClient(settings, transport)
     source = ApiSource(settings, client=client, storage=Nowhere(), clock=time.timing)
     with suppress(TapError):
-        client.check_credentials()
+        client.auth.token()
     for app in settings.app_names:
         with suppress(TapError):
             client.check_app(app)

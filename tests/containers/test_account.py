@@ -68,7 +68,7 @@ def test_the_services_sas_allows_writing_and_listing_for_its_lifetime_only(
 ) -> None:
     task_url = account.new_task_container(name)
 
-    end = check_container_url(task_url, needs=frozenset("wl"), now=NOW, setting="task")
+    end = check_container_url(task_url, needs="wl", now=NOW, setting="task")
     assert end == NOW + A_DAY
     service = ContainerClient.from_container_url(task_url)
     service.upload_blob("events.json", b"[1]")

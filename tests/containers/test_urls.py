@@ -35,7 +35,7 @@ def with_sas(address: str, sas: dict[str, str | None]) -> str:
 
 
 def check(url: str, needs: str = "rl") -> datetime | None:
-    return check_container_url(url, needs=frozenset(needs), now=NOW, setting="container_url")
+    return check_container_url(url, needs=needs, now=NOW, setting="container_url")
 
 
 def refusal_of(url: str, needs: str = "rl") -> SettingsError:

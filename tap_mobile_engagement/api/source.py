@@ -99,19 +99,19 @@ class ApiSource:
             needs = []  # each task gets a SAS of its own
         elif task_url := self._settings.task_container_url:
             needs = [("container_url", url, "rl"), ("task_container_url", task_url, "wl")]
-        for each in needs:
-            self._check_sas(*each)
+        now, minutes = self._clock.now(), self._settings.task_timeout_minutes
+        ends = [
+            (setting, check_container_url(url, needs=letters, now=now, setting=setting))
+            for setting, url, letters in needs
+        ]
         self._storage.check()
         self._client.auth.token()
         for app in self._settings.app_names:
             self._client.check_app(app)
-
-    def _check_sas(self, setting: str, url: str, needs: str) -> None:
-        now, minutes = self._clock.now(), self._settings.task_timeout_minutes
-        end = check_container_url(url, needs=needs, now=now, setting=setting)
-        if end is not None and end - now < timedelta(minutes=minutes):
-            words = "The SAS in %s ends at %s, but an export task may take %d minutes: renew it"
-            log.warning(words, setting, _rfc3339(end), minutes)
+        for setting, end in ends:
+            if end is not None and end - now < timedelta(minutes=minutes):
+                words = "The SAS in %s ends at %s, but an export task may take %d minutes"
+                log.warning(words, setting, _rfc3339(end), minutes)
 
     def prepare(self, data_type: DataType, app_name: str, state: PartitionState) -> None:
         """Plan the exports of a data type and app; what is prepared first is wanted first."""

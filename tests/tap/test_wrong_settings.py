@@ -150,7 +150,7 @@ def test_rights_that_only_the_storage_knows_of_are_checked_too(
 
     run = command.run(settings=settings_for(simulator, forged))
 
-    assert_refused(run, simulator, "CONTAINER_ACCESS_DENIED", "refused its SAS")
+    assert_refused(run, simulator, "CONTAINER_ACCESS_DENIED", "denies access")
 
 
 def test_a_container_that_is_not_there_is_refused(

@@ -38,11 +38,9 @@ if TYPE_CHECKING:
     from tap_mobile_engagement.state import TaskEntry
 
 CONTAINER_PREFIX = "mobile-engagement-"  # of the containers that the tap makes
+# What the tap called a container that it made for one task; nothing else is ever deleted.
 OWN_CONTAINER = re.compile(rf"{CONTAINER_PREFIX}[0-9a-f]{{16}}-[0-9]{{1,9}}")
-"""The name of a container that the tap made for one task; nothing else is ever deleted."""
-
 SAMPLED_BLOBS = 10  # that a dry run looks at, at most, for all streams together
-_SETTING = "storage_connection_string"
 _RIGHT_FORM = (
     "DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…;EndpointSuffix=core.windows.net"
 )
@@ -211,7 +209,7 @@ class AccountStorage:
             # Without its cause, which may quote the connection string.
             raise SettingsError(
                 Code.BAD_SETTING,
-                f"the setting {_SETTING} is no connection string with the key of an account",
+                "storage_connection_string is no connection string with the key of an account",
                 next_step=f"Copy it from the account's access keys: {_RIGHT_FORM}",
             ) from None
         register_secret(self._key)

@@ -276,8 +276,9 @@ class Plan:
     def _give_up(self, export: PendingExport, error: TapError) -> None:
         """Let it fail; no later one is created any more, because it could not be read."""
         export.phase, export.error = Phase.FAILED, error
-        self._exports = [
-            e for e in self._exports if e.key != export.key or e.phase is not Phase.DUE
+        behind = self._exports.index(export) + 1
+        self._exports[behind:] = [
+            e for e in self._exports[behind:] if e.key != export.key or e.phase is not Phase.DUE
         ]
 
     def head(self, key: Key) -> PendingExport | None:

@@ -342,6 +342,30 @@ def test_a_key_that_gives_up_creates_nothing_more_and_leaves_the_others_alone() 
     assert len(service.ends) < 3 + 14 + 1, "the rest of a failed stream was still created"
 
 
+def test_an_earlier_range_that_is_tried_again_outlives_a_later_one_that_is_given_up() -> None:
+    # Given three ranges: the first waits for its second try, the second is ready
+    plan = Plan(limit=3, schedule=SCHEDULE)
+    plan.add(PendingExport(KEYS[0], each) for each in tile(FIRST_DAY, END_DAY, 10))
+    first, second, third = plan._exports
+    service = Service(iter([(0, True), (0, False), (10_000, False)]))
+    while second.phase is not Phase.READY or first.failures == 0:
+        action = plan.next_action(service.now)
+        if isinstance(action, PendingExport):
+            act(plan, service, action)
+        else:
+            assert action
+            service.now = action
+
+    # when the third one can't be had
+    error = RetryLaterError(Code.SERVICE_UNAVAILABLE, "away")
+    plan.failed(third, error, service.now)
+
+    # then what comes before it is read first
+    seen = run(plan, service)
+    assert seen.taken[KEYS[0]] == [first.window, second.window]
+    assert seen.errors == [error]
+
+
 def test_a_success_without_blobs_is_looked_at_again_for_a_minute() -> None:
     plan = Plan(limit=1, schedule=SCHEDULE)
     plan.add([PendingExport(KEYS[3])])

@@ -163,10 +163,11 @@ def _rewritten(together: str, count: int) -> list[str]:
     """Times of different shapes, nearly in their normal form; ValueError if one is odd."""
     texts, shapes = together.split("\n"), together.translate(_DIGITS).split("\n")
     endings = [*map(_ENDINGS.get, shapes)]
-    if None not in endings and len(texts) == count:  # no time of several lines
+    is_apart = len(texts) == count  # no time of several lines
+    if is_apart and None not in endings:
         pairs = zip(texts, endings, strict=True)
         return [text[: ending[0]] + ending[1] for text, ending in pairs if ending]
-    if all(map(_WITH_OFFSET.fullmatch, {*shapes})):
+    if is_apart and all(map(_WITH_OFFSET.fullmatch, {*shapes})):
         moments = msgspec.convert(texts, list[datetime])
         return _written([moment.astimezone(UTC) for moment in moments])
     raise ValueError

@@ -363,14 +363,15 @@ def test_a_text_that_looks_like_the_end_of_an_object_stays_as_it_is(between: str
     assert [record["name"] for record in records] == names
 
 
-def test_a_time_of_two_lines_is_a_bad_record() -> None:
-    time = "2016-05-01T00:00:00Z"
-    items = [{"name": "a", "timestamp": t} for t in (time, f"{time}\n{time}", f"{time}\n")]
+@pytest.mark.parametrize(("zone", "end"), [("Z", "\n"), ("+00:00", "")])
+def test_a_time_of_two_lines_is_a_bad_record(zone: str, end: str) -> None:
+    time = f"2016-05-01T00:00:00{zone}"
+    items = [{"name": "a", "timestamp": t} for t in (time, f"{time}\n{time}", f"{time}{end}")]
     rejected = Rejected()
 
     records = read("events", {"deviceId": "d", "events": items}, rejected=rejected)
 
-    assert [record["timestamp"] for record in records] == [time, time]
+    assert [record["timestamp"] for record in records] == ["2016-05-01T00:00:00Z"] * 2
     assert len(rejected.found) == 1
 
 

@@ -201,13 +201,13 @@ def _from_texts(column: Column) -> Column:
         raise BadValue("no object") from None
 
 
-def check_depths(column: list[Any]) -> None:
+def check_depths(column: list[Any], levels: int = MAX_DEPTH) -> None:
     """Refuse values that are nested too deep, with BadValue."""
     try:
         # What has few bytes can't have many levels.
-        if max(map(len, BytesIO(encode_lines(column))), default=0) > 2 * MAX_DEPTH:
+        if max(map(len, BytesIO(encode_lines(column))), default=0) > 2 * levels:
             for value in column:
-                check_nested(value)
+                check_nested(value, levels)
     except RecursionError:
         raise BadValue(TOO_DEEP) from None
 

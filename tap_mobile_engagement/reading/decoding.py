@@ -27,7 +27,13 @@ from tap_mobile_engagement.reading.batch import (
 )
 from tap_mobile_engagement.reading.names import field_names, lists_in, plain
 from tap_mobile_engagement.reading.tables import Rows
-from tap_mobile_engagement.reading.values import NUL, BadValue, common_float, holds_objects
+from tap_mobile_engagement.reading.values import (
+    MAX_DEPTH,
+    NUL,
+    BadValue,
+    common_float,
+    holds_objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -244,6 +250,7 @@ class _Level:
         known = {name: place for name, place in here.items() if place != _UNKNOWN}
         self._places = [*known.values()]
         self._unknown = [name for name in here if name not in known]
+        self._levels = MAX_DEPTH - (2 if around else 1)  # of one; the rest are around it
         parents = sorted({parent for parent, _ in names} - {""}) if not around else ()
         self._parents = [
             (parent, _Level(names, data_type, optional, around=parent)) for parent in parents
@@ -291,7 +298,7 @@ class _Level:
                 unknown[name] = [UNSET if value is None else value for value in inner]
         for name, column in zip(self._unknown, rest[len(self._parents) :], strict=False):
             if column.count(UNSET) < len(column):
-                check_depths([*filter(is_tracked, column)])
+                check_depths([*filter(is_tracked, column)], self._levels)
                 unknown[name] = column
         return unknown_column(unknown) if unknown else None
 

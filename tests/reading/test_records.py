@@ -290,18 +290,24 @@ def test_what_is_nested_too_deep_rejects_its_item_alone(
     )
 
 
-@pytest.mark.parametrize("field", ["extras", "unknown"])
-def test_a_hundred_levels_are_kept(field: str) -> None:
+@pytest.mark.parametrize(
+    ("stream", "field", "levels"),
+    [("events", "extras", 100), ("events", "unknown", 99), ("devices", "meta.unknown", 98)],
+)
+def test_a_hundred_levels_are_kept_and_no_more(stream: str, field: str, levels: int) -> None:
     # (unknown fields are an object of their own)
-    levels = 99 if field == "extras" else 98
-    deep = '{"a":' * levels + "{}" + "}" * levels
-    item = f'{{"name":"a","timestamp":"2016-05-01","{field}":{deep}}}'
-    content = f'[{{"deviceId":"{DEVICE}","events":[{item}]}}]'.encode()
+    *_, name = field.split(".")
+    item = f'"name":"a","timestamp":"2016-05-01","deviceId":"{DEVICE}"'
+    for more in (0, 1):
+        deep = '{"a":' * (levels - 1 + more) + "{}" + "}" * (levels - 1 + more)
+        own = f'"{name}":{deep}' if name == field else f'"meta":{{"{name}":{deep}}}'
+        rejected = Rejected()
 
-    (record,) = read_file("events", [content])
+        records = read_file(stream, [f"[{{{item},{own}}}]".encode()], rejected)
 
-    name = "extras" if field == "extras" else "unknown_fields"
-    assert json.dumps(record[name], separators=(",", ":")).count("{") == 100
+        assert (len(records), len(rejected.found)) == (1 - more, more)
+        values = [record.get("extras") or record["unknown_fields"] for record in records]
+        assert [json.dumps(v, separators=(",", ":")).count('{"') for v in values] in ([], [99])
 
 
 @pytest.mark.parametrize("second", ["events", "Events"])

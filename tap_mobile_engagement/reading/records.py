@@ -120,8 +120,8 @@ class ItemReader:
         try:
             values, unknown = self._read(item)
             if shared is None:
-                places = {key: self._names.index(key) for key in group}
-                lacking = {k for k, at in places.items() if at is None or values[at] is None}
+                places = [(key, self._names.index(key)) for key in group]
+                lacking = [k for k, at in places if at is None or values[at] is None]
                 shared = self._read({key: group[key] for key in lacking})
             # What the group says once for all of its items; an item's own word wins.
             pairs = zip(values, shared[0], strict=True)

@@ -381,6 +381,17 @@ def test_a_time_of_two_lines_is_a_bad_record(zone: str, end: str) -> None:
     assert len(rejected.found) == 1
 
 
+def test_of_a_group_that_says_a_field_twice_the_first_counts_in_every_run() -> None:
+    names = ("sessionId", "session_id", "SESSIONID", "session-id", "Session Id", "SessionID")
+    group = {**{name: f"s{n}" for n, name in enumerate(names)}, "infoId": 5}  # a bad value
+    item = {"name": "a", "timestamp": "2016-05-01", "infoId": "i"}
+
+    (record,) = read("events", {**group, "events": [item]})
+
+    assert (record["session_id"], record["info_id"]) == ("s0", "i")
+    assert record["unknown_fields"] == {name: f"s{n}" for n, name in enumerate(names) if n}
+
+
 @pytest.mark.parametrize("own", ["", "0" * 32, None])
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_group_says_what_an_item_has_no_value_for(own: str | None, others: int) -> None:

@@ -30,8 +30,8 @@ _SHAPES = re.compile(
     | :// [^\s/?\#@:]{{0,200}} : (?! [0-9]{{1,5}} [/?\#])
       (?P<password> [^\s"'<>@]{{0,200}} (?: @ [^\s"'<>@/?\#]{{0,200}} )*) @
     | ["'] (?: client_secret | access_token | refresh_token | sig | signature | AccountKey )
-      ["'] \s{{0,9}} : \s{{0,9}} ["']
-      (?P<json> (?: [^"'] | ["'] (?! \s{{0,9}} [,}}\]] ) )*)
+      ["'] \s{{0,9}} : \s{{0,9}} (?P<quote> ["'])
+      (?P<json> (?: (?! (?P=quote) ) [\s\S] | ["'] (?! \s{{0,9}} [,}}\]] ) )*)
     """
 )
 # (bounded repetitions keep the search linear: outside text comes in here)

@@ -199,6 +199,8 @@ SHAPES = {
     "password with an @": f"http://me:{UNKNOWN.replace('/', '@')}@host",
     "password in a URL in a URL": quote(f"http://me:{quote(UNKNOWN, safe='')}@host"),
     "token request in JSON": json.dumps({"client_secret": 'qu"ote' + UNKNOWN}),
+    "quote of another kind in JSON": json.dumps({"client_secret": "quote'," + UNKNOWN}),
+    "quote of another kind in Python": repr({"client_secret": 'quote",' + UNKNOWN}),
 }
 
 

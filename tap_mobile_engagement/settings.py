@@ -306,7 +306,7 @@ def check(
         for name, instead in REMOVED.items()
         if name in found
     ]
-    is_api = found.get("source", "api") == "api"
+    is_api = str(found.get("source", "api")).strip() == "api"
     required = {each.name for each in SETTINGS if each.required and is_api}
     has_one = found.keys() & ({"source"} | required - {"app_names"})
     if "container_url" not in found and not (is_api and "storage_connection_string" in found):

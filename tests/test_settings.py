@@ -375,7 +375,9 @@ def test_a_container_alone_is_taken_for_an_archive_without_its_source(
     assert str(error).endswith("Write it like this: source: archive.")
 
 
-@pytest.mark.parametrize("also", [{"source": "api"}, {"tenant_id": "contoso.example"}])
+@pytest.mark.parametrize(
+    "also", [{"source": " api\n"}, {"source": "api"}, {"tenant_id": "contoso.example"}]
+)
 def test_whoever_means_the_api_is_told_what_it_lacks(also: dict[str, str]) -> None:
     errors = errors_of({"container_url": CONTAINER, **also})
 

@@ -45,7 +45,7 @@ class Input(NamedTuple):
         try:
             with click.open_file(path, "rb") as file:
                 content = file.read(_MOST_BYTES + 1)
-        except (OSError, ValueError) as error:  # ValueError: a path with U+0000
+        except (OSError, RuntimeError, ValueError) as error:  # no stdin; a path with U+0000
             reason = getattr(error, "strerror", None) or error
             raise self.bad(f"{named} can't be read: {reason}") from None
         if len(content) > _MOST_BYTES:
@@ -192,6 +192,9 @@ class _Entry(Struct):
     def __post_init__(self) -> None:
         if self.stream not in {None, self.tap_stream_id}:
             raise ValueError("two names for a stream")
+        known = _STREAMS.get(self.tap_stream_id)
+        if known and not {*(self.key_properties or ())} <= {*known.schema["properties"]}:
+            raise ValueError("key_properties that are no fields of the stream")
 
 
 class _Catalog(Struct):

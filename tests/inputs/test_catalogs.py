@@ -41,6 +41,10 @@ WRONG: dict[str, tuple[Any, str]] = {
         "surrogates not allowed",
     ),
     "no schema": ({"streams": [{"tap_stream_id": "events"}]}, "schema"),
+    "a key of no field": (
+        {"streams": [{"tap_stream_id": "tags", "schema": {}, "key_properties": ["nope"]}]},
+        "key_properties that are no fields",
+    ),
     "selected by a word": (
         {
             "streams": [

@@ -103,6 +103,18 @@ def test_a_byte_order_mark_is_no_harm(archive: Archive, option: str) -> None:
     assert len(outcome.messages.records("events")) == 1
 
 
+@pytest.mark.parametrize("option", ["config", "catalog", "state"])
+def test_an_input_that_is_closed_is_refused(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)  # as Python has it then
+    config = archive.file("config.json", archive.settings)
+
+    line = tap("--config", config, f"--{option}", "-").refusal()
+
+    assert "file - can't be read" in line
+
+
 @pytest.mark.parametrize("option", ["--test", "--discover"])
 def test_a_test_and_a_discovery_refuse_a_broken_configuration_too(
     archive: Archive, option: str

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import accumulate, islice
 from operator import sub
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tap_mobile_engagement.sources.patterns import Rules  # noqa: TC001  (msgspec reads it)
 from tap_mobile_engagement.state import instant
@@ -39,6 +39,7 @@ MAX_NAMES = 100  # blobs that a state names one by one; of more it holds a diges
 PERIODS = 8  # of the arrivals before that
 _DIGEST = 8  # bytes
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+_Time = Annotated[datetime, Meta(tz=True)]
 _BEFORE_ALL, _BEHIND_ALL = (_BEGINNING, ""), (datetime.max.replace(tzinfo=UTC), "")
 
 
@@ -63,8 +64,8 @@ class _Notes(Struct, omit_defaults=True):
     """
 
     rules: Rules
-    periods: list[tuple[datetime, str]]
-    until: tuple[datetime, str] = _BEHIND_ALL
+    periods: list[tuple[_Time, str]]
+    until: tuple[_Time, str] = _BEHIND_ALL
     files: dict[str, str] = {}
     bookmark: str | None = None
 

@@ -367,12 +367,13 @@ class TestChangedByHand:
         del state["events"]["replication_key_value"]
         assert read(shelf, state) == ["a"]
 
-    def test_notes_that_nobody_wrote_do_not_count(self) -> None:
+    @pytest.mark.parametrize("end", ["yesterday", "2016-05-01T00:00:00"])
+    def test_notes_that_nobody_wrote_do_not_count(self, end: str) -> None:
         shelf = Shelf()
         shelf.put("a", minutes(-9))
         state: State = {}
         read(shelf, state)
-        state["events"]["archive"] = {"since": "yesterday"}
+        state["events"]["archive"]["periods"] = [[end, "0" * 16]]
         assert read(shelf, state) == ["a"]
 
     def test_a_bookmark_that_is_no_time_is_an_error(self) -> None:

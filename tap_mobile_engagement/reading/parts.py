@@ -73,7 +73,7 @@ class _Text(Buffered):
 
     def take(self, size: int) -> bytes:
         taken = self._buffer[:size]
-        self._forget(size)
+        self._forget(len(taken))
         return taken
 
     def first_key(self) -> bytes | None:

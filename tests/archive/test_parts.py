@@ -133,3 +133,14 @@ def test_a_group_within_a_group_is_an_error_and_no_lost_record(tmp_path: Path) -
         pytest.raises(DataError, match="BLOB_"),
     ):
         rows_in_parts(archive, file, 100)
+
+
+def test_a_part_of_more_bytes_than_come_at_once_is_read_whole(tmp_path: Path) -> None:
+    item = '{"deviceId":"d%d","events":[{"name":"a","timestamp":"2016-05-01"}]}'
+    data = f"[{','.join(item % n for n in range(20_000))}]".encode()
+
+    with opened(tmp_path, data, "events") as (archive, file):
+        parts = rows_in_parts(archive, file, len(data) // 2 + 1)
+        names = [row["device_id"] for part in parts for row in part]
+
+    assert names == [f"d{n}" for n in range(20_000)]

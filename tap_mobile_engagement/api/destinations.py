@@ -21,7 +21,7 @@ from tap_mobile_engagement.api.tasks import plain_id, task_lost
 from tap_mobile_engagement.clock import Clock
 from tap_mobile_engagement.containers.azure import AzureContainer
 from tap_mobile_engagement.containers.storage import Storage, client_options, new_transport
-from tap_mobile_engagement.containers.urls import CONTAINER_NAME
+from tap_mobile_engagement.containers.urls import CONTAINER_NAME, ContainerUrl
 from tap_mobile_engagement.datatypes import BY_NAME
 from tap_mobile_engagement.errors import Code, DataError, SettingsError, TapError
 from tap_mobile_engagement.reading.content import contents, open_content
@@ -271,7 +271,8 @@ class AccountStorage:
             expiry=self._storage.clock.now() + lifetime,
         )
         register_secret(parse_qs(sas)["sig"][0])
-        return f"{self._storage.label}/{name}?{sas}"
+        url = f"{self._storage.label}/{name}?{sas}"
+        return ContainerUrl.parse(url, setting="storage_connection_string").text
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
         """All blobs in the task's container; raises TASK_LOST."""

@@ -121,6 +121,20 @@ def test_a_connection_string_with_a_sas_instead_of_the_key_is_refused(azurite: A
     assert caught.value.code == Code.BAD_SETTING
 
 
+def test_an_endpoint_that_no_container_can_be_below_is_refused_before_one_is_made() -> None:
+    with ScriptedStorage(Answer(201)) as storage:
+        endpoint = storage.url.partition("/container")[0] + "/folder"
+        account = AccountStorage(
+            f"AccountName=account;AccountKey=c2VjcmV0;BlobEndpoint={endpoint}", timedelta()
+        )
+
+        with pytest.raises(SettingsError, match="storage_connection_string") as caught:
+            account.new_task_container("events-1")
+
+    assert caught.value.code == Code.CONTAINER_URL_INVALID
+    assert not storage.requests
+
+
 def test_an_account_that_fails_each_time_does_not_pass_its_check() -> None:
     with ScriptedStorage(Answer(503)) as storage:
         account = AccountStorage(

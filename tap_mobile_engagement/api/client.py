@@ -178,12 +178,12 @@ class ServiceClient:
         try:
             url = _prepared(urljoin(base, link))
             session: Any = self._transport.session
-            is_elsewhere = session.should_strip_auth(base, url)
+            is_elsewhere = session.should_strip_auth(base, url)  # (not from http to https)
         except (requests.RequestException, ValueError):
             what = f"the service links to what is no URL: {link!r}"
             raise DataError(Code.BAD_ANSWER, what) from None
         parts = urlsplit(url)
-        if is_elsewhere:
+        if is_elsewhere or parts.scheme != urlsplit(base).scheme:
             raise DataError(
                 Code.BAD_ANSWER,
                 f"the service links to another host, where no token is sent: {parts.netloc}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -112,6 +113,19 @@ def test_a_token_goes_to_no_other_origin(link: str) -> None:
 
     for request in service.requests:
         assert (request.url or "").startswith("https://api.example/")
+
+
+def test_a_token_goes_to_no_other_scheme_of_a_plain_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = client_of(service := FakeService(page("https://api.example/x"), LAST))
+    client._transport.session.mount("http://", service)
+    monkeypatch.setattr(client, "_collection_url", "http://api.example/apps")
+
+    with pytest.raises(DataError, match="no token is sent"):
+        [*client.list_devices("shop")]
+
+    assert [urlsplit(request.url).scheme for request in service.requests] == ["http"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "half an emoji \ud83d"])

@@ -246,10 +246,14 @@ class RecordReader:
         """The columns of a block that has none as it is."""
         if not block.sound:
             yield from self._by_itself(block)
-        elif self._shaped.learns(block) and (columns := self._shaped.columns(block)):
+        elif columns := self._learned(block):
             yield columns
         else:
             yield from self._in_halves(block.pieces())
+
+    def _learned(self, block: Block | Rows) -> Columns | None:
+        """The columns of a block of which the shape learns."""
+        return self._shaped.columns(block) if self._shaped.learns(block) else None
 
     def _in_halves(self, pieces: Sequence[Any]) -> Iterator[Columns]:
         """The columns of elements, of as many at once as have some."""
@@ -303,8 +307,8 @@ class RecordReader:
         for block in chain.from_iterable(blocks):
             columns = None
             if block.sound and is_large:
-                part = b"[%b%b%b]" % (text[:place], block.text, text[place:])
-                columns = self._shaped.columns(Block(part, 0))
+                part = Block(b"[%b%b%b]" % (text[:place], block.text, text[place:]), 0)
+                columns = self._shaped.columns(part) or self._learned(part)
             if columns is None:
                 items = []
                 for piece in block.pieces() if block.sound else [block]:

@@ -512,3 +512,15 @@ def test_a_group_whose_first_items_are_bad_records_is_still_a_group_of_its_own()
 
     assert one["record_id"] == other["record_id"]
     assert len(rejected.found) == 40_000
+
+
+@pytest.mark.parametrize("more", ["", ', "odd": 1'])
+def test_the_items_of_a_group_that_is_a_whole_file_are_read_by_types(more: str) -> None:
+    items = ", ".join([f'{{"name": "n", "timestamp": "2016-05-01"{more}}}'] * 20_000)
+    reader = RecordReader(BY_NAME["events"], Rejected())
+
+    with patch.object(reader._items, "columns", side_effect=AssertionError("one by one")):
+        content = f'[{{"deviceId": "d", "events": [{items}]}}]'.encode()
+        batches = [*reader.batches(origin("events"), [content])]
+
+    assert sum(batch.count for batch in batches) == 20_000

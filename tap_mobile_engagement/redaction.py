@@ -90,7 +90,8 @@ def redact(text: str) -> str:
         spans.append((starts[start], starts[end]))
     for breaks in (_BLANKS, _BLANKS_OR_TAGS) if _known else ():
         squeezed, places = _replaced(breaks, lambda _: "", decoded, range(len(starts)))
-        for secret in tuple(_known):  # (threads register more)
+        # Few are in a text, of hundreds with a container per task. (Threads register more.)
+        for secret in [each for each in tuple(_known) if each in squeezed]:
             for found in re.finditer(re.escape(secret), squeezed):
                 start, end = found.span()
                 first, last = starts[places[start]], starts[places[end - 1] + 1]

@@ -11,7 +11,6 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, generate_container_sas
@@ -270,9 +269,10 @@ class AccountStorage:
             permission=permission,
             expiry=self._storage.clock.now() + lifetime,
         )
-        register_secret(parse_qs(sas)["sig"][0])
-        url = f"{self._storage.label}/{name}?{sas}"
-        return ContainerUrl.parse(url, setting="storage_connection_string").text
+        text = f"{self._storage.label}/{name}?{sas}"
+        url = ContainerUrl.parse(text, setting="storage_connection_string")
+        register_secret(url.sas.signature if url.sas else None)
+        return url.text
 
     def find(self, export: PendingExport) -> tuple[Part, ...]:
         """All blobs in the task's container; raises TASK_LOST."""

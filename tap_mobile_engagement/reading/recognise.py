@@ -194,7 +194,7 @@ def _first_elements(content: Content, layout: Layout) -> tuple[list[Any], DataEr
     except DataError as error:
         problem = None if is_cut else error
     if not found and (is_cut or problem):
-        found = [*filter(None, [_outline(b"".join(taken), layout.array_at)])]
+        found = _outlined(b"".join(taken), layout.array_at)
     if not found and problem is None and (has_elements or is_cut):
         problem = corrupt("an element of it is no JSON", offset=0)
     return [element for element in found if isinstance(element, dict)] or found, problem
@@ -204,7 +204,12 @@ def _decoded(element: bytes) -> list[Any]:
     """An element, or its names if it is broken; none if it tells nothing."""
     with suppress(ValueError, RecursionError):
         return [decode_element(element)[0]]
-    return [*filter(None, [_outline(element, 0)])]
+    return _outlined(element, 0)
+
+
+def _outlined(text: bytes, start: int) -> list[Any]:
+    """The names of the next object, if it has any."""
+    return [*filter(None, [_outline(text, start)])]
 
 
 def _outline(text: bytes, start: int, levels: int = 2) -> dict[str, Any]:
